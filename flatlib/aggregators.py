@@ -1,0 +1,64 @@
+"""Aggregators g of a neighborhood's errors (Sec. 3.2, A.1).
+
+An aggregator maps errors (..., N), the cell itself first, to (...); percent in, percent out.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+Aggregator = Callable[[np.ndarray], np.ndarray]
+
+
+def mean(errors: np.ndarray) -> np.ndarray:  # (..., N) -> (...)
+    """mean f(N(alpha)), the paper's choice."""
+    return errors.mean(-1)
+
+
+def median(errors: np.ndarray) -> np.ndarray:  # (..., N) -> (...)
+    """median f(N(alpha))."""
+    return np.median(errors, axis=-1)
+
+
+def maximum(errors: np.ndarray) -> np.ndarray:  # (..., N) -> (...)
+    """max f(N(alpha))."""
+    return errors.max(-1)
+
+
+def variance(errors: np.ndarray, lam: float = 1.0) -> np.ndarray:  # (..., N) -> (...)
+    """f(alpha) + lam * sigma(f(N(alpha))) (Sec. A.1; lam = 1 in Sec. B.3).
+
+    >>> float(variance(np.array([1.0, 3.0])))
+    2.0
+    """
+    return errors[..., 0] + lam * errors.std(-1)
+
+
+NAMES = ("mean", "median", "max", "variance")
+
+
+def aggregator(name: str, lam: float = 1.0) -> Aggregator:
+    """The aggregator of that name; ValueError, one line, for another name."""
+    known = {"mean": mean, "median": median, "max": maximum, "variance": partial(variance, lam=lam)}
+    if name not in known:
+        raise ValueError(f"aggregator {name!r}: no such aggregator; choose {', '.join(NAMES)}")
+    return known[name]
+
+
+def neighborhood_score(
+    errors: np.ndarray,  # (A,) validation error, percent
+    neighbors: np.ndarray,  # (A, N) rows of N(alpha), the cell itself first
+    aggregate: Aggregator = mean,
+) -> np.ndarray:  # (A,) percent
+    """Judge each architecture by its neighborhood, g(f(N(alpha))) (Eq. 1).
+
+    >>> neighborhood_score(np.array([1.0, 3.0]), np.array([[0, 1], [1, 0]]))
+    array([2., 2.])
+    """
+    return aggregate(errors[neighbors])
+
+
+def neighborhood_std(errors: np.ndarray, neighbors: np.ndarray) -> np.ndarray:  # (A,), (A, N) -> (A,) percent
+    """sigma(f(N(alpha))), ddof 0, the cell itself included; its square is the neighborhood variance."""
+    return errors[neighbors].std(-1)

@@ -1,0 +1,86 @@
+"""The command `flatlib`: thin wrappers around the package's functions."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+data = typer.Typer(no_args_is_help=True, help="Benchmark tables: what one holds, and the embedded one rebuilt.")
+app.add_typer(data, name="data")
+
+
+@app.callback()
+def _root() -> None:
+    """A research workbook for neighborhood-aware neural architecture search."""
+
+
+@app.command()
+def report(
+    notebooks: Annotated[list[Path] | None, typer.Argument(help="Notebooks; default: all of notebooks/.")] = None,
+    reports_dir: Annotated[str, typer.Option(help="Where the pages go; 'auto': the checkout's reports/.")] = "auto",
+) -> None:
+    """Run notebooks and export them as pages that open from disk; executed ones are exported as they are.
+
+    Example: flatlib report notebooks/01_assumption.ipynb
+    """
+    from flatlib.display.report import run_and_export
+    from flatlib.parameters import resolve_reports_dir
+
+    run_and_export(notebooks or None, resolve_reports_dir(reports_dir))
+
+
+@data.command()
+def info(table: Annotated[str, typer.Argument(help="'digits201' or a .npz table.")] = "digits201") -> None:
+    """Say what a table holds: its cells, quantities, seeds and epochs.
+
+    Example: flatlib data info digits201
+    """
+    from flatlib.tabular.table import load_table
+
+    loaded = load_table(table)
+    typer.echo(f"{loaded.name}: {len(loaded.archs):,} cells")
+    for key, quantity in loaded.quantities.items():
+        seeds = ", ".join("mean" if seed < 0 else str(seed) for seed in quantity.seeds)
+        epochs = f"{quantity.epochs[0]}-{quantity.epochs[-1]}" if len(quantity.epochs) > 1 else quantity.epochs[0]
+        absent = float((quantity.accuracy != quantity.accuracy).mean())
+        typer.echo(f"  {key}: epochs {epochs}; seeds {seeds}; {absent:.1%} not run")
+
+
+@data.command()
+def build(
+    target: Annotated[Path, typer.Argument(help="The .npz to write; must not exist yet.")],
+    work: Annotated[Path, typer.Option(help="Folder for the parts; a build started again resumes.")] = Path(
+        "runs/digits201"
+    ),
+    processes: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one a core.")] = 0,
+) -> None:
+    """Measure Digits201 anew: 5,260 networks, 12 runs each; about 30 minutes on 2 cores.
+
+    Example: flatlib data build digits201.npz
+    """
+    if target.exists() or not target.parent.is_dir():
+        raise ValueError(f"{target}: {'exists already' if target.exists() else 'no such folder'}; name a new file")
+    from tqdm import tqdm
+
+    from flatlib.evaluation import digits201_build
+    from flatlib.spaces import all_archs
+    from flatlib.tabular.table import EMBEDDED, Quantity, Table, save_table
+
+    results = digits201_build.build(work, processes=processes or None, progress=tqdm)
+    quantities = {key: Quantity(*arrays) for key, arrays in digits201_build.quantities(results).items()}
+    save_table(Table(EMBEDDED, all_archs(), quantities), target)
+    typer.echo(f"{target}: complete")
+
+
+def main() -> None:
+    """Run the command; an expected error is one line on stderr and exit code 1."""
+    try:
+        app()
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"flatlib: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("flatlib: interrupted; finished parts are kept", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,137 @@
+"""Our numbers beside the published ones: the CSV files of the tables, and how a notebook shows them."""
+
+import csv
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from flatlib import published
+
+COLUMNS = ["row", "column", "ours", "ours_std", "n", "paper", "paper_std", "unit", "setting", "note"]
+REAL = "nas-bench-201"  # the source whose columns are the paper's own
+
+
+class MeasuredCell(Protocol):
+    """A measured cell as `tabular.analysis.Measured` gives it."""
+
+    row: str
+    column: str
+    ours: float | None
+    std: float | None
+    n: int | None
+    setting: str
+    note: str
+
+
+def _unit(table_id: str, column: str) -> str:
+    if column == "Neighbor-Var":
+        return "%^2"
+    return "tau" if table_id in ("1b", "B") else "%"
+
+
+def reproduction(
+    table_id: str,
+    measured: Iterable[MeasuredCell],
+    *,
+    source: str,  # the table's name, or the data set
+    stands_for: dict[str, str] | None = None,  # a stand-in's column -> the paper's column
+) -> pd.DataFrame:  # COLUMNS, one line a cell
+    """Join measured cells with the published ones.
+
+    A published number stands beside `ours` only where ours was measured on that data; a stand-in's
+    line names what it stands for, and its `paper` stays empty. Published cells that were not
+    measured are kept, with `ours` empty.
+    """
+    paper = {(cell.row, cell.column): cell for cell in published.table(table_id)}
+    lines: list[dict[str, Any]] = []
+    for cell in measured:
+        known = paper.pop((cell.row, cell.column), None) if source == REAL else None
+        stand_in = (stands_for or {}).get(cell.column)
+        notes = [cell.note, known.note if known else "", f"stands for {stand_in}" if stand_in else ""]
+        lines.append({
+            "row": cell.row, "column": cell.column, "ours": cell.ours, "ours_std": cell.std, "n": cell.n,
+            "paper": known.value if known else None, "paper_std": known.std if known else None,
+            "unit": _unit(table_id, cell.column), "setting": cell.setting, "note": "; ".join(filter(None, notes)),
+        })
+    if source == REAL:
+        lines += [{"row": cell.row, "column": cell.column, "paper": cell.value, "paper_std": cell.std,
+                   "unit": cell.unit, "note": "; ".join(filter(None, [cell.note, "not measured here"]))}
+                  for cell in paper.values()]
+    frame = pd.DataFrame(lines, columns=COLUMNS)
+    return frame.astype({"n": "Int64", **dict.fromkeys(["ours", "ours_std", "paper", "paper_std"], "float64")})
+
+
+def csv_path(reports_dir: Path, source: str, table_id: str) -> Path:
+    """`<reports_dir>/tables/<source>/table_<id>.csv`."""
+    return reports_dir / "tables" / source / f"table_{table_id}.csv"
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> Path:
+    """Write beside and rename: complete or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        frame.to_csv(beside, index=False, float_format="%.6g", quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def kept_folder(reports_dir: Path, file: str) -> Path | None:
+    """The folder that holds a file of the project's own run on the real columns, if there is one."""
+    checkout = Path(__file__).parents[2] / "reports"
+    folders = [folder / "tables" / REAL for folder in (reports_dir, checkout)]
+    return next((folder for folder in folders if (folder / file).exists()), None)
+
+
+def _text(value: float | None, std: float | None, digits: int) -> str:
+    if value is None or pd.isna(value):
+        return ""
+    return f"{value:.{digits}f}" + ("" if std is None or pd.isna(std) else f" ± {std:.{digits}f}")
+
+
+def _block(frame: pd.DataFrame, value: str, std: str) -> pd.DataFrame:  # rows x columns of text
+    """One block of numbers, laid out as the paper's table."""
+    texts = frame.assign(text=[_text(row[value], row[std], 2) for _, row in frame.iterrows()])
+    block = texts[texts.text != ""].pivot(index="row", columns="column", values="text")
+    order = {axis: list(dict.fromkeys(texts[axis])) for axis in ("row", "column")}
+    return block.reindex(index=[row for row in order["row"] if row in block.index],
+                         columns=[column for column in order["column"] if column in block.columns]).fillna("")
+
+
+def _published_block(table_id: str) -> pd.DataFrame:
+    cells = published.table(table_id)
+    frame = pd.DataFrame([{"row": c.row, "column": c.column, "paper": c.value, "paper_std": c.std} for c in cells])
+    return _block(frame, "paper", "paper_std")
+
+
+def side_by_side(table_id: str, frame: pd.DataFrame, source: str, reports_dir: Path) -> pd.DataFrame:
+    """Published | NAS-Bench-201's real columns | this run, as one table with grouped columns."""
+    blocks = {"published": _published_block(table_id)}
+    kept = None if source == REAL else kept_folder(reports_dir, f"table_{table_id}.csv")
+    if kept:
+        blocks[f"{REAL}, ours"] = _block(pd.read_csv(csv_path(kept.parents[1], REAL, table_id)), "ours", "ours_std")
+    blocks[f"{source}, ours"] = _block(frame, "ours", "ours_std")
+    rows = list(dict.fromkeys(row for block in blocks.values() for row in block.index))
+    joined = pd.concat({name: block.reindex(rows) for name, block in blocks.items()}, axis=1).fillna("")
+    joined.index.name = None
+    joined.columns.names = [None, None]
+    return joined
+
+
+def save_and_show(
+    table_id: str,
+    measured: Iterable[MeasuredCell],
+    *,
+    source: str,
+    reports_dir: Path,
+    stands_for: dict[str, str] | None = None,
+) -> pd.DataFrame:
+    """Write the table's CSV and return the side-by-side view for the notebook."""
+    frame = reproduction(table_id, measured, source=source, stands_for=stands_for)
+    write_csv(frame, csv_path(reports_dir, source, table_id))
+    return side_by_side(table_id, frame, source, reports_dir)

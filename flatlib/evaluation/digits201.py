@@ -1,0 +1,194 @@
+"""Digits201: many NAS-Bench-201 cells trained as one batch (one group, one process, one thread).
+
+Activations are (A, C, P, B): cells, channels, positions (rows x columns), batch. A 3 x 3
+convolution is one dense matrix a cell, built from its kernel: at 4 x 4 positions that is
+cheaper than a grouped convolution. Operations are gathered for the cells that use them.
+Training equals one-by-one training (`tests/test_digits201.py`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from flatlib.data.digits import Images
+from flatlib.spaces import NAS_BENCH_201, prune_dead_edges
+
+SIDE = 4  # positions a side after pixel-unshuffle; half of it in the second stage
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every cell is trained; the defaults made the shipped table."""
+
+    channels: int = 4  # C of the first stage, 2 C in the second
+    epochs: int = 12
+    batch_size: int = 50
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    norm_momentum: float = 0.3
+
+
+def conv_taps(side: int, stride: int) -> torch.Tensor:  # (9, P_out * P_in) of 0 and 1
+    """Which tap of a 3 x 3 kernel (padding 1) connects an input to an output position."""
+    out = side // stride
+    taps = torch.zeros(9, out, out, side, side)
+    for tap, oy, ox in np.ndindex(9, out, out):
+        y, x = oy * stride + tap // 3 - 1, ox * stride + tap % 3 - 1
+        if 0 <= y < side and 0 <= x < side:
+            taps[tap, oy, ox, y, x] = 1
+    return taps.view(9, -1)
+
+
+def pool_matrix(side: int) -> torch.Tensor:  # (P, P) float64
+    """3 x 3 average pooling, stride 1, padding left out of the mean."""
+    taps = conv_taps(side, 1).double().sum(0).view(side * side, -1)
+    return taps / taps.sum(1, keepdim=True)
+
+
+class CellBatch:
+    """A batch of networks, one for each cell: stem, cell (C), reduction, cell (2 C), linear."""
+
+    def __init__(self, archs: np.ndarray, rows: np.ndarray, n_classes: int, recipe: Recipe, seed: int,
+                 dtype: torch.dtype = torch.float32) -> None:
+        """archs (A, 6); rows (A,): each cell's number in the space, the key of its random stream."""
+        self.archs = np.stack([prune_dead_edges(arch) for arch in archs])
+        self.recipe, self.dtype = recipe, dtype
+        self.users = {(edge, op): torch.from_numpy(np.flatnonzero(self.archs[:, edge] == op))
+                      for edge in range(6) for op in (1, 2, 3, 4)}
+        self.weights = self._initial_weights(rows, n_classes, seed)
+        self.statistics = {name: (torch.zeros(w.shape, dtype=dtype), torch.ones(w.shape, dtype=dtype))
+                           for name, w in self.weights.items() if name.endswith("scale")}
+        self.taps = {key: conv_taps(*key).to(dtype) for key in ((SIDE, 1), (SIDE, 2), (SIDE // 2, 1))}
+        self.pools = {side: pool_matrix(side).to(dtype) for side in (SIDE, SIDE // 2)}
+
+    def _shapes(self, n_classes: int) -> Iterator[tuple[str, int | None, int | None, tuple[int, ...]]]:
+        """(name, edge, operation, shape without the cell axis) of every convolution and the head."""
+        c = self.recipe.channels
+        yield "stem", None, None, (c, 4, 9)
+        yield "reduction", None, None, (2 * c, c, 9)
+        yield "head", None, None, (n_classes, 2 * c)
+        for stage, width in (("a", c), ("b", 2 * c)):
+            for edge in range(6):
+                yield f"{stage}{edge}.2", edge, 2, (width, width, 1)
+                yield f"{stage}{edge}.3", edge, 3, (width, width, 9)
+
+    def _initial_weights(self, rows: np.ndarray, n_classes: int, seed: int) -> dict[str, torch.Tensor]:
+        """torch's default bounds, 1 / sqrt(fan in); a random stream for each (seed, cell)."""
+        streams = [np.random.Generator(np.random.Philox(key=[seed, int(row)])) for row in rows]
+        weights = {}
+        for name, edge, op, shape in self._shapes(n_classes):
+            bound = 1 / np.sqrt(np.prod(shape[1:]))
+            users = range(len(rows)) if edge is None else np.flatnonzero(self.archs[:, edge] == op)
+            drawn = [streams[user].uniform(-bound, bound, shape) for user in users]
+            if not drawn:
+                continue
+            weights[name] = torch.tensor(np.stack(drawn), dtype=self.dtype)
+            weights[f"{name}.scale"] = torch.ones(len(drawn), shape[0], dtype=self.dtype)
+            weights[f"{name}.shift"] = torch.zeros(len(drawn), shape[0], dtype=self.dtype)
+        weights["last.scale"] = torch.ones(len(rows), 2 * self.recipe.channels, dtype=self.dtype)
+        weights["last.shift"] = torch.zeros(len(rows), 2 * self.recipe.channels, dtype=self.dtype)
+        del weights["head.scale"]  # the head has a bias (its shift) and no normalization
+        return {name: weight.requires_grad_() for name, weight in weights.items()}
+
+    def _norm(self, x: torch.Tensor, name: str, training: bool) -> torch.Tensor:  # (A, C, P, B)
+        """BatchNorm of each cell by itself: cells and channels are the library's channels."""
+        mean, var = self.statistics[f"{name}.scale"]
+        scale, shift = self.weights[f"{name}.scale"], self.weights[f"{name}.shift"]
+        y = F.batch_norm(x.reshape(1, -1, x.shape[2] * x.shape[3]), mean.view(-1), var.view(-1), scale.view(-1),
+                         shift.view(-1), training, self.recipe.norm_momentum)
+        return y.view(x.shape)
+
+    def _conv(self, x: torch.Tensor, name: str, side: int, stride: int, training: bool) -> torch.Tensor:
+        """Convolution and BatchNorm; x (A, C, P, B), or (C, P, B) shared by all cells."""
+        kernel = self.weights[name]  # (A, C_out, C_in, 1 or 9)
+        n, c_out, c_in, taps = kernel.shape
+        if taps == 1:
+            y = torch.bmm(kernel[..., 0], x.reshape(n, c_in, -1))
+        else:
+            p_out = (side // stride) ** 2
+            matrix = (kernel.view(-1, 9) @ self.taps[side, stride]).view(n, c_out, c_in, p_out, -1)
+            matrix = matrix.transpose(2, 3).reshape(n, c_out * p_out, -1)
+            y = matrix @ x.reshape(*x.shape[:-3], -1, x.shape[-1])
+        return self._norm(y.view(n, c_out, -1, x.shape[-1]), name, training)
+
+    def _cell(self, x: torch.Tensor, stage: str, side: int, training: bool) -> torch.Tensor:
+        """The cell's DAG (Sec. 3.1), each operation for the cells that use it."""
+        nodes = [x, *(torch.zeros_like(x) for _ in range(3))]
+        for source in range(3):
+            ops = [(edge, op, users) for (edge, op), users in self.users.items()
+                   if NAS_BENCH_201.edges[edge][0] == source and len(users)]
+            if not ops:
+                continue
+            gathered = nodes[source].index_select(0, torch.cat([users for *_, users in ops]))
+            for (edge, op, users), y in zip(ops, gathered.split([len(users) for *_, users in ops]), strict=True):
+                if op == 4:
+                    y = self.pools[side] @ y
+                elif op != 1:
+                    y = self._conv(y.relu(), f"{stage}{edge}.{op}", side, 1, training)
+                nodes[NAS_BENCH_201.edges[edge][1]].index_add_(0, users, y)
+        return nodes[3]
+
+    def __call__(self, images: torch.Tensor, training: bool) -> torch.Tensor:  # (B, 4, 4, 4) -> (A, B, classes)
+        x = images.permute(1, 2, 3, 0).reshape(4, SIDE * SIDE, -1).to(self.dtype)
+        x = self._conv(x, "stem", SIDE, 1, training)
+        x = self._cell(x, "a", SIDE, training)
+        x = self._conv(x.relu(), "reduction", SIDE, 2, training)
+        x = self._cell(x, "b", SIDE // 2, training)
+        x = self._norm(x, "last", training).relu().mean(2)  # (A, 2 C, B)
+        return (self.weights["head"] @ x).transpose(1, 2) + self.weights["head.shift"][:, None]
+
+    @torch.no_grad()
+    def accuracy(self, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:  # (A,) percent
+        """Share of images classified right, in one pass with the running statistics."""
+        hits = sum((self(images[b], False).argmax(2) == labels[b]).sum(1)
+                   for b in torch.arange(len(labels)).split(100))
+        return (hits.double() / len(labels) * 100).numpy()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one training of a batch of cells gives."""
+
+    valid: np.ndarray  # (A, epochs) validation accuracy after every epoch, percent
+    test: np.ndarray  # (A,) test accuracy after the last epoch, percent
+
+
+def train_steps(batch: CellBatch, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Iterator[torch.Tensor]:
+    """Train all cells of a batch together; yields each step's losses (A,).
+
+    SGD and weight decay act on each number by itself, so the sum of the cells' losses trains
+    every cell as if it were alone. All cells of a seed see the images in the same order.
+    """
+    recipe, n = batch.recipe, len(labels)
+    steps = recipe.epochs * (n // recipe.batch_size)
+    optimizer = torch.optim.SGD(batch.weights.values(), recipe.learning_rate, recipe.momentum,
+                                weight_decay=recipe.weight_decay, nesterov=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    order = torch.Generator().manual_seed(seed)
+    for _ in range(recipe.epochs):
+        shuffled = torch.randperm(n, generator=order)
+        for rows in shuffled.split(recipe.batch_size)[: n // recipe.batch_size]:
+            logits = batch(images[rows], True)  # (A, B, classes)
+            target = labels[rows].expand(len(logits), -1)
+            losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none").mean(1)
+            optimizer.zero_grad(set_to_none=True)
+            losses.sum().backward()
+            optimizer.step()
+            schedule.step()
+            yield losses.detach()
+
+
+def measure(archs: np.ndarray, rows: np.ndarray, data: Images, seed: int, recipe: Recipe) -> Measured:
+    """Train a batch of cells (archs (A, 6)) on one data set from one seed."""
+    images = {split: torch.from_numpy(x) for split, x in data.images.items()}
+    labels = {split: torch.from_numpy(y) for split, y in data.labels.items()}
+    batch = CellBatch(archs, rows, data.n_classes, recipe, seed)
+    every = len(labels["train"]) // recipe.batch_size
+    valid = [batch.accuracy(images["valid"], labels["valid"])
+             for step, _ in enumerate(train_steps(batch, images["train"], labels["train"], seed), 1)
+             if step % every == 0]
+    return Measured(np.stack(valid, axis=1), batch.accuracy(images["test"], labels["test"]))

@@ -1,0 +1,162 @@
+"""Neighborhoods of architectures (Sec. 3.1, 4.2.2, A.2.1; Eq. 2, 3, 6 and A).
+
+A one-hot cell is `arch` (E,), one operation index an edge. A relaxed cell is `alphas` (E, O), one
+probability vector an edge. Leading axes are free: everything works on any number of cells at once.
+"""
+
+import itertools
+from math import comb
+
+import numpy as np
+
+
+def total_variation(
+    p: np.ndarray,  # (..., O) probabilities
+    q: np.ndarray,  # (..., O)
+) -> np.ndarray:  # (...) in [0, 1]
+    """delta(p, q) = 1/2 sum_k |p_k - q_k|.
+
+    >>> float(total_variation(np.array([1.0, 0.0]), np.array([0.5, 0.5])))
+    0.5
+    """
+    return np.abs(p - q).sum(-1) / 2
+
+
+def cell_distance(
+    alphas: np.ndarray,  # (..., E, O)
+    others: np.ndarray,  # (..., E, O)
+) -> np.ndarray:  # (...) in [0, E]
+    """dist(alpha, alpha') = sum over edges of delta(alpha_ij, alpha'_ij) (Eq. 2)."""
+    return total_variation(alphas, others).sum(-1)
+
+
+def one_hot(archs: np.ndarray, n_operations: int) -> np.ndarray:  # (..., E) -> (..., E, O)
+    """Operation indices as relaxed cells."""
+    return np.eye(n_operations)[archs]
+
+
+def neighborhood_size(n_edges: int, n_operations: int, d: int) -> int:
+    """|N(alpha)| = sum_{k <= d} C(E, k) (m - 1)^k, alpha included (Eq. 3).
+
+    >>> neighborhood_size(6, 5, 1)
+    25
+    """
+    return sum(comb(n_edges, k) * (n_operations - 1) ** k for k in range(d + 1))
+
+
+def neighbor_offsets(n_edges: int, n_operations: int, d: int) -> np.ndarray:  # (N, E)
+    """All changes of at most d edges, as offsets modulo m; no change first, then by distance."""
+    if not 0 <= d <= n_edges:
+        raise ValueError(f"d = {d}: a cell of {n_edges} edges has neighborhoods of radius 0 to {n_edges}")
+    blocks = [np.zeros((1, n_edges), dtype=np.int64)]
+    for k in range(1, d + 1):
+        changes = np.array(list(itertools.product(range(1, n_operations), repeat=k)))
+        for edges in itertools.combinations(range(n_edges), k):
+            block = np.zeros((len(changes), n_edges), dtype=np.int64)
+            block[:, edges] = changes
+            blocks.append(block)
+    return np.concatenate(blocks)
+
+
+def enumerate_neighbors(
+    archs: np.ndarray,  # (..., E)
+    n_operations: int,
+    d: int = 1,
+) -> np.ndarray:  # (..., N, E), the cell itself first
+    """N(alpha) = {alpha' | dist(alpha, alpha') <= d} of one-hot cells, complete (Eq. 3)."""
+    offsets = neighbor_offsets(archs.shape[-1], n_operations, d)
+    return (archs[..., None, :] + offsets) % n_operations
+
+
+def distinct_draws(rng: np.random.Generator, rows: int, n: int, k: int) -> np.ndarray:  # (rows, k)
+    """k different numbers below n for each row, every subset equally likely (Floyd's algorithm)."""
+    if k > n:
+        raise ValueError(f"{k} different neighbors asked for; there are {n}")
+    drawn = np.empty((rows, k), dtype=np.int64)
+    for i, last in enumerate(range(n - k, n)):
+        candidate = rng.integers(0, last + 1, rows)
+        taken = (drawn[:, :i] == candidate[:, None]).any(1)
+        drawn[:, i] = np.where(taken, last, candidate)
+    return drawn
+
+
+def sample_neighbors(
+    archs: np.ndarray,  # (A, E)
+    n_operations: int,
+    d: int,
+    n_nbr: int,
+    rng: np.random.Generator,
+) -> np.ndarray:  # (A, n_nbr, E), the cell itself first
+    """n_nbr different cells of each neighborhood, the cell itself always among them (Sec. 4.1)."""
+    offsets = neighbor_offsets(archs.shape[-1], n_operations, d)
+    chosen = 1 + distinct_draws(rng, len(archs), len(offsets) - 1, n_nbr - 1)
+    steps = np.concatenate([np.zeros_like(archs[:, None]), offsets[chosen]], axis=1)
+    return (archs[:, None] + steps) % n_operations
+
+
+def perturbed_edges(
+    shape: tuple[int, ...],  # (..., E)
+    d: int,
+    rng: np.random.Generator,
+) -> np.ndarray:  # (..., E) bool, d true entries a cell
+    """The d edges that are perturbed, drawn anew for each cell (Sec. 4.2.2)."""
+    if not 0 <= d <= shape[-1]:
+        raise ValueError(f"d = {d}: a cell of {shape[-1]} edges can have 0 to {shape[-1]} of them perturbed")
+    return rng.random(shape).argsort(-1).argsort(-1) < d
+
+
+def additive_noise(
+    alphas: np.ndarray,  # (..., E, O) probabilities
+    d: int,
+    eps: float,
+    rng: np.random.Generator,
+) -> np.ndarray:  # (..., E, O), zero on edges that stay
+    """q_k ~ U(max(-eps, -alpha_k), eps) on d edges (Sec. 4.2.2); the distribution is our choice."""
+    if not 0 < eps < 1:
+        raise ValueError(f"eps = {eps}: the noise threshold lies between 0 and 1 (Sec. 4.2.2)")
+    noise = rng.uniform(np.maximum(-eps, -alphas), eps)
+    return noise * perturbed_edges(alphas.shape[:-1], d, rng)[..., None]
+
+
+def additive_neighbor(
+    alphas: np.ndarray,  # (..., E, O)
+    noise: np.ndarray,  # (..., E, O), alphas + noise >= 0
+) -> np.ndarray:  # (..., E, O), on the simplex
+    """alpha'_k = (alpha_k + q_k) / sum_k (alpha_k + q_k) (Eq. 6); differentiable in alpha."""
+    moved = alphas + noise
+    return moved / moved.sum(-1)[..., None]
+
+
+def multiplicative_neighbor(
+    alphas: np.ndarray,  # (..., E, O)
+    chosen: np.ndarray,  # (..., E) the operation each edge is set to; -1: the edge stays
+) -> np.ndarray:  # (..., E, O)
+    """alpha'_k = r_k alpha_k / sum_k r_k alpha_k with r one-hot (Eq. A).
+
+    The result equals r wherever r_k alpha_k has a positive sum; where the sum is 0 it is still r.
+    """
+    r = np.eye(alphas.shape[-1])[chosen]
+    return np.where(chosen[..., None] < 0, alphas, r)
+
+
+def sample_relaxed_neighbors(
+    alphas: np.ndarray,  # (E, O)
+    n_nbr: int,
+    d: int,
+    rng: np.random.Generator,
+    *,
+    eps: float = 0.1,
+    degraded: tuple[int, ...] = (),
+) -> np.ndarray:  # (n_nbr, E, O), alphas itself first
+    """n_nbr relaxed neighbors of one cell (Sec. 4.2.2).
+
+    Additive with threshold `eps` (0.1 in Sec. D.1), or, where the indices of zero and skip are
+    given as `degraded`, multiplicative (Sec. A.2.1).
+    """
+    batch = np.repeat(alphas[None], n_nbr - 1, axis=0)
+    if degraded:
+        chosen = np.where(perturbed_edges(batch.shape[:-1], d, rng), rng.choice(degraded, batch.shape[:-1]), -1)
+        neighbors = multiplicative_neighbor(batch, chosen)
+    else:
+        neighbors = additive_neighbor(batch, additive_noise(batch, d, eps, rng))
+    return np.concatenate([alphas[None], neighbors])

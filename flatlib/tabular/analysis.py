@@ -1,0 +1,219 @@
+"""The paper's NAS-Bench-201 experiments: Tables 1a, A (flat and sharp minima), 1b, B (ranking), C,
+2, D, E (NA-RS), and the question behind them: when does the neighborhood help?
+
+Each `table_*` gives `Measured` cells, labeled as in the paper; all errors are percent.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from flatlib.aggregators import aggregator
+from flatlib.tabular.experiment import CRITERIA, Experiment
+from flatlib.tabular.samplers import SearchTrace, na_random_search, random_search
+
+PAPER_EPOCHS = {"(a)": 0.15, "(b)": 0.30, "(c)": 0.45, "(d)": 0.60}  # 30, 60, 90, 120 of 200 (reading 10)
+EPOCH_TOLERANCE = 0.05  # of the schedule; a table without an epoch that near leaves the row empty
+
+
+class Measured(NamedTuple):
+    """One cell of a table, measured here."""
+
+    row: str
+    column: str
+    ours: float | None
+    std: float | None
+    n: int | None
+    setting: str
+    note: str = ""
+
+
+# --- Tables 1a and A: flat and sharp minima (Sec. 3.3.1, B.2) -------------------------------------
+
+
+class Gain(NamedTuple):
+    """An improvement with its 95 % interval; above 0 is in the paper's favor."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says of the paper's claim."""
+        return "holds" if self.low > 0 else "does not hold" if self.high < 0 else "undecided"
+
+
+def mean_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:
+    """How much lower the mean error of `ours` is (Welch's interval)."""
+    interval = stats.ttest_ind(rival, ours, equal_var=False).confidence_interval(0.95)
+    return Gain(float(rival.mean() - ours.mean()), float(interval.low), float(interval.high))
+
+
+@dataclass(frozen=True)
+class FlatSharp:
+    """The best cells by f, halved by their neighborhood variance."""
+
+    flat: np.ndarray  # (n_top / 2,) rows
+    sharp: np.ndarray  # (n_top / 2,) rows
+
+    def gain(self, errors: np.ndarray) -> Gain:  # errors (A,)
+        """How much lower the error of flat minima is, percentage points."""
+        return mean_gain(errors[self.flat], errors[self.sharp])
+
+
+def flat_and_sharp(experiment: Experiment, n_top: int = 100) -> FlatSharp:
+    """Halve the n_top cells of lowest f by the variance of f in their neighborhoods."""
+    top = experiment.best(experiment.f, n_top)
+    ordered = top[np.argsort(experiment.spread[top], kind="stable")]
+    return FlatSharp(ordered[: n_top // 2], ordered[n_top // 2 :])
+
+
+def validation_label(experiment: Experiment) -> str:
+    """The paper's 'CIFAR-10-Validation', or the stand-in's own name."""
+    return "CIFAR-10-Validation" if experiment.table.name == "nas-bench-201" else experiment.key.split("/")[0]
+
+
+def _group_means(experiment: Experiment, n_top: int, prefix: str, columns: dict[str, np.ndarray]) -> list[Measured]:
+    groups = flat_and_sharp(experiment, n_top)
+    return [Measured(prefix + name, column, float(errors[rows].mean()), float(errors[rows].std()), len(rows),
+                     experiment.setting)
+            for name, rows in (("Flat minima", groups.flat), ("Sharp minima", groups.sharp))
+            for column, errors in columns.items()]
+
+
+def table_1a(experiment: Experiment, n_top: int = 100) -> list[Measured]:
+    """Table 1a: mean test error of flat and of sharp minima; std over the cells of a group."""
+    return _group_means(experiment, n_top, "", experiment.targets)
+
+
+def table_a(experiment: Experiment, n_top: int = 100) -> list[Measured]:
+    """Table A: Table 1a with f after 15, 30, 45 and 60 % of the schedule, where the table has them."""
+    cells, label = [], validation_label(experiment)
+    for letter, share in PAPER_EPOCHS.items():
+        epoch = experiment.table.nearest_epoch(experiment.key, share, EPOCH_TOLERANCE)
+        if epoch is None:
+            note = f"{experiment.table.name} has no epoch near {share:.0%} of the schedule"
+            cells += [Measured(f"{letter} {group}", column, None, None, None, experiment.setting, note)
+                      for group in ("Flat minima", "Sharp minima") for column in (label, *experiment.targets)]
+        else:
+            then = experiment.at_epoch(epoch)
+            cells += _group_means(then, n_top, f"{letter} ", {label: then.f, **then.targets})
+    return cells
+
+
+# --- Tables 1b, B and C: ranking, and what the criteria select (Sec. 3.3.2, B.3, B.4) -----------------
+
+
+def rank_correlation(scores: np.ndarray, errors: np.ndarray) -> float:  # (A,), (A,)
+    """Kendall's tau between a criterion's ranking and the ranking by test error."""
+    return float(stats.kendalltau(scores, errors).statistic)
+
+
+def sampled_taus(
+    experiment: Experiment, *, n_sample: int = 100, repeats: int = 10, seed: int = 0
+) -> dict[tuple[str, str], np.ndarray]:
+    """(row, column) -> (repeats,) tau on samples of cells; the samples are shared by all rows."""
+    rng = np.random.default_rng(seed)
+    samples = [rng.choice(len(experiment.f), n_sample, replace=False) for _ in range(repeats)]
+    return {(row, column): np.array([rank_correlation(scores[sample], errors[sample]) for sample in samples])
+            for row in CRITERIA for scores in [experiment.score(row)]
+            for column, errors in experiment.targets.items()}
+
+
+def table_b(experiment: Experiment, *, n_sample: int = 100, repeats: int = 10, seed: int = 0) -> list[Measured]:
+    """Table B: tau of each criterion, mean and std over the samples."""
+    taus = sampled_taus(experiment, n_sample=n_sample, repeats=repeats, seed=seed)
+    return [Measured(row, column, float(tau.mean()), float(tau.std()), repeats, experiment.setting)
+            for (row, column), tau in taus.items()]
+
+
+def table_1b(table_b_cells: list[Measured]) -> list[Measured]:
+    """Table 1b: Table B's first two rows, the second one named 'Ours'."""
+    rows = {"Baseline": "Baseline", "Ours - mean": "Ours"}
+    return [cell._replace(row=rows[cell.row]) for cell in table_b_cells if cell.row in rows]
+
+
+def table_c(experiment: Experiment, n_top: int = 100) -> list[Measured]:
+    """Table C: neighborhood variance and test error of the n_top cells that each criterion likes best."""
+    columns = {"Neighbor-Var": experiment.spread**2, "Neighbor-Std": experiment.spread, **experiment.targets}
+    cells = []
+    for row in CRITERIA:
+        top = experiment.best(experiment.score(row), n_top)
+        cells += [Measured(row, column, float(values[top].mean()), float(values[top].std()), n_top, experiment.setting)
+                  for column, values in columns.items()]
+    return cells
+
+
+# --- Tables 2, D and E: NA-RS (Sec. 5.1, C) --------------------------------------------------------
+
+
+class Searches(NamedTuple):
+    """A sampler's runs, with the label of its row."""
+
+    row: str
+    trace: SearchTrace
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a sampler may search; the defaults are Sec. 5.1's."""
+
+    steps: int = 100  # T
+    n_nbr: int = 10
+    runs: int = 500
+    seed: int = 0
+
+    def random_search(self, experiment: Experiment) -> Searches:
+        """RS with the same number of evaluations, T * n_nbr steps."""
+        rng = np.random.default_rng([self.seed, 0])
+        trace = random_search(experiment.f, steps=self.steps * self.n_nbr, runs=self.runs, rng=rng)
+        return Searches("Random Search (RS)", trace)
+
+    def na_random_search(self, experiment: Experiment, name: str, row: str) -> Searches:
+        """NA-RS with an aggregator; every aggregator sees the same draws."""
+        rng = np.random.default_rng([self.seed, 1])
+        return Searches(row, na_random_search(
+            experiment.f, experiment.neighbors, aggregate=aggregator(name, experiment.lam), steps=self.steps,
+            n_nbr=self.n_nbr, runs=self.runs, rng=rng))
+
+
+def found_errors(experiment: Experiment, searches: list[Searches]) -> list[Measured]:
+    """Test error of the found cells, mean and std over runs."""
+    return [Measured(row, column, float(errors[trace.found].mean()), float(errors[trace.found].std()),
+                     len(trace.found), experiment.setting,
+                     f"{int(trace.evaluations[-1])} evaluations, {trace.distinct.mean():.0f} distinct cells a run")
+            for row, trace in searches for column, errors in experiment.targets.items()]
+
+
+def searches_2(experiment: Experiment, budget: Budget, chosen: str = "mean") -> list[Searches]:
+    """Table 2's rows; the paper's NA-RS row is its Table D's median row (reading 9): both are run.
+
+    Another aggregator that was chosen gets a row of its own.
+    """
+    names = dict.fromkeys(("mean", "median", chosen))
+    return [budget.random_search(experiment),
+            *(budget.na_random_search(experiment, name, f"NA-RS, {name}") for name in names)]
+
+
+def searches_d(experiment: Experiment, budget: Budget) -> list[Searches]:
+    """Table D's rows: NA-RS with each aggregator."""
+    rows = {"mean": "mean", "median": "median", "max": "max", "variance": "Variance"}
+    return [budget.na_random_search(experiment, name, f"NA-RS - {label}") for name, label in rows.items()]
+
+
+def searches_e(experiment: Experiment, budget: Budget) -> list[Searches]:
+    """Table E's rows: T stays, so 25 neighbors cost 2.5 times the evaluations of 10."""
+    everyone = experiment.neighbors.shape[1]
+    sizes = sorted({budget.n_nbr, min(25, everyone)})
+    return [Budget(budget.steps, n_nbr, budget.runs, budget.seed).na_random_search(
+                experiment, name, f"NA-RS - {name}, n_nbr = {n_nbr}")
+            for name in ("mean", "median") for n_nbr in sizes]
+
+
+def regret(experiment: Experiment, trace: SearchTrace, column: str) -> np.ndarray:  # (R, T) percentage points
+    """Test error of the incumbent above the best cell's test error."""
+    errors = experiment.targets[column]
+    return errors[trace.incumbent] - errors.min()

@@ -1,0 +1,93 @@
+"""Random search and NA-RS (Sec. 4.1, Algorithm 2) on a table, all runs at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flatlib.aggregators import Aggregator, mean
+from flatlib.neighborhoods import distinct_draws
+
+
+@dataclass(frozen=True)
+class SearchTrace:
+    """What a sampler found, run by run and step by step (R runs, T steps)."""
+
+    incumbent: np.ndarray  # (R, T) row of the best cell so far
+    cost: int  # evaluations a step; repeats count too
+    distinct: np.ndarray  # (R,) different cells evaluated in each run
+
+    @property
+    def found(self) -> np.ndarray:  # (R,)
+        """Row of the cell that each run returns."""
+        return self.incumbent[:, -1]
+
+    @property
+    def evaluations(self) -> np.ndarray:  # (T,)
+        """Evaluations made after each step."""
+        return self.cost * np.arange(1, self.incumbent.shape[1] + 1)
+
+
+def incumbents(
+    cells: np.ndarray,  # (R, T) rows in the order they were drawn
+    scores: np.ndarray,  # (R, T) their scores, lower is better
+) -> np.ndarray:  # (R, T)
+    """The best cell so far; of equals the first is kept (Algorithm 2's strict <)."""
+    best = np.minimum.accumulate(scores, axis=1)
+    is_new = np.ones(scores.shape, dtype=bool)
+    is_new[:, 1:] = scores[:, 1:] < best[:, :-1]
+    step = np.maximum.accumulate(np.where(is_new, np.arange(scores.shape[1]), 0), axis=1)
+    return np.take_along_axis(cells, step, axis=1)
+
+
+def _count_distinct(rows: np.ndarray) -> np.ndarray:  # (R, n) -> (R,)
+    ordered = np.sort(rows, axis=1)
+    return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1)
+
+
+def random_search(
+    errors: np.ndarray,  # (A,) f, percent
+    *,
+    steps: int = 1000,
+    runs: int = 500,
+    rng: np.random.Generator,
+) -> SearchTrace:
+    """RS: the cell with the lowest f among `steps` uniform draws (T * n_nbr in Sec. 5.1)."""
+    cells = rng.integers(0, len(errors), (runs, steps))
+    return SearchTrace(incumbents(cells, errors[cells]), 1, _count_distinct(cells))
+
+
+def draw_neighborhoods(
+    neighbors: np.ndarray,  # (A, N) rows, the cell itself first
+    steps: int,
+    n_nbr: int,
+    runs: int,
+    rng: np.random.Generator,
+) -> np.ndarray:  # (R, T, n_nbr) rows, the reference cell first
+    """NA-RS's draws: a uniform cell a step, and n_nbr of its neighborhood, itself included."""
+    cells = rng.integers(0, len(neighbors), runs * steps)
+    chosen = 1 + distinct_draws(rng, runs * steps, neighbors.shape[1] - 1, n_nbr - 1)
+    sampled = np.concatenate([cells[:, None], neighbors[cells[:, None], chosen]], axis=1)
+    return sampled.reshape(runs, steps, n_nbr)
+
+
+def na_random_search(
+    errors: np.ndarray,  # (A,) f, percent
+    neighbors: np.ndarray,  # (A, N) rows, the cell itself first
+    *,
+    aggregate: Aggregator = mean,
+    steps: int = 100,
+    n_nbr: int = 10,
+    runs: int = 500,
+    rng: np.random.Generator,
+) -> SearchTrace:
+    """NA-RS: the drawn cell with the lowest g(f(N(alpha))) (Algorithm 2; T and n_nbr of Sec. 5.1).
+
+    >>> ring = np.array([[0, 1], [1, 2], [2, 0]])
+    >>> trace = na_random_search(np.array([1.0, 5.0, 2.0]), ring, n_nbr=2, runs=1,
+    ...                          rng=np.random.default_rng(0))
+    >>> trace.found  # the cell of the lowest mean, not the best cell
+    array([2])
+    """
+    sampled = draw_neighborhoods(neighbors, steps, n_nbr, runs, rng)
+    scores = aggregate(errors[sampled])
+    return SearchTrace(incumbents(sampled[:, :, 0], scores), n_nbr, _count_distinct(sampled.reshape(runs, -1)))
