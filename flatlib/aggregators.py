@@ -40,7 +40,12 @@ NAMES = ("mean", "median", "max", "variance")
 
 def aggregator(name: str, lam: float = 1.0) -> Aggregator:
     """The aggregator of that name; ValueError, one line, for another name."""
-    known = {"mean": mean, "median": median, "max": maximum, "variance": partial(variance, lam=lam)}
+    known: dict[str, Aggregator] = {
+        "mean": mean,
+        "median": median,
+        "max": maximum,
+        "variance": partial(variance, lam=lam),
+    }
     if name not in known:
         raise ValueError(f"aggregator {name!r}: no such aggregator; choose {', '.join(NAMES)}")
     return known[name]

@@ -72,12 +72,12 @@ def distinct_draws(rng: np.random.Generator, rows: int, n: int, k: int) -> np.nd
     """k different numbers below n for each row, every subset equally likely (Floyd's algorithm)."""
     if k > n:
         raise ValueError(f"{k} different neighbors asked for; there are {n}")
-    drawn = np.empty((rows, k), dtype=np.int64)
+    drawn = np.empty((k, rows), dtype=np.int32)
     for i, last in enumerate(range(n - k, n)):
-        candidate = rng.integers(0, last + 1, rows)
-        taken = (drawn[:, :i] == candidate[:, None]).any(1)
-        drawn[:, i] = np.where(taken, last, candidate)
-    return drawn
+        candidate = rng.integers(0, last + 1, rows, dtype=np.int32)
+        taken = (drawn[:i] == candidate).any(0)
+        drawn[i] = np.where(taken, last, candidate)
+    return drawn.T
 
 
 def sample_neighbors(

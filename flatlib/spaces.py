@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 
-
 @dataclass(frozen=True)
 class Space:
     """A cell search space: every edge of a fixed DAG takes one of `operations`."""
@@ -37,8 +36,16 @@ NAS_BENCH_201 = Space(
 _DARTS_EDGES = tuple((source, node) for node in range(2, 6) for source in range(node))
 DARTS = Space(
     "darts",
-    ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5",
-     "dil_conv_3x3", "dil_conv_5x5"),
+    (
+        "none",
+        "max_pool_3x3",
+        "avg_pool_3x3",
+        "skip_connect",
+        "sep_conv_3x3",
+        "sep_conv_5x5",
+        "dil_conv_3x3",
+        "dil_conv_5x5",
+    ),
     _DARTS_EDGES,
 )
 S3 = Space("s3", ("none", "skip_connect", "sep_conv_3x3"), _DARTS_EDGES)
@@ -47,9 +54,7 @@ SPACES = {space.name: space for space in (NAS_BENCH_201, DARTS, S3)}
 
 def all_archs(space: Space = NAS_BENCH_201) -> np.ndarray:  # (m ** E, E) operation indices
     """Every cell of a space, the last edge changing fastest."""
-    return np.stack(
-        np.unravel_index(np.arange(space.n_cells), [len(space.operations)] * len(space.edges)), axis=1
-    )
+    return np.stack(np.unravel_index(np.arange(space.n_cells), [len(space.operations)] * len(space.edges)), axis=1)
 
 
 # --- NAS-Bench-201: strings and isomorphism -----------------------------------------------------
@@ -159,8 +164,10 @@ class Genotype:
     def to_json(self) -> dict[str, list]:
         """The project's JSON form of a genotype."""
         return {
-            "normal": [list(pair) for pair in self.normal], "normal_concat": list(self.normal_concat),
-            "reduce": [list(pair) for pair in self.reduce], "reduce_concat": list(self.reduce_concat),
+            "normal": [list(pair) for pair in self.normal],
+            "normal_concat": list(self.normal_concat),
+            "reduce": [list(pair) for pair in self.reduce],
+            "reduce_concat": list(self.reduce_concat),
         }
 
 
@@ -172,13 +179,17 @@ def _cell(pairs: Any, concat: Any, space: Space, kind: str) -> tuple[tuple, tupl
         if not (isinstance(pair, (list, tuple)) and len(pair) == 2 and type(pair[1]) is int):
             raise ValueError(f"genotype: {kind}[{at}] = {pair!r} is not an (operation, source) pair")
         if pair[0] not in space.operations:
-            raise ValueError(f"genotype: {kind}[{at}] has operation {pair[0]!r}; {space.name} has "
-                             f"{', '.join(space.operations)}")
+            raise ValueError(
+                f"genotype: {kind}[{at}] has operation {pair[0]!r}; {space.name} has {', '.join(space.operations)}"
+            )
         if not 0 <= pair[1] < 2 + at // 2:
             raise ValueError(f"genotype: {kind}[{at}] reads node {pair[1]}; allowed are 0 to {1 + at // 2}")
     nodes = range(2 + len(pairs) // 2)
-    if not (isinstance(concat, (list, tuple, range)) and len(concat)
-            and all(type(node) is int and node in nodes for node in concat)):
+    if not (
+        isinstance(concat, (list, tuple, range))
+        and len(concat)
+        and all(type(node) is int and node in nodes for node in concat)
+    ):
         raise ValueError(f"genotype: {kind}_concat = {concat!r}; expected some of the nodes 0 to {nodes[-1]}")
     return tuple((op, source) for op, source in pairs), tuple(concat)
 
@@ -200,8 +211,12 @@ def parse_genotype(text: str, space: Space = DARTS) -> Genotype:
     expected = "expected Genotype(normal=[...], normal_concat=[...], reduce=[...], reduce_concat=[...])"
     try:
         call = ast.parse(text.strip(), mode="eval").body
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Genotype"
-                and not call.args):
+        if not (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Name)
+            and call.func.id == "Genotype"
+            and not call.args
+        ):
             raise ValueError(expected)
         fields = {str(word.arg): _literal(word.value) for word in call.keywords}
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):

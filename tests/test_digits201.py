@@ -4,50 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from plain_network import PlainNetwork
 
-from flatlib.data.digits import load_digits201
-from flatlib.evaluation.digits201 import CellBatch, Recipe, train_steps
+from flatlib.data.digits import NAMES, load_digits201
+from flatlib.evaluation.digits201 import CellBatch, Recipe, measure, train_steps
 from flatlib.evaluation.digits201_build import build
-from flatlib.spaces import NAS_BENCH_201, all_archs, prune_dead_edges
-
-
-class PlainNetwork(nn.Module):
-    """One NAS-Bench-201 network, written as its authors do: the oracle."""
-
-    def __init__(self, arch, channels, n_classes):
-        super().__init__()
-        self.arch, c = arch, channels
-        self.stem, self.stem_norm = nn.Conv2d(4, c, 3, padding=1, bias=False), self.norm(c)
-        self.reduction, self.reduction_norm = nn.Conv2d(c, 2 * c, 3, 2, 1, bias=False), self.norm(2 * c)
-        self.convs = nn.ModuleDict()
-        for stage, width in (("a", c), ("b", 2 * c)):
-            for edge, op in enumerate(arch):
-                if op in (2, 3):
-                    kernel = 2 * op - 3
-                    conv = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
-                    self.convs[f"{stage}{edge}"] = nn.Sequential(nn.ReLU(), conv, self.norm(width))
-        self.last_norm, self.head = self.norm(2 * c), nn.Linear(2 * c, n_classes)
-
-    @staticmethod
-    def norm(channels):
-        return nn.BatchNorm2d(channels, momentum=0.3)
-
-    def cell(self, x, stage):
-        nodes = [x, 0 * x, 0 * x, 0 * x]
-        for edge, (op, (source, node)) in enumerate(zip(self.arch, NAS_BENCH_201.edges, strict=True)):
-            if op == 1:
-                nodes[node] = nodes[node] + nodes[source]
-            elif op == 4:
-                nodes[node] = nodes[node] + F.avg_pool2d(nodes[source], 3, 1, 1, count_include_pad=False)
-            elif op:
-                nodes[node] = nodes[node] + self.convs[f"{stage}{edge}"](nodes[source])
-        return nodes[3]
-
-    def forward(self, x):
-        x = self.cell(self.stem_norm(self.stem(x)), "a")
-        x = self.cell(self.reduction_norm(self.reduction(x.relu())), "b")
-        return self.head(self.last_norm(x).relu().mean((2, 3)))
+from flatlib.spaces import all_archs, isomorphism_classes
+from flatlib.tabular.table import embedded_path, load_table
 
 
 def copy_weights(batch: CellBatch, row: int) -> PlainNetwork:
@@ -91,3 +54,75 @@ def test_batched_training_equals_one_by_one_in_float64():
         net.eval()
         plain = net(images.double())
         assert torch.allclose(plain, batch(images, training=False)[row], atol=1e-10)
+
+
+def _sample(n: int) -> np.ndarray:
+    classes = np.unique(isomorphism_classes(all_archs()))
+    return np.sort(np.random.default_rng(0).choice(classes, n, replace=False))
+
+
+def test_a_sample_built_twice_is_equal_to_the_bit(tmp_path):
+    """Sees any draw that depends on the process, the order of parts or a resumed build."""
+    rows, runs = _sample(70), [("digits", 0), ("digits-shifted", 3)]
+    recipe = Recipe(epochs=2)
+    first = build(tmp_path / "a", recipe=recipe, classes=rows, runs=runs, processes=2)
+    build(tmp_path / "b", recipe=recipe, classes=rows, runs=runs, processes=1)
+    (tmp_path / "b" / "digits_0_00064.npz").unlink()  # as if the build had been interrupted
+    again = build(tmp_path / "b", recipe=recipe, classes=rows, runs=runs, processes=1)
+    for run in runs:
+        assert first[run][0].shape == (70, 2) and first[run][1].shape == (70,)
+        np.testing.assert_array_equal(first[run][0], again[run][0])
+        np.testing.assert_array_equal(first[run][1], again[run][1])
+
+
+def test_another_recipe_does_not_touch_the_parts(tmp_path):
+    """Sees a build that mixes the parts of two recipes."""
+    build(tmp_path, recipe=Recipe(epochs=1), classes=_sample(2), runs=[("digits", 0)], processes=1)
+    with pytest.raises(ValueError, match=r"another recipe; name another folder") as caught:
+        build(tmp_path, recipe=Recipe(epochs=2), classes=_sample(2), runs=[("digits", 0)], processes=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_rebuilt_sample_lies_within_the_noise_band_of_the_shipped_table():
+    """Sees a shipped table that the shipped code cannot have made.
+
+    On the machine that made the table a rebuilt sample is equal. On another, rounding may move a
+    training; the data sheet's band is: the mean error moves by at most 1 point, and no more than
+    one cell in four by more than 5 points.
+    """
+    rows, table = _sample(32), load_table()
+    measured = measure(all_archs()[rows], rows, load_digits201("digits"), 0, Recipe())
+    shipped = table.quantity("digits-valid/12/x-valid").accuracy[rows, 0]
+    gap = np.abs(measured.valid - shipped)
+    assert abs((measured.valid - shipped)[:, -1].mean()) < 1.0
+    assert (gap[:, -1] > 5.0).mean() <= 0.25
+    shift = np.abs(shipped - np.roll(shipped, 1, axis=0))[:, -1].mean()
+    assert gap[:, -1].mean() < 0.7 * shift  # a foreign table's rows would be as far off as other cells
+
+
+def test_shipped_table_is_whole_and_its_classes_share_measurements():
+    """Sees a table with holes, with judges that share f's seeds, or with classes mixed up."""
+    table = load_table()
+    assert table.name == "digits201" and table.is_whole
+    assert embedded_path().stat().st_size < 2_000_000
+    classes = isomorphism_classes(table.archs)
+    for quantity in table.quantities.values():
+        assert not np.isnan(quantity.accuracy).any()
+        np.testing.assert_array_equal(quantity.accuracy, quantity.accuracy[classes])
+    f_seeds = set(table.quantity(table.search_key()).seeds)
+    for key in table.targets().values():
+        assert not f_seeds & set(table.quantity(key).seeds)
+
+
+def test_data_sets_are_fixed_and_apart():
+    """Sees leaking splits, labels that do not follow their images, or wrong class counts."""
+    plain, shifted, rotated = (load_digits201(name) for name in NAMES)
+    assert (plain.n_classes, shifted.n_classes, rotated.n_classes) == (10, 10, 40)
+    for split, n in (("train", 600), ("valid", 600), ("test", 597)):
+        assert plain.images[split].shape == (n, 4, 4, 4) and plain.images[split].max() <= 1
+        np.testing.assert_array_equal(plain.labels[split], shifted.labels[split])
+        np.testing.assert_array_equal(plain.labels[split], rotated.labels[split] // 4)
+    pixels = torch.from_numpy(plain.images["test"])
+    assert torch.nn.functional.pixel_shuffle(pixels, 2).shape == (597, 1, 8, 8)
+    with pytest.raises(ValueError, match="no data set 'mnist'; there are digits"):
+        load_digits201("mnist")

@@ -21,36 +21,53 @@ FILE = "claims_by_epoch.csv"
 def describe(experiment: Experiment) -> pd.DataFrame:  # one line a fact
     """What is measured here: benchmark, f, judges, neighborhood, and the noise of f."""
     floor = noise_floor(experiment)
-    noise = (f"std over seeds {floor.std:.2f} points, tau with another seed {floor.tau:.2f} (n = {floor.n:,} cells)"
-             if floor.n else "one seed only: not known")
+    noise = (
+        f"std over seeds {floor.std:.2f} points, tau with another seed {floor.tau:.2f} (n = {floor.n:,} cells)"
+        if floor.n
+        else "one seed only: not known"
+    )
     facts = {
         "benchmark": f"{experiment.table.name}, {len(experiment.f):,} cells",
         "f": f"{experiment.key}, epoch {experiment.epoch}, {experiment.trial} seed(s), "
-             f"{experiment.f.min():.2f} to {experiment.f.max():.2f} % error",
+        f"{experiment.f.min():.2f} to {experiment.f.max():.2f} % error",
         "noise of f": noise,
-        "judged by": ", ".join(f"{column} ({errors.min():.2f} to {errors.max():.2f} %)"
-                               for column, errors in experiment.targets.items()),
+        "judged by": ", ".join(
+            f"{column} ({errors.min():.2f} to {errors.max():.2f} %)" for column, errors in experiment.targets.items()
+        ),
         "neighborhood": f"{experiment.neighbors.shape[1]:,} cells, itself included; "
-                        f"{experiment.distinct_classes():.1f} different networks among them on average",
+        f"{experiment.distinct_classes():.1f} different networks among them on average",
     }
     return pd.DataFrame({"": facts})
 
 
 def claims_frame(points: Iterable[ClaimPoint]) -> pd.DataFrame:
     """One line a claim, f and test column."""
-    return pd.DataFrame([
-        {"claim": name, "f": point.key, "epoch": point.epoch, "column": point.column, **gain._asdict(),
-         "verdict": gain.verdict}
-        for point in points for name in CLAIMS for gain in [getattr(point, name)]
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "claim": name,
+                "f": point.key,
+                "epoch": point.epoch,
+                "column": point.column,
+                **gain._asdict(),
+                "verdict": gain.verdict,
+            }
+            for point in points
+            for name in CLAIMS
+            for gain in [getattr(point, name)]
+        ]
+    )
 
 
 def claim_points(frame: pd.DataFrame) -> list[ClaimPoint]:
     """The points of a stored `claims_frame`."""
-    return [ClaimPoint(str(key), int(epoch), str(column),
-                       *(Gain(*lines.loc[name, ["value", "low", "high"]]) for name in CLAIMS))
-            for (key, epoch, column), group in frame.groupby(["f", "epoch", "column"], sort=False)
-            for lines in [group.set_index("claim")]]
+    return [
+        ClaimPoint(
+            str(key), int(epoch), str(column), *(Gain(*lines.loc[name, ["value", "low", "high"]]) for name in CLAIMS)
+        )
+        for (key, epoch, column), group in frame.groupby(["f", "epoch", "column"], sort=False)
+        for lines in [group.set_index("claim")]
+    ]
 
 
 def save_claims(points: Sequence[ClaimPoint], source: str, reports_dir: Path) -> Path:
@@ -69,20 +86,36 @@ def verdicts(points: Sequence[ClaimPoint], names: Sequence[str] = tuple(CLAIMS))
     frame = claims_frame(points)
     lines = []
     for (name, key, column), group in frame[frame.claim.isin(names)].groupby(["claim", "f", "column"], sort=False):
-        epochs = {verdict: ", ".join(map(str, group.epoch[group.verdict == verdict]))
-                  for verdict in ("holds", "undecided", "does not hold")}
-        lines.append({"claim": CLAIMS[name], "f": key, "judged on": column,
-                      "gain": f"{group.value.min():+.2f} to {group.value.max():+.2f}"
-                              if len(group) > 1 else f"{group.value.iloc[0]:+.2f}",
-                      **{f"{verdict}, epochs": text for verdict, text in epochs.items()}})
+        epochs = {
+            verdict: ", ".join(map(str, group.epoch[group.verdict == verdict]))
+            for verdict in ("holds", "undecided", "does not hold")
+        }
+        lines.append(
+            {
+                "claim": CLAIMS[name],
+                "f": key,
+                "judged on": column,
+                "gain": f"{group.value.min():+.2f} to {group.value.max():+.2f}"
+                if len(group) > 1
+                else f"{group.value.iloc[0]:+.2f}",
+                **{f"{verdict}, epochs": text for verdict, text in epochs.items()},
+            }
+        )
     table = pd.DataFrame(lines)
-    return table.sort_values("claim", key=lambda column: column.map(list(CLAIMS.values()).index), kind="stable",
-                             ignore_index=True)
+    return table.sort_values(
+        "claim", key=lambda column: column.map(list(CLAIMS.values()).index), kind="stable", ignore_index=True
+    )
 
 
 def compare(sides: dict[str, Sequence[ClaimPoint]], names: Sequence[str] = tuple(CLAIMS)) -> pd.DataFrame:
     """Gains with their intervals, one column for each way of measuring."""
-    texts = {side: {(CLAIMS[name], point.column): f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] {gain.verdict}"
-                    for name in names for point in points for gain in [getattr(point, name)]}
-             for side, points in sides.items()}
+    texts = {
+        side: {
+            (CLAIMS[name], point.column): f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] {gain.verdict}"
+            for name in names
+            for point in points
+            for gain in [getattr(point, name)]
+        }
+        for side, points in sides.items()
+    }
     return pd.DataFrame(texts)

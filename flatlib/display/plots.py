@@ -17,9 +17,19 @@ MAX_POINTS = 2000  # of a scatter: more only slows the page
 
 
 def _layout(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
-    return figure.update_layout(template="plotly_white", title={"text": title, "font": {"size": 15}}, height=height,
-                                margin={"l": 60, "r": 20, "t": 80, "b": 55}, font={"size": 12},
-                                legend={"orientation": "h", "y": -0.25})
+    return figure.update_layout(
+        template="plotly_white",
+        title={"text": title, "font": {"size": 15}},
+        height=height,
+        margin={"l": 60, "r": 20, "t": 80, "b": 55},
+        font={"size": 12},
+        legend={"orientation": "h", "y": -0.25},
+    )
+
+
+def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimPoint]) -> None:
+    ticks = sorted({point.epoch for point in points})
+    figure.update_xaxes(title_text="epoch at which f is read", type="log", tickvals=ticks, ticktext=[*map(str, ticks)])
 
 
 def _faded(color: str, alpha: float) -> str:
@@ -31,13 +41,26 @@ def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
     """Test errors of flat and sharp minima, and the interval of their difference (Table 1a)."""
     groups = flat_and_sharp(experiment, n_top)
     gains = {column: groups.gain(errors) for column, errors in experiment.targets.items()}
-    titles = [f"{column}<br>sharp - flat: {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
-              for column, gain in gains.items()]
+    titles = [
+        f"{column}<br>sharp - flat: {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
+        for column, gain in gains.items()
+    ]
     figure = make_subplots(1, len(gains), subplot_titles=titles, horizontal_spacing=0.08)
     for at, errors in enumerate(experiment.targets.values(), 1):
         for name, rows, color in (("Flat minima", groups.flat, PALETTE[1]), ("Sharp minima", groups.sharp, PALETTE[3])):
-            figure.add_box(y=errors[rows], name=name, marker_color=color, boxpoints="all", jitter=0.6, pointpos=0,
-                           boxmean=True, marker={"size": 4, "opacity": 0.5}, showlegend=False, row=1, col=at)
+            figure.add_box(
+                y=errors[rows],
+                name=name,
+                marker_color=color,
+                boxpoints="all",
+                jitter=0.6,
+                pointpos=0,
+                boxmean=True,
+                marker={"size": 4, "opacity": 0.5},
+                showlegend=False,
+                row=1,
+                col=at,
+            )
     figure.update_yaxes(title_text="test error (%)", col=1)
     figure.update_annotations(font_size=12)
     return _layout(figure, f"Flat and sharp minima among the {n_top} best cells (95 % interval of the difference)", 420)
@@ -52,9 +75,16 @@ def plot_ranking(experiment: Experiment, column: str) -> go.Figure:
     titles = [f"{row}: tau = {rank_correlation(scores[row], errors):.3f} over all cells" for row in rows]
     figure = make_subplots(1, 2, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.05)
     for at, row in enumerate(rows, 1):
-        figure.add_scattergl(x=scores[row][shown].round(3), y=errors[shown].round(3), mode="markers", name=row,
-                             marker={"size": 4, "opacity": 0.4, "color": CRITERION_COLOR[row]}, showlegend=False,
-                             row=1, col=at)
+        figure.add_scattergl(
+            x=scores[row][shown].round(3),
+            y=errors[shown].round(3),
+            mode="markers",
+            name=row,
+            marker={"size": 4, "opacity": 0.4, "color": CRITERION_COLOR[row]},
+            showlegend=False,
+            row=1,
+            col=at,
+        )
         figure.update_xaxes(title_text="f (%)" if at == 1 else "mean of f over the neighborhood (%)", row=1, col=at)
     figure.update_yaxes(title_text=f"test error, {column} (%)", col=1)
     figure.update_annotations(font_size=12)
@@ -69,16 +99,25 @@ def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], colu
             for row in CRITERIA:
                 line = [p for p in points if (p.trial, p.key, p.criterion) == (trial, key, row)]
                 figure.add_scatter(
-                    x=[p.epoch for p in line], y=[p.tau for p in line], mode="lines+markers",
-                    name=row if trial == "first" else f"{row}, seed mean", legendgroup=f"{row}{trial}",
+                    x=[p.epoch for p in line],
+                    y=[p.tau for p in line],
+                    mode="lines+markers",
+                    name=row if trial == "first" else f"{row}, seed mean",
+                    legendgroup=f"{row}{trial}",
                     showlegend=not any(t.legendgroup == f"{row}{trial}" for t in figure.data),
-                    line={"color": CRITERION_COLOR[row], "dash": dash}, marker={"symbol": symbol, "size": 7},
-                    hovertemplate=f"{row}, {trial} seed(s)<br>{key}<br>epoch %{{x}}: tau %{{y:.3f}}<extra></extra>")
+                    line={"color": CRITERION_COLOR[row], "dash": dash},
+                    marker={"symbol": symbol, "size": 7},
+                    hovertemplate=f"{row}, {trial} seed(s)<br>{key}<br>epoch %{{x}}: tau %{{y:.3f}}<extra></extra>",
+                )
     floors = [(then.epoch, floor.tau) for then in settings_of_f(experiment) if (floor := noise_floor(then)).n]
-    figure.add_scatter(x=[epoch for epoch, _ in floors], y=[tau for _, tau in floors], mode="lines+markers",
-                       name="f against f of another seed", line={"color": "#999999", "dash": "dash"})
-    ticks = sorted({point.epoch for point in points})
-    figure.update_xaxes(title_text="epoch at which f is read", type="log", tickvals=ticks, ticktext=list(map(str, ticks)))
+    figure.add_scatter(
+        x=[epoch for epoch, _ in floors],
+        y=[tau for _, tau in floors],
+        mode="lines+markers",
+        name="f against f of another seed",
+        line={"color": "#999999", "dash": "dash"},
+    )
+    _epoch_axis(figure, points)
     figure.update_yaxes(title_text="Kendall's tau")
     return _layout(figure, f"Rank correlation with the test error on {column}, all cells", 520)
 
@@ -89,21 +128,36 @@ def plot_regret(experiment: Experiment, searches: Sequence[Searches], column: st
     for (row, trace), color in zip(searches, PALETTE[1:], strict=False):
         values = regret(experiment, trace, column)
         steps = np.unique(np.geomspace(1, values.shape[1], 60).astype(int)) - 1
-        x, low, high = trace.evaluations[steps], *np.quantile(values[:, steps], [0.25, 0.75], axis=0)
-        figure.add_scatter(x=[*x, *x[::-1]], y=[*high.round(4), *low[::-1].round(4)], fill="toself", mode="lines",
-                           line={"width": 0}, fillcolor=_faded(color, 0.15), hoverinfo="skip", showlegend=False,
-                           legendgroup=row)
-        figure.add_scatter(x=x, y=values[:, steps].mean(0).round(4), mode="lines", name=row, legendgroup=row,
-                           line={"color": color})
+        x = trace.evaluations[steps]
+        low, high = np.quantile(values[:, steps], [0.25, 0.75], axis=0)
+        figure.add_scatter(
+            x=[*x, *x[::-1]],
+            y=[*high.round(4), *low[::-1].round(4)],
+            fill="toself",
+            mode="lines",
+            line={"width": 0},
+            fillcolor=_faded(color, 0.15),
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=row,
+        )
+        figure.add_scatter(
+            x=x, y=values[:, steps].mean(0).round(4), mode="lines", name=row, legendgroup=row, line={"color": color}
+        )
     figure.update_xaxes(title_text="evaluations of f (repeats count)", type="log")
     figure.update_yaxes(title_text=f"regret on {column} (percentage points)", rangemode="tozero")
-    return _layout(figure, f"Regret of the incumbent: mean of {len(searches[0].trace.found)} runs, band: middle half", 440)
+    return _layout(
+        figure, f"Regret of the incumbent (mean of {len(searches[0].trace.found)} runs; band: middle half)", 440
+    )
 
 
 def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "ranking", "search")) -> go.Figure:
     """Gains of the paper's claims against the epoch of f, with 95 % intervals; above 0 is in favor."""
-    titles = {"flat": "Table 1a: sharp - flat minima (points)", "ranking": "Table 1b: tau of mean - tau of f",
-              "search": "Table 2: RS - NA-RS (points)"}
+    titles = {
+        "flat": "Table 1a: sharp - flat minima (points)",
+        "ranking": "Table 1b: tau of mean - tau of f",
+        "search": "Table 2: RS - NA-RS (points)",
+    }
     figure = make_subplots(1, len(chosen), subplot_titles=[titles[name] for name in chosen], horizontal_spacing=0.08)
     curves = dict.fromkeys((point.key, point.column) for point in points)
     colors = dict(zip(dict.fromkeys(column for _, column in curves), PALETTE[1:], strict=False))
@@ -111,13 +165,24 @@ def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "
         line = [(p.epoch, getattr(p, name)) for p in points if (p.key, p.column) == (key, column)]
         seen = any(trace.legendgroup == column for trace in figure.data)
         figure.add_scatter(
-            x=[epoch for epoch, _ in line], y=[gain.value for _, gain in line], mode="lines+markers", name=column,
-            legendgroup=column, showlegend=not seen, line={"color": colors[column]}, row=1, col=at,
-            error_y={"array": [gain.high - gain.value for _, gain in line],
-                     "arrayminus": [gain.value - gain.low for _, gain in line], "thickness": 1, "width": 2},
-            hovertemplate=f"{column}, f = {key}<br>epoch %{{x}}: %{{y:.3f}}<extra></extra>")
-    ticks = sorted({point.epoch for point in points})
-    figure.update_xaxes(title_text="epoch at which f is read", type="log", tickvals=ticks, ticktext=list(map(str, ticks)))
+            x=[epoch for epoch, _ in line],
+            y=[gain.value for _, gain in line],
+            mode="lines+markers",
+            name=column,
+            legendgroup=column,
+            showlegend=not seen,
+            line={"color": colors[column]},
+            row=1,
+            col=at,
+            error_y={
+                "array": [gain.high - gain.value for _, gain in line],
+                "arrayminus": [gain.value - gain.low for _, gain in line],
+                "thickness": 1,
+                "width": 2,
+            },
+            hovertemplate=f"{column}, f = {key}<br>epoch %{{x}}: %{{y:.3f}}<extra></extra>",
+        )
+    _epoch_axis(figure, points)
     figure.add_hline(y=0, line={"color": "#999999", "width": 1})
     figure.update_annotations(font_size=12)
     return _layout(figure, "The paper's claims against the noise of f (above 0: the claim holds)", 420)

@@ -51,15 +51,32 @@ def reproduction(
         known = paper.pop((cell.row, cell.column), None) if source == REAL else None
         stand_in = (stands_for or {}).get(cell.column)
         notes = [cell.note, known.note if known else "", f"stands for {stand_in}" if stand_in else ""]
-        lines.append({
-            "row": cell.row, "column": cell.column, "ours": cell.ours, "ours_std": cell.std, "n": cell.n,
-            "paper": known.value if known else None, "paper_std": known.std if known else None,
-            "unit": _unit(table_id, cell.column), "setting": cell.setting, "note": "; ".join(filter(None, notes)),
-        })
+        lines.append(
+            {
+                "row": cell.row,
+                "column": cell.column,
+                "ours": cell.ours,
+                "ours_std": cell.std,
+                "n": cell.n,
+                "paper": known.value if known else None,
+                "paper_std": known.std if known else None,
+                "unit": _unit(table_id, cell.column),
+                "setting": cell.setting,
+                "note": "; ".join(filter(None, notes)),
+            }
+        )
     if source == REAL:
-        lines += [{"row": cell.row, "column": cell.column, "paper": cell.value, "paper_std": cell.std,
-                   "unit": cell.unit, "note": "; ".join(filter(None, [cell.note, "not measured here"]))}
-                  for cell in paper.values()]
+        lines += [
+            {
+                "row": cell.row,
+                "column": cell.column,
+                "paper": cell.value,
+                "paper_std": cell.std,
+                "unit": cell.unit,
+                "note": "; ".join(filter(None, [cell.note, "not measured here"])),
+            }
+            for cell in paper.values()
+        ]
     frame = pd.DataFrame(lines, columns=COLUMNS)
     return frame.astype({"n": "Int64", **dict.fromkeys(["ours", "ours_std", "paper", "paper_std"], "float64")})
 
@@ -99,8 +116,10 @@ def _block(frame: pd.DataFrame, value: str, std: str) -> pd.DataFrame:  # rows x
     texts = frame.assign(text=[_text(row[value], row[std], 2) for _, row in frame.iterrows()])
     block = texts[texts.text != ""].pivot(index="row", columns="column", values="text")
     order = {axis: list(dict.fromkeys(texts[axis])) for axis in ("row", "column")}
-    return block.reindex(index=[row for row in order["row"] if row in block.index],
-                         columns=[column for column in order["column"] if column in block.columns]).fillna("")
+    return block.reindex(
+        index=[row for row in order["row"] if row in block.index],
+        columns=[column for column in order["column"] if column in block.columns],
+    ).fillna("")
 
 
 def _published_block(table_id: str) -> pd.DataFrame:

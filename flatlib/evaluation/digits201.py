@@ -52,16 +52,29 @@ def pool_matrix(side: int) -> torch.Tensor:  # (P, P) float64
 class CellBatch:
     """A batch of networks, one for each cell: stem, cell (C), reduction, cell (2 C), linear."""
 
-    def __init__(self, archs: np.ndarray, rows: np.ndarray, n_classes: int, recipe: Recipe, seed: int,
-                 dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        archs: np.ndarray,
+        rows: np.ndarray,
+        n_classes: int,
+        recipe: Recipe,
+        seed: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         """archs (A, 6); rows (A,): each cell's number in the space, the key of its random stream."""
         self.archs = np.stack([prune_dead_edges(arch) for arch in archs])
         self.recipe, self.dtype = recipe, dtype
-        self.users = {(edge, op): torch.from_numpy(np.flatnonzero(self.archs[:, edge] == op))
-                      for edge in range(6) for op in (1, 2, 3, 4)}
+        self.users = {
+            (edge, op): torch.from_numpy(np.flatnonzero(self.archs[:, edge] == op))
+            for edge in range(6)
+            for op in (1, 2, 3, 4)
+        }
         self.weights = self._initial_weights(rows, n_classes, seed)
-        self.statistics = {name: (torch.zeros(w.shape, dtype=dtype), torch.ones(w.shape, dtype=dtype))
-                           for name, w in self.weights.items() if name.endswith("scale")}
+        self.statistics = {
+            name: (torch.zeros(w.shape, dtype=dtype), torch.ones(w.shape, dtype=dtype))
+            for name, w in self.weights.items()
+            if name.endswith("scale")
+        }
         self.taps = {key: conv_taps(*key).to(dtype) for key in ((SIDE, 1), (SIDE, 2), (SIDE // 2, 1))}
         self.pools = {side: pool_matrix(side).to(dtype) for side in (SIDE, SIDE // 2)}
 
@@ -98,8 +111,15 @@ class CellBatch:
         """BatchNorm of each cell by itself: cells and channels are the library's channels."""
         mean, var = self.statistics[f"{name}.scale"]
         scale, shift = self.weights[f"{name}.scale"], self.weights[f"{name}.shift"]
-        y = F.batch_norm(x.reshape(1, -1, x.shape[2] * x.shape[3]), mean.view(-1), var.view(-1), scale.view(-1),
-                         shift.view(-1), training, self.recipe.norm_momentum)
+        y = F.batch_norm(
+            x.reshape(1, -1, x.shape[2] * x.shape[3]),
+            mean.view(-1),
+            var.view(-1),
+            scale.view(-1),
+            shift.view(-1),
+            training,
+            self.recipe.norm_momentum,
+        )
         return y.view(x.shape)
 
     def _conv(self, x: torch.Tensor, name: str, side: int, stride: int, training: bool) -> torch.Tensor:
@@ -119,8 +139,11 @@ class CellBatch:
         """The cell's DAG (Sec. 3.1), each operation for the cells that use it."""
         nodes = [x, *(torch.zeros_like(x) for _ in range(3))]
         for source in range(3):
-            ops = [(edge, op, users) for (edge, op), users in self.users.items()
-                   if NAS_BENCH_201.edges[edge][0] == source and len(users)]
+            ops = [
+                (edge, op, users)
+                for (edge, op), users in self.users.items()
+                if NAS_BENCH_201.edges[edge][0] == source and len(users)
+            ]
             if not ops:
                 continue
             gathered = nodes[source].index_select(0, torch.cat([users for *_, users in ops]))
@@ -144,8 +167,8 @@ class CellBatch:
     @torch.no_grad()
     def accuracy(self, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:  # (A,) percent
         """Share of images classified right, in one pass with the running statistics."""
-        hits = sum((self(images[b], False).argmax(2) == labels[b]).sum(1)
-                   for b in torch.arange(len(labels)).split(100))
+        batches = torch.arange(len(labels)).split(100)
+        hits = torch.stack([(self(images[b], False).argmax(2) == labels[b]).sum(1) for b in batches]).sum(0)
         return (hits.double() / len(labels) * 100).numpy()
 
 
@@ -165,8 +188,9 @@ def train_steps(batch: CellBatch, images: torch.Tensor, labels: torch.Tensor, se
     """
     recipe, n = batch.recipe, len(labels)
     steps = recipe.epochs * (n // recipe.batch_size)
-    optimizer = torch.optim.SGD(batch.weights.values(), recipe.learning_rate, recipe.momentum,
-                                weight_decay=recipe.weight_decay, nesterov=True)
+    optimizer = torch.optim.SGD(
+        batch.weights.values(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     order = torch.Generator().manual_seed(seed)
     for _ in range(recipe.epochs):
@@ -188,7 +212,9 @@ def measure(archs: np.ndarray, rows: np.ndarray, data: Images, seed: int, recipe
     labels = {split: torch.from_numpy(y) for split, y in data.labels.items()}
     batch = CellBatch(archs, rows, data.n_classes, recipe, seed)
     every = len(labels["train"]) // recipe.batch_size
-    valid = [batch.accuracy(images["valid"], labels["valid"])
-             for step, _ in enumerate(train_steps(batch, images["train"], labels["train"], seed), 1)
-             if step % every == 0]
+    valid = [
+        batch.accuracy(images["valid"], labels["valid"])
+        for step, _ in enumerate(train_steps(batch, images["train"], labels["train"], seed), 1)
+        if step % every == 0
+    ]
     return Measured(np.stack(valid, axis=1), batch.accuracy(images["test"], labels["test"]))

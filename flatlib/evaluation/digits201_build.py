@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from flatlib.spaces import all_archs, isomorphism_classes
 PART = 64  # cells trained as one batch
 SEARCH = [("digits", seed) for seed in (0, 1, 2)]  # these runs give f
 JUDGE = [(name, seed) for seed in (3, 4, 5) for name in ("digits", "digits-shifted", "digits-rotated")]
+Column = tuple[np.ndarray, np.ndarray, np.ndarray]  # accuracy (A, S, epochs) percent, epochs, seeds
 RUNS = [SEARCH[0], *JUDGE[:3], SEARCH[1], *JUDGE[3:6], SEARCH[2], *JUDGE[6:]]
 
 
@@ -68,7 +70,7 @@ def build(
     processes: int | None = None,
     classes: np.ndarray | None = None,  # rows of all_archs() to train; default: all 5,260 classes
     runs: list[tuple[str, int]] = RUNS,
-    progress: Callable[..., object] | None = None,  # tqdm, or something like it
+    progress: Callable[..., Any] | None = None,  # tqdm, or something like it
 ) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
     """Measure all runs; per run the validation curve (classes, epochs) and test (classes,), percent."""
     _check_work_folder(work, recipe)
@@ -77,29 +79,37 @@ def build(
     parts = {(run, at): work / f"{run[0]}_{run[1]}_{at:05d}.npz" for run in runs for at in range(0, len(classes), PART)}
     missing = [key for key, path in parts.items() if not path.exists()]
     with ProcessPoolExecutor(processes or os.cpu_count(), initializer=_start_worker) as pool:
-        jobs = [pool.submit(_measure_part, parts[run, at], classes[at : at + PART], *run, recipe)
-                for run, at in missing]
+        jobs = [
+            pool.submit(_measure_part, parts[run, at], classes[at : at + PART], *run, recipe) for run, at in missing
+        ]
         done = as_completed(jobs)
         for job in progress(done, total=len(jobs), unit="part", desc="Digits201") if progress else done:
             job.result()
     loaded = {key: np.load(path) for key, path in parts.items()}
-    return {run: (np.concatenate([loaded[key]["valid"] for key in parts if key[0] == run]),
-                  np.concatenate([loaded[key]["test"] for key in parts if key[0] == run])) for run in runs}
+    return {
+        run: (
+            np.concatenate([loaded[key]["valid"] for key in parts if key[0] == run]),
+            np.concatenate([loaded[key]["test"] for key in parts if key[0] == run]),
+        )
+        for run in runs
+    }
 
 
 def quantities(
     results: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]], recipe: Recipe = Recipe()
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> dict[str, Column]:
     """A full build as the table's quantities: key -> (values (A, S, E), epochs (E,), seeds (S,))."""
     to_class = np.unique(isomorphism_classes(all_archs()), return_inverse=True)[1]
     every, last = np.arange(1, recipe.epochs + 1), np.array([recipe.epochs])
 
-    def column(runs: list[tuple[str, int]], which: int, epochs: np.ndarray) -> tuple[np.ndarray, ...]:
+    def column(runs: list[tuple[str, int]], which: int, epochs: np.ndarray) -> Column:
         values = np.stack([results[run][which].reshape(-1, len(epochs)) for run in runs], axis=1)
         return values.astype(np.float32)[to_class], epochs, np.array([seed for _, seed in runs])
 
-    table = {f"digits-valid/{recipe.epochs}/x-valid": column(SEARCH, 0, every),
-             f"digits-valid/{recipe.epochs}/ori-test": column(SEARCH, 1, last)}
+    table = {
+        f"digits-valid/{recipe.epochs}/x-valid": column(SEARCH, 0, every),
+        f"digits-valid/{recipe.epochs}/ori-test": column(SEARCH, 1, last),
+    }
     for name, split in (("digits", "ori-test"), ("digits-shifted", "x-test"), ("digits-rotated", "x-test")):
         table[f"{name}/{recipe.epochs}/{split}"] = column([run for run in JUDGE if run[0] == name], 1, last)
     return table

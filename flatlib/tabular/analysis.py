@@ -78,10 +78,13 @@ def validation_label(experiment: Experiment) -> str:
 
 def _group_means(experiment: Experiment, n_top: int, prefix: str, columns: dict[str, np.ndarray]) -> list[Measured]:
     groups = flat_and_sharp(experiment, n_top)
-    return [Measured(prefix + name, column, float(errors[rows].mean()), float(errors[rows].std()), len(rows),
-                     experiment.setting)
-            for name, rows in (("Flat minima", groups.flat), ("Sharp minima", groups.sharp))
-            for column, errors in columns.items()]
+    return [
+        Measured(
+            prefix + name, column, float(errors[rows].mean()), float(errors[rows].std()), len(rows), experiment.setting
+        )
+        for name, rows in (("Flat minima", groups.flat), ("Sharp minima", groups.sharp))
+        for column, errors in columns.items()
+    ]
 
 
 def table_1a(experiment: Experiment, n_top: int = 100) -> list[Measured]:
@@ -96,8 +99,11 @@ def table_a(experiment: Experiment, n_top: int = 100) -> list[Measured]:
         epoch = experiment.table.nearest_epoch(experiment.key, share, EPOCH_TOLERANCE)
         if epoch is None:
             note = f"{experiment.table.name} has no epoch near {share:.0%} of the schedule"
-            cells += [Measured(f"{letter} {group}", column, None, None, None, experiment.setting, note)
-                      for group in ("Flat minima", "Sharp minima") for column in (label, *experiment.targets)]
+            cells += [
+                Measured(f"{letter} {group}", column, None, None, None, experiment.setting, note)
+                for group in ("Flat minima", "Sharp minima")
+                for column in (label, *experiment.targets)
+            ]
         else:
             then = experiment.at_epoch(epoch)
             cells += _group_means(then, n_top, f"{letter} ", {label: then.f, **then.targets})
@@ -118,16 +124,21 @@ def sampled_taus(
     """(row, column) -> (repeats,) tau on samples of cells; the samples are shared by all rows."""
     rng = np.random.default_rng(seed)
     samples = [rng.choice(len(experiment.f), n_sample, replace=False) for _ in range(repeats)]
-    return {(row, column): np.array([rank_correlation(scores[sample], errors[sample]) for sample in samples])
-            for row in CRITERIA for scores in [experiment.score(row)]
-            for column, errors in experiment.targets.items()}
+    return {
+        (row, column): np.array([rank_correlation(scores[sample], errors[sample]) for sample in samples])
+        for row in CRITERIA
+        for scores in [experiment.score(row)]
+        for column, errors in experiment.targets.items()
+    }
 
 
 def table_b(experiment: Experiment, *, n_sample: int = 100, repeats: int = 10, seed: int = 0) -> list[Measured]:
     """Table B: tau of each criterion, mean and std over the samples."""
     taus = sampled_taus(experiment, n_sample=n_sample, repeats=repeats, seed=seed)
-    return [Measured(row, column, float(tau.mean()), float(tau.std()), repeats, experiment.setting)
-            for (row, column), tau in taus.items()]
+    return [
+        Measured(row, column, float(tau.mean()), float(tau.std()), repeats, experiment.setting)
+        for (row, column), tau in taus.items()
+    ]
 
 
 def table_1b(table_b_cells: list[Measured]) -> list[Measured]:
@@ -142,8 +153,10 @@ def table_c(experiment: Experiment, n_top: int = 100) -> list[Measured]:
     cells = []
     for row in CRITERIA:
         top = experiment.best(experiment.score(row), n_top)
-        cells += [Measured(row, column, float(values[top].mean()), float(values[top].std()), n_top, experiment.setting)
-                  for column, values in columns.items()]
+        cells += [
+            Measured(row, column, float(values[top].mean()), float(values[top].std()), n_top, experiment.setting)
+            for column, values in columns.items()
+        ]
     return cells
 
 
@@ -175,17 +188,35 @@ class Budget:
     def na_random_search(self, experiment: Experiment, name: str, row: str) -> Searches:
         """NA-RS with an aggregator; every aggregator sees the same draws."""
         rng = np.random.default_rng([self.seed, 1])
-        return Searches(row, na_random_search(
-            experiment.f, experiment.neighbors, aggregate=aggregator(name, experiment.lam), steps=self.steps,
-            n_nbr=self.n_nbr, runs=self.runs, rng=rng))
+        return Searches(
+            row,
+            na_random_search(
+                experiment.f,
+                experiment.neighbors,
+                aggregate=aggregator(name, experiment.lam),
+                steps=self.steps,
+                n_nbr=self.n_nbr,
+                runs=self.runs,
+                rng=rng,
+            ),
+        )
 
 
 def found_errors(experiment: Experiment, searches: list[Searches]) -> list[Measured]:
     """Test error of the found cells, mean and std over runs."""
-    return [Measured(row, column, float(errors[trace.found].mean()), float(errors[trace.found].std()),
-                     len(trace.found), experiment.setting,
-                     f"{int(trace.evaluations[-1])} evaluations, {trace.distinct.mean():.0f} distinct cells a run")
-            for row, trace in searches for column, errors in experiment.targets.items()]
+    return [
+        Measured(
+            row,
+            column,
+            float(errors[trace.found].mean()),
+            float(errors[trace.found].std()),
+            len(trace.found),
+            experiment.setting,
+            f"{int(trace.evaluations[-1])} evaluations, {trace.distinct.mean():.0f} distinct cells a run",
+        )
+        for row, trace in searches
+        for column, errors in experiment.targets.items()
+    ]
 
 
 def searches_2(experiment: Experiment, budget: Budget, chosen: str = "mean") -> list[Searches]:
@@ -194,8 +225,10 @@ def searches_2(experiment: Experiment, budget: Budget, chosen: str = "mean") -> 
     Another aggregator that was chosen gets a row of its own.
     """
     names = dict.fromkeys(("mean", "median", chosen))
-    return [budget.random_search(experiment),
-            *(budget.na_random_search(experiment, name, f"NA-RS, {name}") for name in names)]
+    return [
+        budget.random_search(experiment),
+        *(budget.na_random_search(experiment, name, f"NA-RS, {name}") for name in names),
+    ]
 
 
 def searches_d(experiment: Experiment, budget: Budget) -> list[Searches]:
@@ -208,9 +241,13 @@ def searches_e(experiment: Experiment, budget: Budget) -> list[Searches]:
     """Table E's rows: T stays, so 25 neighbors cost 2.5 times the evaluations of 10."""
     everyone = experiment.neighbors.shape[1]
     sizes = sorted({budget.n_nbr, min(25, everyone)})
-    return [Budget(budget.steps, n_nbr, budget.runs, budget.seed).na_random_search(
-                experiment, name, f"NA-RS - {name}, n_nbr = {n_nbr}")
-            for name in ("mean", "median") for n_nbr in sizes]
+    return [
+        Budget(budget.steps, n_nbr, budget.runs, budget.seed).na_random_search(
+            experiment, name, f"NA-RS - {name}, n_nbr = {n_nbr}"
+        )
+        for name in ("mean", "median")
+        for n_nbr in sizes
+    ]
 
 
 def regret(experiment: Experiment, trace: SearchTrace, column: str) -> np.ndarray:  # (R, T) percentage points

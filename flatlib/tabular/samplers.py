@@ -1,6 +1,7 @@
 """Random search and NA-RS (Sec. 4.1, Algorithm 2) on a table, all runs at once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,8 +14,7 @@ class SearchTrace:
     """What a sampler found, run by run and step by step (R runs, T steps)."""
 
     incumbent: np.ndarray  # (R, T) row of the best cell so far
-    cost: int  # evaluations a step; repeats count too
-    distinct: np.ndarray  # (R,) different cells evaluated in each run
+    evaluated: np.ndarray  # (R, T, n) rows whose f was requested at each step; repeats count
 
     @property
     def found(self) -> np.ndarray:  # (R,)
@@ -24,7 +24,13 @@ class SearchTrace:
     @property
     def evaluations(self) -> np.ndarray:  # (T,)
         """Evaluations made after each step."""
-        return self.cost * np.arange(1, self.incumbent.shape[1] + 1)
+        return self.evaluated.shape[2] * np.arange(1, self.incumbent.shape[1] + 1)
+
+    @cached_property
+    def distinct(self) -> np.ndarray:  # (R,)
+        """Different cells that each run evaluated."""
+        ordered = np.sort(self.evaluated.reshape(len(self.evaluated), -1), axis=1)
+        return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1)
 
 
 def incumbents(
@@ -39,11 +45,6 @@ def incumbents(
     return np.take_along_axis(cells, step, axis=1)
 
 
-def _count_distinct(rows: np.ndarray) -> np.ndarray:  # (R, n) -> (R,)
-    ordered = np.sort(rows, axis=1)
-    return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1)
-
-
 def random_search(
     errors: np.ndarray,  # (A,) f, percent
     *,
@@ -53,7 +54,7 @@ def random_search(
 ) -> SearchTrace:
     """RS: the cell with the lowest f among `steps` uniform draws (T * n_nbr in Sec. 5.1)."""
     cells = rng.integers(0, len(errors), (runs, steps))
-    return SearchTrace(incumbents(cells, errors[cells]), 1, _count_distinct(cells))
+    return SearchTrace(incumbents(cells, errors[cells]), cells[..., None])
 
 
 def draw_neighborhoods(
@@ -64,7 +65,7 @@ def draw_neighborhoods(
     rng: np.random.Generator,
 ) -> np.ndarray:  # (R, T, n_nbr) rows, the reference cell first
     """NA-RS's draws: a uniform cell a step, and n_nbr of its neighborhood, itself included."""
-    cells = rng.integers(0, len(neighbors), runs * steps)
+    cells = rng.integers(0, len(neighbors), runs * steps, dtype=np.int32)
     chosen = 1 + distinct_draws(rng, runs * steps, neighbors.shape[1] - 1, n_nbr - 1)
     sampled = np.concatenate([cells[:, None], neighbors[cells[:, None], chosen]], axis=1)
     return sampled.reshape(runs, steps, n_nbr)
@@ -90,4 +91,4 @@ def na_random_search(
     """
     sampled = draw_neighborhoods(neighbors, steps, n_nbr, runs, rng)
     scores = aggregate(errors[sampled])
-    return SearchTrace(incumbents(sampled[:, :, 0], scores), n_nbr, _count_distinct(sampled.reshape(runs, -1)))
+    return SearchTrace(incumbents(sampled[:, :, 0], scores), sampled)

@@ -58,7 +58,7 @@ class Table:
 
     @cached_property
     def _row_of(self) -> np.ndarray:  # (15625,) row of each cell of the space, -1 where absent
-        rows = np.full(NAS_BENCH_201.n_cells, -1)
+        rows = np.full(NAS_BENCH_201.n_cells, -1, dtype=np.int32)
         rows[_number(self.archs)] = np.arange(len(self.archs))
         return rows
 
@@ -77,8 +77,10 @@ class Table:
     def neighbors(self, d: int = 1) -> np.ndarray:  # (A, N) rows, the cell itself first
         """N(alpha) of every cell as rows of the table (Eq. 3); TableError for part of a space."""
         if not self.is_whole:
-            raise TableError(f"{self.name} holds {len(self.archs)} of {NAS_BENCH_201.n_cells} cells: neighborhoods "
-                             "need them all; use a complete table")
+            raise TableError(
+                f"{self.name} holds {len(self.archs)} of {NAS_BENCH_201.n_cells} cells: neighborhoods "
+                "need them all; use a complete table"
+            )
         # A neighbor's number differs by a multiple of 5^(5 - edge) on each changed edge.
         place = 5 ** np.arange(5, -1, -1)
         offsets = enumerate_neighbors(np.zeros(6, dtype=np.int64), 5, d)  # (N, 6)
@@ -110,8 +112,11 @@ class Table:
         """Column label -> key of the test errors that judge: the paper's three, or a stand-in's own."""
         if self.name == "nas-bench-201":
             return {label: key for label, key in PAPER_COLUMNS.items() if key in self.quantities}
-        return {key.split("/")[0]: key for key in self.quantities
-                if key.endswith("test") and not key.split("/")[0].endswith("-valid")}
+        return {
+            key.split("/")[0]: key
+            for key in self.quantities
+            if key.endswith("test") and not key.split("/")[0].endswith("-valid")
+        }
 
     def errors(self, key: str, epoch: int = 0, trial: str = "first") -> np.ndarray:  # (A,) percent
         """Error after an epoch (0: the last): of each cell's first seed that was run, or the mean over seeds."""
@@ -120,8 +125,10 @@ class Table:
         seeds = 100.0 - quantity.accuracy[:, :, at].astype(np.float64)  # (A, S)
         run = ~np.isnan(seeds)
         if not run.any(1).all():
-            raise TableError(f"{self.name}: {key} was not run for {int((~run.any(1)).sum())} cells at epoch "
-                             f"{quantity.epochs[at]}; choose another quantity or epoch")
+            raise TableError(
+                f"{self.name}: {key} was not run for {int((~run.any(1)).sum())} cells at epoch "
+                f"{quantity.epochs[at]}; choose another quantity or epoch"
+            )
         if trial == "first":
             return seeds[np.arange(len(seeds)), run.argmax(1)]
         return np.nanmean(seeds, axis=1)
@@ -142,8 +149,10 @@ def _index_of_epoch(name: str, key: str, quantity: Quantity, epoch: int) -> int:
     at = np.flatnonzero(quantity.epochs == epoch)
     if not len(at):
         have = quantity.epochs
-        raise TableError(f"{name}: {key} has no epoch {epoch}; it has "
-                         + (f"{have[0]} to {have[-1]}" if len(have) > 1 else f"{have[0]} only"))
+        raise TableError(
+            f"{name}: {key} has no epoch {epoch}; it has "
+            + (f"{have[0]} to {have[-1]}" if len(have) > 1 else f"{have[0]} only")
+        )
     return int(at[0])
 
 
@@ -160,8 +169,9 @@ def load_table(source: str | Path = EMBEDDED) -> Table:
             arrays = {name: data[name] for name in data.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, AttributeError) as error:
         reason = "no such file" if not path.exists() else str(error).splitlines()[0]
-        raise TableError(f"{path.name}: not a readable table ({reason}); expected '{EMBEDDED}' or a .npz written "
-                         "by flatlib") from None
+        raise TableError(
+            f"{path.name}: not a readable table ({reason}); expected '{EMBEDDED}' or a .npz written by flatlib"
+        ) from None
     return _table_from_arrays(path.name, arrays)
 
 
@@ -206,14 +216,19 @@ def _quantity(file: str, key: str, arrays: dict[str, np.ndarray], n_archs: int) 
 def save_table(table: Table, target: Path) -> None:
     """Write the compact format beside the target and rename: complete or absent."""
     arrays: dict[str, np.ndarray] = {
-        "format": np.array("flatlib-table"), "version": np.array([1]), "name": np.array([table.name]),
+        "format": np.array("flatlib-table"),
+        "version": np.array([1]),
+        "name": np.array([table.name]),
         "arch_str": np.array([arch_to_string(arch) for arch in table.archs]),
     }
     if table.params_M is not None:
         arrays["params_M"] = table.params_M.astype(np.float32)
     for key, quantity in table.quantities.items():
-        arrays |= {key: quantity.accuracy.astype(np.float32), f"{key}/epochs": quantity.epochs,
-                   f"{key}/seeds": quantity.seeds}
+        arrays |= {
+            key: quantity.accuracy.astype(np.float32),
+            f"{key}/epochs": quantity.epochs,
+            f"{key}/seeds": quantity.seeds,
+        }
     beside = target.with_name(f".{target.name}.tmp")
     try:
         with open(beside, "wb") as file:

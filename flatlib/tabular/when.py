@@ -18,17 +18,25 @@ def search_keys(experiment: Experiment) -> list[str]:
     """Quantities that can serve as f: the search data's x-valid, and whole learning curves of it."""
     root = experiment.key.split("/")[0].split("-")[0]
     judges = experiment.table.targets().values()
-    return [key for key, quantity in experiment.table.quantities.items()
-            if key.split("/")[0] in (root, f"{root}-valid") and key not in judges
-            and (key.endswith("x-valid") or len(quantity.epochs) > 1)]
+    return [
+        key
+        for key, quantity in experiment.table.quantities.items()
+        if key.split("/")[0] in (root, f"{root}-valid")
+        and key not in judges
+        and (key.endswith("x-valid") or len(quantity.epochs) > 1)
+    ]
 
 
 def settings_of_f(experiment: Experiment, trials: tuple[str, ...] = ("first",)) -> list[Experiment]:
     """The experiment with f from every search quantity, epoch and trial."""
     table = experiment.table
-    return [replace(experiment, key=key, epoch=int(epoch), trial=trial, f=table.errors(key, int(epoch), trial))
-            for trial in trials for key in search_keys(experiment) for epoch in table.quantity(key).epochs
-            if trial == "first" or len(table.quantity(key).seeds) > 1]
+    return [
+        replace(experiment, key=key, epoch=int(epoch), trial=trial, f=table.errors(key, int(epoch), trial))
+        for trial in trials
+        for key in search_keys(experiment)
+        for epoch in table.quantity(key).epochs
+        if trial == "first" or len(table.quantity(key).seeds) > 1
+    ]
 
 
 class RankPoint(NamedTuple):
@@ -43,9 +51,11 @@ class RankPoint(NamedTuple):
 
 def rank_by_epoch(experiment: Experiment, column: str) -> list[RankPoint]:
     """Kendall's tau over all cells, from one seed and from the seed mean, for each criterion."""
-    return [RankPoint(then.key, then.epoch, then.trial, row,
-                      rank_correlation(then.score(row), experiment.targets[column]))
-            for then in settings_of_f(experiment, ("first", "mean")) for row in CRITERIA]
+    return [
+        RankPoint(then.key, then.epoch, then.trial, row, rank_correlation(then.score(row), experiment.targets[column]))
+        for then in settings_of_f(experiment, ("first", "mean"))
+        for row in CRITERIA
+    ]
 
 
 class NoiseFloor(NamedTuple):
@@ -101,15 +111,23 @@ def claims(
     taus = sampled_taus(experiment, n_sample=n_sample, repeats=repeats, seed=budget.seed)
     rs = budget.random_search(experiment).trace.found
     na_rs = budget.na_random_search(experiment, chosen, f"NA-RS, {chosen}").trace.found
-    return [ClaimPoint(experiment.key, experiment.epoch, column, groups.gain(errors),
-                       _paired_gain(taus["Ours - mean", column], taus["Baseline", column]),
-                       mean_gain(errors[na_rs], errors[rs]))
-            for column, errors in experiment.targets.items()]
+    return [
+        ClaimPoint(
+            experiment.key,
+            experiment.epoch,
+            column,
+            groups.gain(errors),
+            _paired_gain(taus["Ours - mean", column], taus["Baseline", column]),
+            mean_gain(errors[na_rs], errors[rs]),
+        )
+        for column, errors in experiment.targets.items()
+    ]
 
 
 def claims_by_epoch(
     experiment: Experiment, budget: Budget = Budget(runs=200), *, chosen: str = "mean", n_top: int = 100
 ) -> list[ClaimPoint]:
     """The claims for every f that the table has."""
-    return [point for then in settings_of_f(experiment)
-            for point in claims(then, n_top=n_top, budget=budget, chosen=chosen)]
+    return [
+        point for then in settings_of_f(experiment) for point in claims(then, n_top=n_top, budget=budget, chosen=chosen)
+    ]

@@ -1,0 +1,124 @@
+"""`nbconvert --to flatlib`: a page that opens from disk, with nothing loaded from the network."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import pass_context
+from nbconvert.exporters import HTMLExporter
+from nbformat import NotebookNode
+from plotly.offline import get_plotlyjs
+from pygments.formatters import HtmlFormatter
+from traitlets import default
+from traitlets.config import Config
+
+from flatlib import __version__
+from flatlib.display import markdown
+from flatlib.display.card import PLOTLY_MIME, card_json, json_for_script, make_card, title_line
+
+TEMPLATES = Path(__file__).parent / "templates"
+PLOTLY_JS = "assets/plotly.min.js"  # one for all pages of a folder
+MIMES = (  # the first that an output has is shown
+    PLOTLY_MIME, "text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain",
+)
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"  # needs a kernel; the still figure follows it
+WARNING = re.compile(r"\b(?:User|Runtime)Warning: (.+)")
+
+
+class FlatlibExporter(HTMLExporter):
+    """HTML with folded code, MathML formulas and Plotly figures that share one plotly.js."""
+
+    export_from_notebook = "flatlib report"
+
+    @default("template_name")
+    def _template_name_default(self) -> str:
+        return "flatlib"
+
+    @default("extra_template_basedirs")
+    def _default_extra_template_basedirs(self) -> list[str]:
+        return [str(TEMPLATES)]
+
+    @property
+    def default_config(self) -> Config:
+        config = super().default_config
+        config.merge(Config({
+            "NbConvertBase": {"display_data_priority": list(MIMES)},
+            "TemplateExporter": {"exclude_input_prompt": True, "exclude_output_prompt": True},
+            "HTMLExporter": {"embed_images": True, "exclude_anchor_links": True},
+        }))
+        return config
+
+    def default_filters(self) -> Any:
+        yield from super().default_filters()
+        yield "markdown2html", self.markdown2html
+        yield "mathml", lambda text: markdown.latex_to_mathml(text.strip().strip("$"), block=True)
+        yield "without_network", markdown.without_network
+        yield "json_for_script", json_for_script
+
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        """Markdown to HTML with MathML; pictures beside the notebook are embedded."""
+        return markdown.to_html(
+            source,
+            attachments=context.get("cell", {}).get("attachments", {}),
+            embed_images=self.embed_images,
+            path=context.get("resources", {}).get("metadata", {}).get("path", ""),
+            anchor_link_text=self.anchor_link_text,
+            exclude_anchor_links=self.exclude_anchor_links,
+        )
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """The page, and in resources["outputs"] the files that belong beside it."""
+        resources = self._init_resources(resources)
+        card = make_card(nb, resources["metadata"].get("name") or "notebook")
+        nb = _readable(nb)
+        figures = any(PLOTLY_MIME in output.get("data", {}) for cell in nb.cells for output in cell.get("outputs", []))
+        resources["flatlib"] = {
+            "card": card,
+            "card_json": card_json(card),
+            "ran": "papermill" in nb.metadata,
+            "version": __version__,
+            "plotly_js": PLOTLY_JS if figures else "",
+            "pygments": _highlighting(),
+        }
+        html, resources = super().from_notebook_node(nb, resources, **kw)
+        if figures:
+            resources["outputs"] = {**(resources.get("outputs") or {}), **assets()}
+        return html, resources
+
+
+def assets() -> dict[str, bytes]:
+    """What lies beside the pages: path -> content."""
+    return {PLOTLY_JS: get_plotlyjs().encode()}
+
+
+def _readable(notebook: NotebookNode) -> NotebookNode:
+    """A copy without the title, which the header shows, and without outputs that say nothing on a page."""
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in map(_shown, cell.outputs) if output]
+    first = next((cell for cell in notebook.cells if cell.cell_type == "markdown"), None)
+    if first and (heading := title_line(first.source)):
+        first.source = first.source.lstrip()[len(heading) :].lstrip("\n")
+    return notebook
+
+
+def _shown(output: NotebookNode) -> NotebookNode | None:
+    """An output as the page shows it: of stderr the warnings only, no progress bars, no widgets."""
+    if output.output_type == "stream" and output.name == "stderr":
+        output.text = "\n".join(dict.fromkeys(WARNING.findall(output.text)))
+        return output if output.text else None
+    if "data" in output and (WIDGET_MIME in output.data or not output.data.keys() & set(MIMES)):
+        return None
+    return output
+
+
+def _highlighting() -> str:
+    """Style sheet of the code cells, for light and dark pages."""
+    light, dark = (HtmlFormatter(style=style, nobackground=True).get_style_defs(".highlight")
+                   for style in ("default", "github-dark"))
+    return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"

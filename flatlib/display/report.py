@@ -1,0 +1,180 @@
+"""Reports: notebooks run and exported as pages, and the index page made from the pages' cards."""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+import nbformat
+
+from flatlib.display.card import Card, installed_versions, json_for_script, read_card
+from flatlib.display.exporter import TEMPLATES, FlatlibExporter, assets
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+INDEX = "index.html"
+PLACES = ("reports_dir", "runs_dir")  # settings that say where, not what
+
+
+class ReportError(RuntimeError):
+    """Notebooks that are none, or that failed."""
+
+
+def run_and_export(
+    notebooks: Sequence[Path] | None,
+    reports_dir: Path,
+    parameters: dict[str, Any] | None = None,
+    *,
+    progress: bool = True,
+) -> list[Path]:
+    """Run notebooks, write a page for each and the index; the pages written.
+
+    None: the checkout's notebooks. A notebook with outputs is exported as it is. Where one fails, a
+    line on stderr says why, its old page is kept and the others still run; ReportError at the end.
+    """
+    sources = _checked(notebooks, parameters)
+    reports_dir = Path(reports_dir).absolute()
+    pages, failed = [], []
+    for path, notebook in sources.items():
+        try:
+            if not _is_executed(notebook):
+                notebook = _execute(path, reports_dir, parameters, progress)
+            pages.append(export(notebook, path, reports_dir))
+        except Exception as error:  # whatever a notebook does, the others run
+            failed.append(path.name)
+            print(f"{path.name}: {_last_line(error)}", file=sys.stderr)
+    write_index(reports_dir)
+    if failed:
+        raise ReportError(f"{len(failed)} of {len(sources)} notebooks failed: {', '.join(failed)}; no page written")
+    return pages
+
+
+def export(notebook: nbformat.NotebookNode, path: Path, reports_dir: Path) -> Path:
+    """Write the page of an executed notebook that lies at `path`; ReportError if a cell failed."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
+                raise ReportError(f"{output.ename}: {output.evalue}")
+    place = {"metadata": {"name": path.stem, "path": str(path.absolute().parent)}}
+    html, resources = FlatlibExporter().from_notebook_node(notebook, place)
+    for name, content in (resources.get("outputs") or {}).items():
+        _write(reports_dir / name, content)
+    return _write(reports_dir / f"{path.stem}.html", html.encode())
+
+
+# --- running --------------------------------------------------------------------------------------
+
+
+def _checked(
+    notebooks: Sequence[Path] | None, parameters: dict[str, Any] | None
+) -> dict[Path, nbformat.NotebookNode]:
+    """The notebooks, read; one line for the first that cannot serve."""
+    paths = sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if notebooks is None else [Path(path) for path in notebooks]
+    if not paths:
+        raise ReportError(f"no notebooks in {NOTEBOOKS}; name them: flatlib report NOTEBOOK ...")
+    sources = {path: _read(path) for path in paths}
+    stems = [path.stem for path in sources]
+    for path, notebook in sources.items():
+        if stems.count(path.stem) > 1 or f"{path.stem}.html" == INDEX:
+            raise ReportError(f"{path}: another page is named {path.stem}.html; rename the notebook")
+        if parameters and _is_executed(notebook):
+            raise ReportError(f"{path}: has been run already, so parameters cannot apply; clear its outputs first")
+    return sources
+
+
+def _read(path: Path) -> nbformat.NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except OSError as error:
+        raise ReportError(f"{path}: {error.strerror}; expected a notebook (.ipynb)") from None
+    except Exception:  # nbformat raises what its JSON happens to trip over
+        raise ReportError(f"{path}: not a notebook; expected a file saved by Jupyter or papermill (.ipynb)") from None
+
+
+def _is_executed(notebook: nbformat.NotebookNode) -> bool:
+    return any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+
+
+def _execute(
+    path: Path, reports_dir: Path, parameters: dict[str, Any] | None, progress: bool
+) -> nbformat.NotebookNode:
+    """Run a notebook in its folder; its CSV files go below reports_dir."""
+    import papermill
+
+    with tempfile.TemporaryDirectory() as folder, _environment(FLATLIB_REPORTS=str(reports_dir)):
+        notebook = papermill.execute_notebook(
+            path.absolute(), Path(folder) / path.name, parameters,
+            kernel_name="python3", cwd=path.absolute().parent, progress_bar=progress,
+        )
+    notebook.metadata["flatlib"] = {"versions": installed_versions()}
+    return notebook
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _last_line(error: Exception) -> str:
+    """The line that says what went wrong, of a notebook's error or of our own."""
+    text = f"{error.ename}: {error.evalue}" if hasattr(error, "evalue") else str(error)
+    lines = [line for line in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Write beside and rename, so that no half-written file is ever seen."""
+    if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+# --- the index ------------------------------------------------------------------------------------
+
+
+def write_index(reports_dir: Path) -> Path:
+    """Write index.html: a card for each page of the folder, and the tables' CSV files."""
+    reports_dir = Path(reports_dir)
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"quote": quote, "json_for_script": json_for_script}
+    html = environment.get_template("index.html.j2").render(
+        cards=_cards(reports_dir), tables=_tables(reports_dir), places=PLACES
+    )
+    for name, content in assets().items():
+        _write(reports_dir / name, content)
+    return _write(reports_dir / INDEX, html.encode())
+
+
+def _cards(reports_dir: Path) -> dict[str, Card]:
+    """File name -> card of the pages that have one."""
+    pages = (path for path in sorted(reports_dir.glob("*.html")) if path.name != INDEX and path.is_file())
+    cards = {path.name: read_card(path.read_text(encoding="utf-8", errors="replace")) for path in pages}
+    return {name: card for name, card in cards.items() if card}
+
+
+def _tables(reports_dir: Path) -> dict[str, list[str]]:
+    """Source folder -> its CSV files, as paths from the reports folder."""
+    folders: dict[str, list[str]] = {}
+    for path in sorted(reports_dir.glob("tables/**/*.csv")):
+        source = path.parent.relative_to(reports_dir / "tables").as_posix()
+        folders.setdefault(source, []).append(path.relative_to(reports_dir).as_posix())
+    return folders

@@ -1,0 +1,34 @@
+// Draws the figures stored in the page, and opens or closes all code at once.
+function isGraded({type, marker, line}) {
+  const scales = [marker, line].some((part) => part && (part.colorscale || part.coloraxis || part.showscale));
+  return scales || /heatmap|contour|surface|histogram2d|mesh3d|image/.test(type);
+}
+
+for (const box of document.querySelectorAll(".figure")) {
+  if (!window.Plotly) {
+    box.textContent = "This figure needs assets/plotly.min.js beside the page.";
+    continue;
+  }
+  const figure = JSON.parse(box.querySelector("script").textContent);
+  const still = box.classList.contains("still");
+  const solid = figure.data.some(({type}) => /3d|surface/.test(type)); // Plotly draws no 3-D in a static plot
+  box.classList.toggle("graded", figure.data.some(isGraded));
+  const target = box.appendChild(document.createElement("div"));
+  if (still) target.style.height = "100%";
+  figure.layout = {...figure.layout, autosize: true};
+  delete figure.layout.width;
+  figure.config = {...figure.config, responsive: true, displaylogo: false};
+  if (still) Object.assign(figure.config, {staticPlot: !solid, displayModeBar: false});
+  Plotly.newPlot(target, figure);
+}
+
+const button = document.getElementById("all-code");
+const folds = [...document.querySelectorAll("details.code")];
+if (button && folds.length) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const open = folds.some((fold) => !fold.open);
+    for (const fold of folds) fold.open = open;
+    button.textContent = open ? "Hide all code" : "Show all code";
+  });
+}

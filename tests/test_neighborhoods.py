@@ -1,0 +1,423 @@
+"""Neighborhoods: against closed forms, plain loops over Eq. 2, 3, 6 and A, chi-square tests and autograd."""
+
+import itertools
+from collections import Counter
+from math import comb
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from flatlib.neighborhoods import (
+    additive_neighbor,
+    additive_noise,
+    cell_distance,
+    distinct_draws,
+    enumerate_neighbors,
+    multiplicative_neighbor,
+    neighbor_offsets,
+    neighborhood_size,
+    one_hot,
+    perturbed_edges,
+    sample_neighbors,
+    sample_relaxed_neighbors,
+    total_variation,
+)
+
+seeded = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+ULP = np.finfo(float).eps
+
+
+@st.composite
+def distributions(draw, n, k=1):
+    """k probability vectors (k, n); zeros and one-hot vectors are common."""
+    weight = st.one_of(st.just(0), st.integers(1, 9), st.floats(1e-6, 1))
+    rows = [draw(st.lists(weight, min_size=n, max_size=n).filter(any)) for _ in range(k)]
+    return np.array([np.array(row) / sum(row) for row in rows], dtype=float)
+
+
+@st.composite
+def spaces(draw):
+    """(E, m, d) of a small space, d = 0 and d = E among them."""
+    n_edges = draw(st.integers(1, 4))
+    return n_edges, draw(st.integers(2, 4)), draw(st.integers(0, n_edges))
+
+
+def random_alphas(rng, *shape):
+    """Relaxed cells: dense edges, sparse ones, and one one-hot edge a cell."""
+    alphas = rng.dirichlet(np.full(shape[-1], 0.5), shape[:-1])
+    alphas[..., 0, :] = np.eye(shape[-1])[rng.integers(shape[-1], size=shape[:-2])]
+    return alphas
+
+
+def hamming(arch, other):
+    return sum(a != b for a, b in zip(arch, other, strict=True))
+
+
+def refusal(function, *arguments, **options):
+    with pytest.raises(ValueError) as error:
+        function(*arguments, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- Distances (Eq. 2) ----------------------------------------------------------------------------
+
+
+@seeded
+@given(st.integers(2, 8).flatmap(lambda n: distributions(n, 3)))
+def test_total_variation_is_a_metric(pqr):
+    """Sees a missing 1/2, a missing absolute value, a squared norm and a sum over the wrong axis."""
+    p, q, r = pqr
+    delta = total_variation(p, q)
+    assert delta == total_variation(q, p) == pytest.approx(sum(abs(a - b) for a, b in zip(p, q, strict=True)) / 2)
+    assert 0 <= delta <= 1 + 4 * ULP
+    assert (delta == 0) == (p == q).all()
+    assert delta <= total_variation(p, r) + total_variation(r, q) + 8 * ULP
+
+
+@seeded
+@given(st.integers(1, 14), st.integers(2, 8), st.randoms(use_true_random=False))
+def test_one_hot_distance_counts_edges(n_edges, n_operations, random):
+    """Sees a distance of one-hot cells that is not the number of edges that differ (Sec. 3.1)."""
+    pair = np.array([[random.randrange(n_operations) for _ in range(n_edges)] for _ in range(2)])
+    cells = one_hot(pair, n_operations)
+    assert (cells.argmax(-1) == pair).all() and (cells.sum(-1) == 1).all() and cells.max() == 1
+    assert cell_distance(*cells) == hamming(*pair)
+
+
+def test_distances_keep_leading_axes():
+    """Sees a distance that sums over the axes of cells."""
+    rng = np.random.default_rng(0)
+    alphas, others = random_alphas(rng, 2, 3, 5, 4), random_alphas(rng, 2, 3, 5, 4)
+    edges, cells = total_variation(alphas, others), cell_distance(alphas, others)
+    assert edges.shape == (2, 3, 5) and cells.shape == (2, 3)
+    for i, j in np.ndindex(2, 3):
+        assert cells[i, j] == cell_distance(alphas[i, j], others[i, j])
+        naive = sum(0.5 * abs(alphas[i, j, e, k] - others[i, j, e, k]) for e in range(5) for k in range(4))
+        assert cells[i, j] == pytest.approx(naive, rel=1e-14)
+
+
+# --- Complete neighborhoods (Eq. 3) ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_edges", [1, 2, 6, 14])
+@pytest.mark.parametrize("n_operations", [2, 5, 8])
+def test_neighborhood_size_closed_forms(n_edges, n_operations):
+    """Sees a sum that stops one early, leaves out the cell itself, or takes m for m - 1."""
+    assert neighborhood_size(n_edges, n_operations, 0) == 1
+    assert neighborhood_size(n_edges, n_operations, 1) == 1 + n_edges * (n_operations - 1)
+    assert neighborhood_size(n_edges, n_operations, n_edges) == n_operations**n_edges
+    for d in range(1, n_edges + 1):
+        ring = neighborhood_size(n_edges, n_operations, d) - neighborhood_size(n_edges, n_operations, d - 1)
+        assert ring == comb(n_edges, d) * (n_operations - 1) ** d
+    if (n_edges, n_operations) == (6, 5):
+        assert [neighborhood_size(6, 5, d) for d in (1, 2, 6)] == [25, 265, 15625]
+
+
+@seeded
+@given(spaces(), st.randoms(use_true_random=False))
+def test_neighborhood_is_complete(space, random):
+    """Sees a neighbor that is lost, doubled or too far, and a cell that is not its own first neighbor."""
+    n_edges, n_operations, d = space
+    arch = [random.randrange(n_operations) for _ in range(n_edges)]
+    rows = [tuple(row) for row in enumerate_neighbors(np.array(arch), n_operations, d).tolist()]
+    every = itertools.product(range(n_operations), repeat=n_edges)
+    assert rows[0] == tuple(arch)
+    assert len(rows) == len(set(rows)) == neighborhood_size(n_edges, n_operations, d)
+    assert set(rows) == {other for other in every if hamming(arch, other) <= d}
+    distances = [hamming(arch, row) for row in rows]
+    assert distances == sorted(distances)
+
+
+def test_neighborhoods_of_many_cells():
+    """Sees neighbors that mix the cells of an array, and index types that overflow."""
+    archs = np.random.default_rng(1).integers(5, size=(2, 3, 6))
+    together = enumerate_neighbors(archs, 5, 2)
+    assert together.shape == (2, 3, 265, 6)
+    for i, j in np.ndindex(2, 3):
+        assert (together[i, j] == enumerate_neighbors(archs[i, j], 5, 2)).all()
+    assert (enumerate_neighbors(archs.astype(np.uint8), 5, 2) == together).all()
+    assert (enumerate_neighbors(archs, 5) == together[:, :, :25]).all()
+
+
+@pytest.mark.parametrize("d", [-1, 7])
+def test_impossible_radius_is_refused(d):
+    """Sees a radius beyond the cell that is taken, or a message that names neither value nor limits."""
+    rng, archs = np.random.default_rng(0), np.zeros((1, 6), dtype=int)
+    refused = [
+        refusal(enumerate_neighbors, archs, 5, d),
+        refusal(neighbor_offsets, 6, 5, d),
+        refusal(sample_neighbors, archs, 5, d, 3, rng),
+        refusal(perturbed_edges, (2, 6), d, rng),
+        refusal(sample_relaxed_neighbors, one_hot(archs[0], 5), 3, d, rng),
+    ]
+    assert all(f"d = {d}" in line and "6" in line for line in refused)
+
+
+# --- Sampled neighborhoods (Sec. 4.1) -------------------------------------------------------------
+
+
+@seeded
+@given(spaces(), st.data())
+def test_sampled_neighbors_lie_in_the_neighborhood(space, data):
+    """Sees a repeated or distant neighbor, and a cell that is left out of its own sample."""
+    n_edges, n_operations, d = space
+    size = neighborhood_size(n_edges, n_operations, d)
+    n_nbr = data.draw(st.integers(1, size))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    archs = rng.integers(n_operations, size=(3, n_edges))
+    sampled = sample_neighbors(archs, n_operations, d, n_nbr, rng)
+    assert sampled.shape == (3, n_nbr, n_edges)
+    for arch, rows in zip(archs, sampled, strict=True):
+        assert (rows[0] == arch).all()
+        assert len({tuple(row) for row in rows}) == n_nbr
+        assert all(hamming(arch, row) <= d for row in rows)
+        if n_nbr == size:
+            assert {*map(tuple, rows)} == {*map(tuple, enumerate_neighbors(arch, n_operations, d))}
+
+
+def test_sampled_neighbors_are_uniform():
+    """Sees a neighbor or a pair of neighbors that is drawn too often, such as near ones before far ones."""
+    arch = np.array([2, 0, 1])
+    n_others = neighborhood_size(3, 3, 2) - 1  # 18 beside the cell itself
+    for n_nbr in (2, 3):
+        sampled = sample_neighbors(np.tile(arch, (20_000, 1)), 3, 2, n_nbr, np.random.default_rng(n_nbr))
+        counts = Counter(frozenset(map(tuple, rows[1:])) for rows in sampled.tolist())
+        assert len(counts) == comb(n_others, n_nbr - 1)
+        assert stats.chisquare(list(counts.values())).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (4, 0), (4, 1), (5, 3), (4, 4), (6, 2)])
+def test_floyd_draws_each_subset_equally(n, k):
+    """Sees a wrong range or replacement in Floyd's algorithm: every outcome of the generator is tried."""
+    ranges = [range(last + 1) for last in range(n - k, n)]
+    outcomes = np.array(list(itertools.product(*ranges)))
+
+    class EveryOutcome:
+        """Stands in for the generator: row r sees the r-th of all equally likely outcomes."""
+
+        columns = iter(outcomes.T)
+
+        def integers(self, low, high, rows):
+            column = next(self.columns)
+            assert (low, high, rows) == (0, column.max() + 1, len(outcomes))
+            return column
+
+    drawn = distinct_draws(EveryOutcome(), len(outcomes), n, k)
+    counts = Counter(frozenset(row) for row in drawn.tolist())
+    assert set(counts) == {frozenset(subset) for subset in itertools.combinations(range(n), k)}
+    assert set(counts.values()) == {len(outcomes) // comb(n, k)}
+
+
+def test_more_neighbors_than_there_are_is_refused():
+    """Sees a sample with repeats, or an endless search, where the neighborhood is too small."""
+    rng, archs = np.random.default_rng(0), np.zeros((2, 6), dtype=int)
+    assert sample_neighbors(archs, 5, 1, 25, rng).shape == (2, 25, 6)
+    assert "24" in refusal(sample_neighbors, archs, 5, 1, 26, rng)
+    assert "different" in refusal(distinct_draws, rng, 2, 3, 4)
+    refusal(sample_neighbors, archs, 5, 1, 0, rng)
+    refusal(sample_relaxed_neighbors, one_hot(archs[0], 5), 0, 1, rng)
+
+
+@pytest.mark.xfail(reason="n_nbr = 0: 'negative dimensions are not allowed'; 26 of 25: '25 ... asked for; there are 24'")
+def test_refused_number_of_neighbors_is_named():
+    """Sees a message about n_nbr that does not name the n_nbr that was asked for."""
+    rng, archs = np.random.default_rng(0), np.zeros((2, 6), dtype=int)
+    assert "26" in refusal(sample_neighbors, archs, 5, 1, 26, rng)
+    assert "n_nbr = 0" in refusal(sample_neighbors, archs, 5, 1, 0, rng)
+    assert "n_nbr = 0" in refusal(sample_relaxed_neighbors, one_hot(archs[0], 5), 0, 1, rng)
+
+
+# --- Relaxed neighborhoods (Sec. 4.2.2, Eq. 6) ----------------------------------------------------
+
+
+def test_perturbed_edges_are_uniform():
+    """Sees a cell with more or fewer than d perturbed edges, and edges that are preferred."""
+    for d in range(5):
+        chosen = perturbed_edges((3, 4000, 4), d, np.random.default_rng(d))
+        assert chosen.shape == (3, 4000, 4) and (chosen.sum(-1) == d).all()
+        counts = Counter(map(tuple, chosen.reshape(-1, 4).tolist()))
+        assert len(counts) == comb(4, d)
+        assert d in (0, 4) or stats.chisquare(list(counts.values())).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("eps", [0.01, 0.1, 0.9])
+@pytest.mark.parametrize("d", [0, 1, 3, 6])
+def test_additive_noise_keeps_its_bounds(d, eps):
+    """Sees noise beyond the threshold, a negative probability, and a wrong number of perturbed edges."""
+    rng = np.random.default_rng(d)
+    alphas = random_alphas(rng, 2, 50, 6, 5)
+    noise = additive_noise(alphas, d, eps, rng)
+    assert noise.shape == alphas.shape
+    assert (noise >= np.maximum(-eps, -alphas)).all() and (noise <= eps).all() and (alphas + noise >= 0).all()
+    assert ((noise != 0).any(-1).sum(-1) == d).all()
+
+
+def test_additive_noise_is_uniform():
+    """Sees noise that is clipped, scaled or drawn by rejection instead of U(max(-eps, -alpha_k), eps)."""
+    alphas = np.tile([0.02, 0.38, 0.6], (5000, 1, 1))
+    noise = additive_noise(alphas, 1, 0.1, np.random.default_rng(0))
+    for k, low in enumerate([-0.02, -0.1, -0.1]):
+        assert stats.kstest(noise[:, 0, k], stats.uniform(low, 0.1 - low).cdf).pvalue > 1e-3
+    assert abs(np.corrcoef(noise[:, 0].T) - np.eye(3)).max() < 0.05
+
+
+@pytest.mark.parametrize("eps", [0, 1, -0.1, 2, float("nan")])
+def test_noise_threshold_outside_0_1_is_refused(eps):
+    """Sees a threshold that the paper excludes, 0 < eps < 1."""
+    assert f"eps = {eps}" in refusal(additive_noise, np.full((1, 2), 0.5), 1, eps, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("d", [0, 2, 5])
+def test_additive_neighbor_is_equation_6(d):
+    """Sees a sum over edges instead of operations, a neighbor off the simplex, or one farther than d."""
+    rng = np.random.default_rng(d)
+    alphas = random_alphas(rng, 20, 5, 4)
+    noise = additive_noise(alphas, d, 0.4, rng)
+    neighbors = additive_neighbor(alphas, noise)
+    for cell, edge in np.ndindex(20, 5):
+        total = sum(alphas[cell, edge, k] + noise[cell, edge, k] for k in range(4))
+        for k in range(4):
+            naive = (alphas[cell, edge, k] + noise[cell, edge, k]) / total
+            assert neighbors[cell, edge, k] == pytest.approx(naive, rel=1e-14)
+        assert np.allclose(additive_neighbor(alphas[cell, edge], noise[cell, edge]), neighbors[cell, edge], 1e-15, 0)
+    assert (neighbors >= 0).all() and np.allclose(neighbors.sum(-1), 1, rtol=0, atol=4 * ULP)
+    assert (cell_distance(alphas, neighbors) <= d + 20 * ULP).all()
+
+
+@pytest.mark.xfail(reason="alpha / sum alpha moves an edge without noise by an ulp where alpha sums to 1 - ulp")
+def test_unperturbed_edges_stay_to_the_bit():
+    """Sees edges outside the d chosen ones that move, if only by rounding, when their alpha is renormalized."""
+    rng = np.random.default_rng(0)
+    alphas = random_alphas(rng, 100, 14, 8)
+    noise = additive_noise(alphas, 3, 0.1, rng)
+    stays = (noise == 0).all(-1)
+    neighbors = additive_neighbor(alphas, noise)
+    assert stays.sum() == 100 * 11
+    assert (neighbors[stays] == alphas[stays]).all()
+    assert (neighbors[~stays] != alphas[~stays]).any(-1).all()
+
+
+def test_additive_neighbor_is_differentiable():
+    """Sees a neighbor cut off from alpha's graph, or the normalization held constant in the gradient."""
+    rng = np.random.default_rng(0)
+    alphas, weights = rng.dirichlet(np.ones(4), 5), rng.normal(size=(5, 4))
+    noise = additive_noise(alphas, 5, 0.3, rng)
+    leaf = torch.tensor(alphas, requires_grad=True)
+    neighbor = additive_neighbor(leaf, torch.tensor(noise))
+    assert np.allclose(neighbor.detach().numpy(), additive_neighbor(alphas, noise), rtol=1e-15, atol=0)
+    (torch.tensor(weights) * neighbor).sum().backward()
+    # d alpha'_k / d alpha_j = (1[k = j] - alpha'_k) / s with s = sum_k (alpha_k + q_k)
+    moved = alphas + noise
+    closed = (weights - (weights * moved).sum(-1, keepdims=True) / moved.sum(-1, keepdims=True)) / moved.sum(
+        -1, keepdims=True
+    )
+    assert np.allclose(leaf.grad.numpy(), closed, rtol=1e-12, atol=1e-14)
+    for edge, k in np.ndindex(5, 4):
+        step = np.zeros_like(alphas)
+        step[edge, k] = 1e-5
+        up, down = (weights * additive_neighbor(alphas + step, noise)).sum(), (
+            weights * additive_neighbor(alphas - step, noise)
+        ).sum()
+        # central differences: truncation h^2 f''' / 6 and rounding eps / h are both below 1e-8
+        assert leaf.grad[edge, k].item() == pytest.approx((up - down) / 2e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize("d", [0, 2, 5])
+def test_gradient_reaches_the_logits(d):
+    """Sees a wrong gradient through softmax and Eq. 6 together, edges without noise included."""
+    rng = np.random.default_rng(d)
+    logits = torch.tensor(rng.normal(size=(2, 5, 4)), requires_grad=True)
+    noise = torch.tensor(additive_noise(torch.softmax(logits, -1).detach().numpy(), d, 0.2, rng))
+    assert torch.autograd.gradcheck(lambda logits: additive_neighbor(torch.softmax(logits, -1), noise), logits)
+
+
+# --- Multiplicative representation (Sec. A.2.1, Eq. A) --------------------------------------------
+
+
+def naive_multiplicative(alpha, chosen):
+    """Eq. A on one edge; where the sum is 0, r itself; -1: the edge is not perturbed."""
+    if chosen < 0:
+        return list(alpha)
+    r = [float(k == chosen) for k in range(len(alpha))]
+    total = sum(r_k * alpha_k for r_k, alpha_k in zip(r, alpha, strict=True))
+    return [r_k * alpha_k / total for r_k, alpha_k in zip(r, alpha, strict=True)] if total > 0 else r
+
+
+@seeded
+@given(distributions(4, 6), st.lists(st.integers(-1, 3), min_size=6, max_size=6))
+def test_multiplicative_neighbor_is_equation_a(alphas, chosen):
+    """Sees an edge set to another operation, a NaN where r_k alpha_k sums to 0, and edges that should stay."""
+    neighbors = multiplicative_neighbor(alphas, np.array(chosen))
+    assert (neighbors == [naive_multiplicative(*edge) for edge in zip(alphas, chosen, strict=True)]).all()
+    stacked = multiplicative_neighbor(alphas.reshape(2, 3, 4), np.array(chosen).reshape(2, 3))
+    assert (stacked.reshape(6, 4) == neighbors).all()
+
+
+# --- Samples of relaxed neighbors -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("degraded", [(), (0, 3)])
+@pytest.mark.parametrize("d", [0, 1, 6, 14])
+def test_relaxed_sample(d, degraded):
+    """Sees a sample without alpha itself, off the simplex, out of the neighborhood or always on the same edges."""
+    rng = np.random.default_rng(d)
+    alphas = random_alphas(rng, 14, 8)
+    sampled = sample_relaxed_neighbors(alphas, 40, d, rng, degraded=degraded)
+    assert sampled.shape == (40, 14, 8)
+    assert (sampled[0] == alphas).all()
+    assert (sampled >= 0).all() and np.allclose(sampled.sum(-1), 1, rtol=0, atol=8 * ULP)
+    assert (cell_distance(sampled, alphas) <= d + 100 * ULP).all()
+    moved = total_variation(sampled, alphas)[1:, 1:] > 4 * ULP  # edge 0 is one-hot: it may be drawn and stay
+    assert (moved.sum(-1) <= d).all() and (moved.sum(-1) >= d - 1).all()
+    assert d in (0, 14) or len(np.unique(moved, axis=0)) > 1
+    if degraded:
+        assert (sampled[1:, 1:][moved].max(-1) == 1).all()
+        assert set(sampled[1:, 1:][moved].argmax(-1)) <= {0, 3}
+    else:
+        assert (abs(sampled[1:, 1:][moved] - alphas).max() <= 1) if d == 0 else True
+
+
+def test_relaxed_sample_of_both_cell_types():
+    """Sees d edges drawn over the normal and the reduction cell together, or the same ones in both."""
+    rng = np.random.default_rng(0)
+    alphas = rng.dirichlet(np.ones(3), (2, 14))
+    sampled = sample_relaxed_neighbors(alphas, 30, 4, rng, degraded=(0, 1))
+    moved = total_variation(sampled, alphas) > 4 * ULP
+    assert (moved[0] == 0).all() and (moved[1:].sum(-1) == 4).all()
+    assert (moved[1:, 0] != moved[1:, 1]).any()
+
+
+def test_relaxed_sample_of_one_is_alpha():
+    """Sees a sample of one that is not the cell itself, with either representation."""
+    alphas = np.random.default_rng(0).dirichlet(np.ones(5), 6)
+    for degraded in ((), (0, 1)):
+        assert (sample_relaxed_neighbors(alphas, 1, 2, np.random.default_rng(0), degraded=degraded) == alphas).all()
+
+
+def test_degraded_operations_are_drawn_evenly():
+    """Sees one of zero and skip that is never or rarely drawn, or one choice for a whole neighbor."""
+    alphas = np.full((3, 4), 0.25)
+    sampled = sample_relaxed_neighbors(alphas, 4001, 3, np.random.default_rng(0), degraded=(1, 2))
+    counts = Counter(map(tuple, sampled[1:].argmax(-1).tolist()))
+    assert len(counts) == 8
+    assert stats.chisquare(list(counts.values())).pvalue > 1e-3
+
+
+def test_samples_follow_the_generator():
+    """Sees a global random state: equal generators give equal samples, and the next draw differs."""
+    archs, alphas = np.zeros((2, 6), dtype=int), np.full((6, 5), 0.2)
+    draws = [
+        lambda rng: sample_neighbors(archs, 5, 2, 10, rng),
+        lambda rng: sample_relaxed_neighbors(alphas, 10, 2, rng),
+        lambda rng: sample_relaxed_neighbors(alphas, 10, 2, rng, degraded=(0, 1)),
+    ]
+    for draw in draws:
+        first, second = np.random.default_rng(3), np.random.default_rng(3)
+        once = draw(first)
+        assert (once == draw(second)).all() and (once != draw(first)).any()
+    assert (archs == 0).all() and (alphas == 0.2).all()
