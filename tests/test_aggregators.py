@@ -116,7 +116,7 @@ def test_equation_1_on_a_whole_space(d):
     for name in NAMES:
         ours = neighborhood_score(errors, neighbors, aggregator(name, LAM))
         assert np.allclose(ours, naive_score(name, errors, loop), rtol=1e-12, atol=0)
-        assert ours.argmin() == np.argmin(naive_score(name, errors, loop))
+        assert d == 3 or ours.argmin() == np.argmin(naive_score(name, errors, loop))  # d = 3: all scores are equal
     assert (neighborhood_score(errors, neighbors) == neighborhood_score(errors, neighbors, mean)).all()
 
 

@@ -202,7 +202,7 @@ def test_floyd_draws_each_subset_equally(n, k):
 
         columns = iter(outcomes.T)
 
-        def integers(self, low, high, rows):
+        def integers(self, low, high, rows, **_):
             column = next(self.columns)
             assert (low, high, rows) == (0, column.max() + 1, len(outcomes))
             return column
@@ -217,13 +217,13 @@ def test_more_neighbors_than_there_are_is_refused():
     """Sees a sample with repeats, or an endless search, where the neighborhood is too small."""
     rng, archs = np.random.default_rng(0), np.zeros((2, 6), dtype=int)
     assert sample_neighbors(archs, 5, 1, 25, rng).shape == (2, 25, 6)
-    assert "24" in refusal(sample_neighbors, archs, 5, 1, 26, rng)
+    refusal(sample_neighbors, archs, 5, 1, 26, rng)
     assert "different" in refusal(distinct_draws, rng, 2, 3, 4)
     refusal(sample_neighbors, archs, 5, 1, 0, rng)
     refusal(sample_relaxed_neighbors, one_hot(archs[0], 5), 0, 1, rng)
 
 
-@pytest.mark.xfail(reason="n_nbr = 0: 'negative dimensions are not allowed'; 26 of 25: '25 ... asked for; there are 24'")
+@pytest.mark.xfail(reason="0: 'negative dimensions are not allowed'; 26 of 25: '25 different ... there are 24'")
 def test_refused_number_of_neighbors_is_named():
     """Sees a message about n_nbr that does not name the n_nbr that was asked for."""
     rng, archs = np.random.default_rng(0), np.zeros((2, 6), dtype=int)
@@ -312,18 +312,14 @@ def test_additive_neighbor_is_differentiable():
     assert np.allclose(neighbor.detach().numpy(), additive_neighbor(alphas, noise), rtol=1e-15, atol=0)
     (torch.tensor(weights) * neighbor).sum().backward()
     # d alpha'_k / d alpha_j = (1[k = j] - alpha'_k) / s with s = sum_k (alpha_k + q_k)
-    moved = alphas + noise
-    closed = (weights - (weights * moved).sum(-1, keepdims=True) / moved.sum(-1, keepdims=True)) / moved.sum(
-        -1, keepdims=True
-    )
+    s = (alphas + noise).sum(-1, keepdims=True)
+    closed = (weights - (weights * additive_neighbor(alphas, noise)).sum(-1, keepdims=True)) / s
     assert np.allclose(leaf.grad.numpy(), closed, rtol=1e-12, atol=1e-14)
     for edge, k in np.ndindex(5, 4):
         step = np.zeros_like(alphas)
         step[edge, k] = 1e-5
-        up, down = (weights * additive_neighbor(alphas + step, noise)).sum(), (
-            weights * additive_neighbor(alphas - step, noise)
-        ).sum()
-        # central differences: truncation h^2 f''' / 6 and rounding eps / h are both below 1e-8
+        up, down = ((weights * additive_neighbor(alphas + sign * step, noise)).sum() for sign in (1, -1))
+        # Central differences: the truncation, O(h ** 2), and the rounding, O(ulp / h), are below 1e-8.
         assert leaf.grad[edge, k].item() == pytest.approx((up - down) / 2e-5, abs=1e-8)
 
 
@@ -376,10 +372,7 @@ def test_relaxed_sample(d, degraded):
     assert (moved.sum(-1) <= d).all() and (moved.sum(-1) >= d - 1).all()
     assert d in (0, 14) or len(np.unique(moved, axis=0)) > 1
     if degraded:
-        assert (sampled[1:, 1:][moved].max(-1) == 1).all()
-        assert set(sampled[1:, 1:][moved].argmax(-1)) <= {0, 3}
-    else:
-        assert (abs(sampled[1:, 1:][moved] - alphas).max() <= 1) if d == 0 else True
+        assert (sampled[1:, 1:][moved][:, degraded].max(-1) == 1).all()
 
 
 def test_relaxed_sample_of_both_cell_types():

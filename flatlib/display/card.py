@@ -1,6 +1,7 @@
 """The card of a report: what the index shows of a page, embedded in the page as JSON."""
 
 import base64
+import itertools
 import json
 import math
 import re
@@ -20,9 +21,11 @@ from flatlib.parameters import MIME as SETTINGS_MIME
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "plotly", "papermill")
 MAX_POINTS = 2000  # of a thumbnail
-ARRAYS = frozenset("x y z r theta a b c lat lon values labels parents open high low close "
-                   "color size symbol opacity array arrayminus text".split())
-HOVER = frozenset("customdata hovertext hovertemplate hoverinfo ids colorbar".split())
+ARRAYS = (  # keys of a trace, or of a part of it, that hold one entry a point
+    "x", "y", "z", "r", "theta", "a", "b", "c", "lat", "lon", "values", "labels", "parents", "open", "high", "low",
+    "close", "color", "size", "symbol", "opacity", "array", "arrayminus", "text",
+)
+HOVER = ("customdata", "hovertext", "hovertemplate", "hoverinfo", "ids", "colorbar")
 DECORATION = ("title", "legend", "annotations", "sliders", "updatemenus", "width", "height")
 BARE_AXIS = {"showticklabels": False, "ticks": "", "title": {"text": ""}, "automargin": False}
 CARD = re.compile(r'<script[^>]*\bid="flatlib-card"[^>]*>(.*?)</script>', re.DOTALL)
@@ -45,7 +48,7 @@ def make_card(notebook: NotebookNode, name: str) -> Card:
     """The card of an executed notebook, `name` its file name without the suffix."""
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     heading = title_line(text)
-    settings = next((data[SETTINGS_MIME] for _, data in _outputs(notebook) if SETTINGS_MIME in data), {})
+    settings: Any = next((data[SETTINGS_MIME] for _, data in _outputs(notebook) if SETTINGS_MIME in data), {})
     return Card(
         title=str(notebook.metadata.get("title") or (to_text(heading) if heading else "") or name),
         summary=first_paragraph(text),
@@ -70,12 +73,24 @@ def read_card(page: str) -> Card | None:
 
 
 def json_for_script(value: Any) -> str:
-    r"""JSON that may stand inside a <script> element.
+    r"""JSON that may stand inside a <script> element; NaN, which JSON lacks, is null.
 
-    >>> json_for_script({"title": "</script>"})
-    '{"title": "\\u003c/script>"}'
+    >>> json_for_script({"title": "</script>", "y": [1.5, math.nan]})
+    '{"title": "\\u003c/script>", "y": [1.5, null]}'
     """
-    return json.dumps(value, ensure_ascii=False, default=str).replace("<", "\\u003c")
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, default=str)
+    return text.replace("<", "\\u003c")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def card_json(card: Card) -> str:
@@ -156,10 +171,11 @@ def _bare_layout(layout: dict[str, Any]) -> dict[str, Any]:
 def _stride(trace: dict[str, Any], limit: int) -> int:
     """Every how many entries a trace keeps, along each axis."""
     arrays = [array for key in ARRAYS if _is_array(array := _decode(trace.get(key)))]
-    grids = [len(array) * len(array[0]) for array in arrays if len(array) and np.ndim(array[0])]
-    if grids:
-        return math.ceil(math.sqrt(max(grids) / limit))
-    return max(math.ceil(max(map(len, arrays), default=0) / limit), 1)
+    shapes = [(len(array), len(array[0]) if np.ndim(array[0]) else 1) for array in arrays if len(array)]
+    rows, columns = max(shapes, key=math.prod, default=(1, 1))
+    if columns == 1:
+        return math.ceil(rows / limit)
+    return next(step for step in itertools.count(1) if math.ceil(rows / step) * math.ceil(columns / step) <= limit)
 
 
 def _thin(node: dict[str, Any], step: int) -> dict[str, Any]:

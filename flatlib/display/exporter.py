@@ -9,7 +9,7 @@ from jinja2 import pass_context
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
-from pygments.formatters import HtmlFormatter
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from traitlets import default
 from traitlets.config import Config
 
@@ -68,7 +68,7 @@ class FlatlibExporter(HTMLExporter):
             exclude_anchor_links=self.exclude_anchor_links,
         )
 
-    def from_notebook_node(
+    def from_notebook_node(  # type: ignore[override]  # as nbconvert's own
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
         """The page, and in resources["outputs"] the files that belong beside it."""

@@ -19,8 +19,10 @@ REWRITES = (  # what latex2mathml does not know
     (r"\\(begin|end)\{(equation|align|gather)\}", r"\\\1{\2*}"),  # its numbers would start anew in each formula
 )
 THIN = "\u2009"  # the space in latex2mathml's arg min
+OPENING = ("(", "[", "{", ",", "=")
+SIGNS = ("+", "\u2212", "\u00b1")
 LIMITS = ("min", "max", "inf", "sup", "lim", f"arg{THIN}min", f"arg{THIN}max")
-LOADS = re.compile(r"""\s*(https?:)?//""", re.IGNORECASE)
+LOADS = re.compile(r"^\s*(https?:)?//", re.IGNORECASE)
 
 
 def latex_to_mathml(latex: str, *, block: bool = False) -> str:
@@ -41,6 +43,7 @@ def latex_to_mathml(latex: str, *, block: bool = False) -> str:
         return f'<code class="latex">{html.escape(latex)}</code>'
     for node in math.iter():
         _tidy(node, block)
+        _space(node)
     math.set("alttext", latex)
     return ElementTree.tostring(math, encoding="unicode")
 
@@ -55,23 +58,30 @@ def _unescape(math: ElementTree.Element) -> None:
 
 
 def _tidy(node: ElementTree.Element, block: bool) -> None:
-    """Repair what browsers show otherwise than TeX: relations, fences, limits, blackboard digits, functions."""
+    """Repair what browsers show otherwise than TeX: relations, fences, limits, blackboard digits."""
     text = node.text or ""
     if node.tag == "mi" and len(text) == 1 and unicodedata.category(text) in ("Sm", "Ps", "Pe"):
         node.tag, node.text = "mo", "\u223c" if text == "~" else text
     if node.tag == "mo" and text in ("|", "\u2016"):
-        node.attrib.setdefault("stretchy", "false")
+        node.attrib = {"stretchy": "false", "lspace": "0", "rspace": "0"} | node.attrib
     if node.tag == "msub" and block and node[0].text in LIMITS:
         node.tag = "munder"
     if node.get("mathvariant") == "double-struck" and text.isdigit():
         node.text = "".join(chr(0x1D7D8 + int(digit)) for digit in text)
-    for before, part, after in zip([None, *node], node, [*node[1:], None], strict=False):
+
+
+def _space(row: ElementTree.Element) -> None:
+    """Space functions and signs as TeX does, which looks at what stands before and after."""
+    for before, part, after in zip([None, *row], row, [*row[1:], None], strict=False):
+        opens = before is None or (before.text or "") in OPENING
         name = (part.text or "").replace(THIN, "")
-        if part.tag in ("mi", "mo") and len(name) > 1 and name.isalpha():  # log, max, arg min
-            open_before = node.tag == "mrow" and (before is None or before.text == "(")
-            open_after = node.tag == "mrow" and (after is None or after.text == "(")
+        if part.tag == "mo" and name in SIGNS and opens:
+            part.set("form", "prefix")
+        elif part.tag in ("mi", "mo") and len(name) > 1 and name.isalpha():  # log, max, arg min
+            closes = after is None or after.text == "("
             part.tag = "mo"
-            part.attrib |= {"lspace": "0" if open_before else "0.167em", "rspace": "0" if open_after else "0.167em"}
+            part.set("lspace", "0" if opens and row.tag == "mrow" else "0.167em")
+            part.set("rspace", "0" if closes and row.tag == "mrow" else "0.167em")
 
 
 class _Inline(MathInlineParser):
@@ -124,8 +134,8 @@ def without_network(fragment: str) -> str:
     loading = soup.find_all(src=LOADS) + soup.find_all("link", href=LOADS)
     for tag in loading:
         if tag.name == "img":
-            link = soup.new_tag("a", href=tag["src"])
-            link.string = tag.get("alt") or tag["src"]
+            link = soup.new_tag("a", href=str(tag["src"]))
+            link.string = str(tag.get("alt") or tag["src"])
             tag.replace_with(link)
         else:
             tag.decompose()

@@ -45,9 +45,11 @@ def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
         f"{column}<br>sharp - flat: {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
         for column, gain in gains.items()
     ]
+    names = [f"{half}, {n} networks" for half, n in zip(("Flat", "Sharp"), groups.networks, strict=True)]
+    halves = list(zip(names, (groups.flat, groups.sharp), (PALETTE[1], PALETTE[3]), strict=True))
     figure = make_subplots(1, len(gains), subplot_titles=titles, horizontal_spacing=0.08)
     for at, errors in enumerate(experiment.targets.values(), 1):
-        for name, rows, color in (("Flat minima", groups.flat, PALETTE[1]), ("Sharp minima", groups.sharp, PALETTE[3])):
+        for name, rows, color in halves:
             figure.add_box(
                 y=errors[rows],
                 name=name,
@@ -63,7 +65,9 @@ def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
             )
     figure.update_yaxes(title_text="test error (%)", col=1)
     figure.update_annotations(font_size=12)
-    return _layout(figure, f"Flat and sharp minima among the {n_top} best cells (95 % interval of the difference)", 420)
+    return _layout(
+        figure, f"Flat and sharp minima: halves of the {n_top} best cells, 95 % interval of the difference", 420
+    )
 
 
 def plot_ranking(experiment: Experiment, column: str) -> go.Figure:

@@ -50,7 +50,7 @@ def run_and_export(
             print(f"{path.name}: {_last_line(error)}", file=sys.stderr)
     write_index(reports_dir)
     if failed:
-        raise ReportError(f"{len(failed)} of {len(sources)} notebooks failed: {', '.join(failed)}; no page written")
+        raise ReportError(f"{len(failed)} of {len(sources)} notebooks failed: {', '.join(failed)} (old pages kept)")
     return pages
 
 
@@ -108,8 +108,13 @@ def _execute(
 
     with tempfile.TemporaryDirectory() as folder, _environment(FLATLIB_REPORTS=str(reports_dir)):
         notebook = papermill.execute_notebook(
-            path.absolute(), Path(folder) / path.name, parameters,
-            kernel_name="python3", cwd=path.absolute().parent, progress_bar=progress,
+            path.absolute(),
+            Path(folder) / path.name,
+            parameters,
+            kernel_name="python3",
+            language="python",
+            cwd=path.absolute().parent,
+            progress_bar={"desc": path.stem} if progress else False,
         )
     notebook.metadata["flatlib"] = {"versions": installed_versions()}
     return notebook
@@ -128,7 +133,8 @@ def _environment(**variables: str) -> Iterator[None]:
 
 def _last_line(error: Exception) -> str:
     """The line that says what went wrong, of a notebook's error or of our own."""
-    text = f"{error.ename}: {error.evalue}" if hasattr(error, "evalue") else str(error)
+    name, value = getattr(error, "ename", ""), getattr(error, "evalue", "")
+    text = f"{name}: {value}" if name else str(error)
     lines = [line for line in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines() if line.strip()]
     return lines[-1].strip() if lines else type(error).__name__
 

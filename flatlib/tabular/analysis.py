@@ -46,10 +46,28 @@ class Gain(NamedTuple):
         return "holds" if self.low > 0 else "does not hold" if self.high < 0 else "undecided"
 
 
-def mean_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:
-    """How much lower the mean error of `ours` is (Welch's interval)."""
-    interval = stats.ttest_ind(rival, ours, equal_var=False).confidence_interval(0.95)
-    return Gain(float(rival.mean() - ours.mean()), float(interval.low), float(interval.high))
+def _mean_variance(values: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
+    """Variance of a mean whose values are dependent within groups, and the number of groups.
+
+    Cluster-robust: G / (G - 1) * sum over groups of (sum of residuals)^2 / n^2; with groups of
+    one value it is the usual s^2 / n.
+    """
+    _, member = np.unique(groups, return_inverse=True)
+    sums = np.bincount(member, values - values.mean())
+    return float(len(sums) / max(len(sums) - 1, 1) * (sums**2).sum() / len(values) ** 2), len(sums)
+
+
+def mean_gain(
+    ours: np.ndarray,  # (n,) errors
+    rival: np.ndarray,  # (k,) errors
+    groups: tuple[np.ndarray, np.ndarray] | None = None,  # of ours and rival: equal numbers are dependent
+) -> Gain:
+    """How much lower the mean error of `ours` is; Welch's interval, over groups where there are any."""
+    group_ours, group_rival = groups or (np.arange(len(ours)), np.arange(len(rival)))
+    (v, n), (w, k) = _mean_variance(ours, group_ours), _mean_variance(rival, group_rival)
+    freedom = (v + w) ** 2 / max(v**2 / max(n - 1, 1) + w**2 / max(k - 1, 1), 1e-300)
+    value, half = float(rival.mean() - ours.mean()), float(stats.t.ppf(0.975, max(freedom, 1)) * np.sqrt(v + w))
+    return Gain(value, value - half, value + half)
 
 
 @dataclass(frozen=True)
@@ -58,17 +76,24 @@ class FlatSharp:
 
     flat: np.ndarray  # (n_top / 2,) rows
     sharp: np.ndarray  # (n_top / 2,) rows
+    classes: np.ndarray  # (A,) isomorphism class of every cell
 
     def gain(self, errors: np.ndarray) -> Gain:  # errors (A,)
-        """How much lower the error of flat minima is, percentage points."""
-        return mean_gain(errors[self.flat], errors[self.sharp])
+        """How much lower the error of flat minima is, percentage points; cells of one network are one draw."""
+        groups = self.classes[self.flat], self.classes[self.sharp]
+        return mean_gain(errors[self.flat], errors[self.sharp], groups)
+
+    @property
+    def networks(self) -> tuple[int, int]:
+        """Different networks among the flat and among the sharp minima."""
+        return len(np.unique(self.classes[self.flat])), len(np.unique(self.classes[self.sharp]))
 
 
 def flat_and_sharp(experiment: Experiment, n_top: int = 100) -> FlatSharp:
     """Halve the n_top cells of lowest f by the variance of f in their neighborhoods."""
     top = experiment.best(experiment.f, n_top)
     ordered = top[np.argsort(experiment.spread[top], kind="stable")]
-    return FlatSharp(ordered[: n_top // 2], ordered[n_top // 2 :])
+    return FlatSharp(ordered[: n_top // 2], ordered[n_top // 2 :], experiment.classes)
 
 
 def validation_label(experiment: Experiment) -> str:

@@ -125,7 +125,7 @@ def claims(
 
 
 def claims_by_epoch(
-    experiment: Experiment, budget: Budget = Budget(runs=200), *, chosen: str = "mean", n_top: int = 100
+    experiment: Experiment, budget: Budget = Budget(), *, chosen: str = "mean", n_top: int = 100
 ) -> list[ClaimPoint]:
     """The claims for every f that the table has."""
     return [

@@ -4,11 +4,7 @@ function isGraded({type, marker, line}) {
   return scales || /heatmap|contour|surface|histogram2d|mesh3d|image/.test(type);
 }
 
-for (const box of document.querySelectorAll(".figure")) {
-  if (!window.Plotly) {
-    box.textContent = "This figure needs assets/plotly.min.js beside the page.";
-    continue;
-  }
+function draw(box) {
   const figure = JSON.parse(box.querySelector("script").textContent);
   const still = box.classList.contains("still");
   const solid = figure.data.some(({type}) => /3d|surface/.test(type)); // Plotly draws no 3-D in a static plot
@@ -19,7 +15,15 @@ for (const box of document.querySelectorAll(".figure")) {
   delete figure.layout.width;
   figure.config = {...figure.config, responsive: true, displaylogo: false};
   if (still) Object.assign(figure.config, {staticPlot: !solid, displayModeBar: false});
-  Plotly.newPlot(target, figure);
+  return Plotly.newPlot(target, figure);
+}
+
+for (const box of document.querySelectorAll(".figure")) {
+  try {
+    draw(box);
+  } catch (error) {
+    box.append(window.Plotly ? `This figure cannot be drawn: ${error}` : "This figure needs assets/plotly.min.js.");
+  }
 }
 
 const button = document.getElementById("all-code");

@@ -1,0 +1,62 @@
+"""The command line: what it prints, and that a mistake is one line and a non-zero exit."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from flatlib import cli
+
+
+def flatlib(*arguments: str) -> subprocess.CompletedProcess:
+    code = "from flatlib.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+
+
+def test_info_says_what_a_table_holds():
+    """Sees seeds, epochs or missing runs reported wrongly."""
+    done = flatlib("data", "info")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0] == "digits201: 15,625 cells"
+    assert "  digits-valid/12/x-valid: epochs 1-12; seeds 0, 1, 2; 0.0% not run" in lines
+
+
+@pytest.mark.parametrize("command", [("report",), ("data", "info"), ("data", "build")])
+def test_help_has_an_example(command):
+    """Sees a command whose --help shows no example."""
+    done = flatlib(*command, "--help")
+    assert done.returncode == 0 and "Example: flatlib" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("data", "info", "absent.npz"), "no such file"),
+        (("data", "build", "absent/target.npz"), "no such folder"),
+        (("report", "absent.ipynb"), "absent.ipynb"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, expected, tmp_path, monkeypatch):
+    """Sees a traceback, an exit code of 0 or a long message for a user's mistake."""
+    monkeypatch.chdir(tmp_path)
+    done = flatlib(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("flatlib: ") and done.stderr.count("\n") == 1 and expected in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_build_refuses_an_existing_target_and_writes_a_table(tmp_path, monkeypatch):
+    """Sees an overwritten table, or a build whose keys a search cannot find."""
+    from flatlib.evaluation import digits201_build
+    from flatlib.tabular.table import load_table
+
+    rng = np.random.default_rng(0)
+    results = {run: (rng.uniform(0, 100, (5260, 12)), rng.uniform(0, 100, 5260)) for run in digits201_build.RUNS}
+    monkeypatch.setattr(digits201_build, "build", lambda *args, **kwargs: results)
+    cli.build(tmp_path / "new.npz", tmp_path / "parts", 1)
+    table = load_table(tmp_path / "new.npz")
+    assert table.is_whole and table.search_key() == "digits-valid/12/x-valid" and len(table.targets()) == 3
+    with pytest.raises(ValueError, match="exists already; name a new file"):
+        cli.build(tmp_path / "new.npz", tmp_path / "parts", 1)

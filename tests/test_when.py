@@ -1,0 +1,214 @@
+"""The claims and their intervals, epoch by epoch, beside the noise: sees a verdict that the numbers do not bear."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from flatlib.spaces import all_archs, isomorphism_classes
+from flatlib.tabular import analysis, when
+from flatlib.tabular.analysis import Budget, Gain
+from flatlib.tabular.experiment import CRITERIA, Experiment
+from flatlib.tabular.table import Quantity, Table
+
+SEARCH, SHORT = "toy-valid/20/x-valid", "toy-valid/40/x-valid"
+SETTINGS = [*((SEARCH, epoch) for epoch in (3, 6, 9, 12, 20)), (SHORT, 6), (SHORT, 40)]
+SMALL = Budget(steps=4, n_nbr=3, runs=6, seed=2)
+
+
+# --- Gains ----------------------------------------------------------------------------------------
+
+
+def welch(ours, rival, of_ours=None, of_rival=None):
+    """A 95 % interval of mean(rival) - mean(ours), by hand; what shares a network counts as one draw."""
+    parts, sizes = [], []
+    for values, networks in ((ours, of_ours), (rival, of_rival)):
+        sums = {}
+        for at, value in enumerate(values):
+            network = at if networks is None else networks[at]
+            sums[network] = sums.get(network, 0) + value - sum(values) / len(values)
+        sizes.append(len(sums))
+        parts.append(sum(s**2 for s in sums.values()) / len(values) ** 2 * len(sums) / (len(sums) - 1))
+    freedom = sum(parts) ** 2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts))
+    return np.mean(rival) - np.mean(ours) + np.array([0, -half, half])
+
+
+def test_mean_gain_is_welch():
+    """Sees a gain of the wrong sign, equal variances assumed, or an interval of another level."""
+    rng = np.random.default_rng(0)
+    ours, rival = rng.normal(6, 1, 50), rng.normal(6.5, 3, 35)
+    interval = stats.ttest_ind(rival, ours, equal_var=False).confidence_interval(0.95)
+    assert analysis.mean_gain(ours, rival) == pytest.approx((rival.mean() - ours.mean(), interval.low, interval.high))
+    assert analysis.mean_gain(ours, rival) == pytest.approx(welch(ours, rival))
+
+
+def test_repeated_networks_are_one_draw():
+    """Sees an interval that shrinks where the same network is counted three times."""
+    ours, rival = np.array([1.0, 2.0, 4.0]), np.array([3.0, 5.0, 4.0, 8.0])
+    thrice = [np.repeat(np.arange(len(values)), 3) for values in (ours, rival)]
+    repeated = analysis.mean_gain(np.repeat(ours, 3), np.repeat(rival, 3), tuple(thrice))
+    assert repeated == pytest.approx(analysis.mean_gain(ours, rival))
+
+
+def test_flat_and_sharp_gain(synthetic_experiment):
+    """Sees the groups exchanged, or cells of one network taken for independent draws."""
+    groups = analysis.flat_and_sharp(synthetic_experiment, 60)
+    errors, networks = synthetic_experiment.targets["toy"], isomorphism_classes(synthetic_experiment.table.archs)
+    halves = groups.flat, groups.sharp
+    assert groups.gain(errors) == pytest.approx(welch(*(errors[h] for h in halves), *(networks[h] for h in halves)))
+    assert groups.networks == tuple(len(set(networks[half])) for half in halves)
+
+
+def test_one_network_has_no_interval():
+    """Sees a claim decided by a half that holds one network only: its spread is not known."""
+    gain = analysis.mean_gain(np.full(4, 6.0), np.array([7.0, 7.2, 7.4]), (np.zeros(4, dtype=int), np.arange(3)))
+    assert gain.value == pytest.approx(1.2) and gain.verdict == "undecided"
+
+
+def test_gain_of_constants():
+    """Sees a warning of scipy's in a notebook where all runs found one cell."""
+    assert analysis.mean_gain(np.full(9, 6.0), np.full(9, 6.5)) == (0.5, 0.5, 0.5)
+    assert analysis.mean_gain(np.full(9, 6.0), np.full(9, 6.0)).verdict == "undecided"
+
+
+@pytest.mark.parametrize(
+    "low, high, verdict",
+    [(0.1, 2, "holds"), (-2, -0.1, "does not hold"), (-1, 1, "undecided"), (0, 1, "undecided"), (-1, 0, "undecided")],
+)
+def test_verdict(low, high, verdict):
+    """Sees a claim decided by an interval that holds 0."""
+    assert Gain((low + high) / 2, low, high).verdict == verdict
+
+
+def test_verdict_without_interval():
+    """Sees a claim decided where no interval is known."""
+    assert Gain(1.0, math.nan, math.nan).verdict == "undecided"
+
+
+# --- Epoch by epoch -------------------------------------------------------------------------------
+
+
+def test_settings_of_f(synthetic_experiment):
+    """Sees f of one setting under the name of another, a test error as f, or a mean over one seed."""
+    settings = when.settings_of_f(synthetic_experiment, ("first", "mean"))
+    assert [(then.key, then.epoch) for then in settings] == [*SETTINGS, *SETTINGS[:5]]
+    assert [then.trial for then in settings] == ["first"] * 7 + ["mean"] * 5
+    for then in settings:
+        assert then.f.tolist() == synthetic_experiment.table.errors(then.key, then.epoch, then.trial).tolist()
+        assert then.targets is synthetic_experiment.targets
+
+
+def experiment_on(keys, key, name="toys"):
+    """One cell whose table has these quantities."""
+    quantity = Quantity(np.full((1, 1, 2), 50, dtype=np.float32), np.array([1, 9]), np.array([1]))
+    last = Quantity(quantity.accuracy[:, :, 1:], quantity.epochs[1:], quantity.seeds)
+    quantities = {name: last if name.endswith("-test") else quantity for name in keys}
+    table = Table(name, all_archs()[:1], quantities)
+    return Experiment(table, key, 9, "first", np.full(1, 50.0), np.zeros((1, 1), dtype=int), {})
+
+
+@pytest.mark.parametrize(
+    "keys, expected",
+    [
+        (["a-valid/9/x-valid", "a/9/x-test", "b-valid/9/x-valid"], ["a-valid/9/x-valid"]),
+        (["a-b-valid/9/x-valid", "a-valid/9/x-valid", "a-b/9/x-test"], ["a-b-valid/9/x-valid"]),
+        (["a120/9/x-valid", "a120/9/x-test", "a/9/x-valid"], ["a120/9/x-valid"]),
+        (["a-120/9/x-valid", "a-120/9/x-test"], ["a-120/9/x-valid"]),
+    ],
+)
+def test_search_keys_are_of_the_same_data(keys, expected):
+    """Sees f read from another data set whose name begins alike, or none at all."""
+    assert when.search_keys(experiment_on(keys, keys[0])) == expected
+
+
+def test_the_search_quantity_is_always_among_them():
+    """Sees a chosen f without any point, so that every table and figure of it is empty."""
+    keys = ["cifar100/12/x-test", "cifar10-valid/200/x-valid", "cifar100/200/x-test"]
+    assert when.search_keys(experiment_on(keys, keys[0], "nas-bench-201")) == [keys[0]]
+
+
+def test_rank_by_epoch(synthetic_experiment):
+    """Sees tau against another column, of another epoch, or of another criterion."""
+    points = when.rank_by_epoch(synthetic_experiment, "toy-two")
+    first, mean = points[: 7 * len(CRITERIA)], points[7 * len(CRITERIA) :]
+    assert [(p.key, p.epoch, p.criterion) for p in first] == [(*at, row) for at in SETTINGS for row in CRITERIA]
+    assert [(p.key, p.epoch, p.criterion) for p in mean] == [(*at, row) for at in SETTINGS[:5] for row in CRITERIA]
+    test = synthetic_experiment.targets["toy-two"]
+    for point in points:
+        hoods = synthetic_experiment.table.errors(point.key, point.epoch, point.trial)[synthetic_experiment.neighbors]
+        score = {
+            "Baseline": hoods[:, 0],
+            "Ours - mean": np.mean(hoods, axis=1),
+            "Ours - median": np.median(hoods, axis=1),
+            "Ours - max": np.max(hoods, axis=1),
+            "Ours - Variance": hoods[:, 0] + np.std(hoods, axis=1),
+        }[point.criterion]
+        assert point.tau == pytest.approx(stats.kendalltau(score, test).statistic, abs=1e-4)
+
+
+def on_seeds(accuracy, epochs=(9,), epoch=9):
+    """An experiment whose f has these accuracies (A, S, epochs)."""
+    accuracy = np.array(accuracy, dtype=np.float32)
+    quantity = Quantity(accuracy, np.array(epochs), np.arange(accuracy.shape[1]))
+    table = Table("toys", all_archs()[: len(accuracy)], {"a/9/x-valid": quantity})
+    return Experiment(table, "a/9/x-valid", epoch, "first", np.zeros(len(accuracy)), np.zeros((1, 1), dtype=int), {})
+
+
+def test_noise_floor():
+    """Sees a cell without both seeds counted, ddof 0, or the noise of another epoch: 2 points between two seeds."""
+    nan = math.nan
+    accuracy = [[[10, 50], [0, 52]], [[90, 60], [5, 62]], [[10, 70], [9, nan]], [[20, 80], [60, 82]]]
+    floor = when.noise_floor(on_seeds(accuracy, epochs=(1, 9)))
+    assert floor == (pytest.approx(1.0), pytest.approx(math.sqrt(2)), 3)
+    opposite = when.noise_floor(on_seeds([[[1], [3]], [[2], [2]], [[3], [1]]]))
+    assert opposite.tau == pytest.approx(-1.0)
+
+
+def test_noise_floor_is_unbiased():
+    """Sees the mean of two-seed deviations, 20 % below the standard deviation: here it is 3 points."""
+    rng = np.random.default_rng(0)
+    floor = when.noise_floor(on_seeds(50 + rng.normal(0, 3, (8000, 2, 1))))
+    assert floor.std == pytest.approx(3, rel=0.03)
+
+
+def test_noise_floor_needs_two_seeds():
+    """Sees a noise of 0 claimed for a table with one seed, or a warning where no cell has two."""
+    for accuracy in ([[[50]], [[60]]], [[[50], [math.nan]], [[math.nan], [60]]]):
+        floor = when.noise_floor(on_seeds(accuracy))
+        assert floor.n == 0 and math.isnan(floor.tau) and math.isnan(floor.std)
+
+
+def test_claims(synthetic_experiment):
+    """Sees a gain of the wrong sign or column, unpaired samples, or RS against another budget."""
+    points = when.claims(synthetic_experiment, n_top=60, n_sample=30, repeats=5, budget=SMALL, chosen="median")
+    assert [(p.key, p.epoch, p.column) for p in points] == [(SEARCH, 9, "toy"), (SEARCH, 9, "toy-two")]
+    groups = analysis.flat_and_sharp(synthetic_experiment, 60)
+    taus = analysis.sampled_taus(synthetic_experiment, n_sample=30, repeats=5, seed=2)
+    rival = SMALL.random_search(synthetic_experiment).trace
+    ours = SMALL.na_random_search(synthetic_experiment, "median", "").trace
+    assert ours.evaluations[-1] == rival.evaluations[-1] == 12
+    for point in points:
+        errors = synthetic_experiment.targets[point.column]
+        assert point.flat.value == pytest.approx(errors[groups.sharp].mean() - errors[groups.flat].mean())
+        difference = taus["Ours - mean", point.column] - taus["Baseline", point.column]
+        interval = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
+        assert point.ranking == pytest.approx((difference.mean(), interval.low, interval.high))
+        assert point.search == pytest.approx(welch(errors[ours.found], errors[rival.found]))
+
+
+def test_paired_gain_of_equals():
+    """Sees a warning, or a verdict, where both criteria rank alike (a neighborhood of one cell)."""
+    taus = np.array([0.5, 0.6, 0.7])
+    assert when._paired_gain(taus, taus).verdict == "undecided"
+
+
+def test_claims_by_epoch(synthetic_experiment):
+    """Sees an epoch, a quantity or a column left out, or one f's claims under the name of another."""
+    points = when.claims_by_epoch(synthetic_experiment, SMALL, n_top=20)
+    assert [(p.key, p.epoch, p.column) for p in points] == [(*at, c) for at in SETTINGS for c in ("toy", "toy-two")]
+    table = synthetic_experiment.table
+    then = replace(synthetic_experiment, key=SHORT, epoch=40, f=table.errors(SHORT, 40))
+    assert points[-2:] == when.claims(then, n_top=20, budget=SMALL)
