@@ -13,6 +13,15 @@ from flatlib.spaces import all_archs, isomorphism_classes
 from flatlib.tabular.table import embedded_path, load_table
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The builder's workers have one thread each; on small matrices more threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def copy_weights(batch: CellBatch, row: int) -> PlainNetwork:
     """The plain network with the initial weights of one row of the batch."""
     net = PlainNetwork(batch.archs[row], batch.recipe.channels, batch.weights["head"].shape[1]).double()

@@ -385,6 +385,16 @@ def test_relaxed_sample_of_both_cell_types():
     assert (moved[1:, 0] != moved[1:, 1]).any()
 
 
+@pytest.mark.parametrize(("options", "eps"), [({}, 0.1), ({"eps": 0.05}, 0.05), ({"eps": 0.01}, 0.01)])
+def test_relaxed_sample_uses_its_threshold(options, eps):
+    """Sees a threshold that is passed over, and a default other than 0.1 (Sec. D.1)."""
+    alphas = np.full((6, 8), 0.125)
+    sampled = sample_relaxed_neighbors(alphas, 500, 6, np.random.default_rng(0), **options)
+    largest = (sampled.max(-1) / sampled.min(-1)).max()
+    limit = (0.125 + eps) / (0.125 - eps)  # the normalization cancels in the ratio
+    assert 1 + 0.7 * (limit - 1) < largest <= limit * (1 + 4 * ULP)
+
+
 def test_relaxed_sample_of_one_is_alpha():
     """Sees a sample of one that is not the cell itself, with either representation."""
     alphas = np.random.default_rng(0).dirichlet(np.ones(5), 6)

@@ -314,7 +314,7 @@ def test_published_genotype_is_read(text):
 
 
 CONCATS = (
-    *("range(10**12)", "range(1000000000000)", "range(2, 1 << 99)", "range()", "range(2, 6, 0)"),
+    *("range(10**12)", "range(1000000000000)", "range(999999)", "range()", "range(2, 6, 0)"),
     *("range(*[2, 6])", "range('6')", "range(2.0, 6.0)", "list()", "list(", "list([])", "[]", "2", "None", "{}"),
     *("[True]", "[2.0]", "[-1]", "[6]", "[[2]]", "'2345'", "{2, [3]}", "{[]: 2}"),
     *("[" * 99 + "]" * 99, "[" * 9999, "-" * 9999 + "1", "list(" * 99 + "2" + ")" * 99, "9" * 9999),
@@ -325,7 +325,8 @@ CONCATS = (
 @pytest.mark.parametrize("concat", CONCATS, ids=lambda text: text[:20])
 def test_hostile_fields_are_refused(concat):
     """Sees a field that is evaluated, expanded or let through, and an exception other than ValueError."""
-    assert refusal(parse_genotype, DARTS_V2.replace("[2, 3, 4, 5]", concat)).startswith("genotype")
+    line = refusal(parse_genotype, DARTS_V2.replace("[2, 3, 4, 5]", concat))
+    assert line.startswith("genotype") and len(line) < 1000
 
 
 @pytest.mark.parametrize("shape", ["{}", "Genotype({})", "Genotype(normal={})", "Genotype({}={})", DARTS_V2 + ".{}"])
@@ -346,6 +347,7 @@ def test_nothing_is_evaluated(tmp_path, shape, call):
         *("__import__('os').system('x')", "Genotype()()", "eval('1')", "'\\d'", "(" * 999, "a" + ".b" * 9999),
         *(f"DARTS_V2 = {DARTS_V2}", DARTS_V2 + DARTS_V2, DARTS_V2[:-1], DARTS_V2.replace("Genotype", "genotype")),
         *(DARTS_V2.replace("normal_concat=[2, 3, 4, 5], ", ""), DARTS_V2[:-1] + ", more=1)", DARTS_V2 + " or 1"),
+        *(DARTS_V2.replace("Genotype(", f"Genotype({first}, ") for first in ("1", "*[]", "**{}")),
     ],
     ids=lambda text: ascii(text[:20]),
 )
@@ -382,6 +384,7 @@ def test_quoted_values_are_short(value):
     [
         *(("normal", value) for value in ([], None, "ab", 3, {}, [["sep_conv_3x3", 0]], [["sep_conv_3x3", 0]] * 3)),
         *(("normal", [["sep_conv_3x3", source]] * 2) for source in (2, -1, True, 1.0, "0", None, [0])),
+        ("normal", [["sep_conv_3x3", 0], ["sep_conv_3x3", 2]]),
         *(("reduce", [[op, 0]] * 2) for op in ("sep_conv_7x7", "", None, 4, ["none"], {"a": 1}, "none\n")),
         *(("reduce", [pair] * 2) for pair in (["none"], ["none", 0, 0], "no", None, {"none": 0})),
         *(("normal_concat", value) for value in ([], None, "23", 2, [6], [-1], [True], [2.0], [None], {2: 3})),
@@ -390,7 +393,7 @@ def test_quoted_values_are_short(value):
 def test_bad_json_is_refused(field, value):
     """Sees a source that does not exist yet, an unknown operation, a bool as a number, and a TypeError."""
     data = {**parse_genotype(DARTS_V2).to_json(), field: value}
-    assert refusal(genotype, data).startswith(f"genotype: {field}")
+    assert refusal(genotype, data).startswith((f"genotype: {field} ", f"genotype: {field}["))
 
 
 @pytest.mark.parametrize("change", [{"extra": 1}, {1: 2}, {"normal_concat": ...}, {"Normal": []}])

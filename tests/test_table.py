@@ -94,6 +94,8 @@ def test_nearest_epoch():
     assert table.nearest_epoch("toy/16/x-valid", 0.5, 0.0) == 8
     assert table.nearest_epoch("toy/16/x-valid", 0.375, 0.125) == 4
     assert table.nearest_epoch("toy/16/x-valid", 0.375, 0.124) is None
+    cut_short = tiny_table(np.zeros((1, 1, 2)), epochs=(4, 8), key="toy/16/x-valid")
+    assert cut_short.nearest_epoch("toy/16/x-valid", 0.45) == 8
 
 
 def test_nearest_epoch_of_the_official_curves():

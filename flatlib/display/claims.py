@@ -28,16 +28,23 @@ def describe(experiment: Experiment) -> pd.DataFrame:  # one line a fact
     )
     facts = {
         "benchmark": f"{experiment.table.name}, {len(experiment.f):,} cells",
-        "f": f"{experiment.key}, epoch {experiment.epoch}, {experiment.trial} seed(s), "
+        "f": f"{experiment.key}, epoch {experiment.epoch}, {experiment.seeds}, "
         f"{experiment.f.min():.2f} to {experiment.f.max():.2f} % error",
         "noise of f": noise,
-        "judged by": ", ".join(
-            f"{column} ({errors.min():.2f} to {errors.max():.2f} %)" for column, errors in experiment.targets.items()
-        ),
+        "judged by": ", ".join(_judge(experiment, column) for column in experiment.targets),
         "neighborhood": f"{experiment.neighbors.shape[1]:,} cells, itself included; "
         f"{experiment.distinct_classes():.1f} different networks among them on average",
     }
     return pd.DataFrame({"": facts})
+
+
+def _judge(experiment: Experiment, column: str) -> str:
+    """A test column with its range and the noise of its mean over seeds."""
+    errors = experiment.targets[column]
+    seeds = experiment.table.quantity(experiment.table.targets()[column]).accuracy[:, :, -1]
+    n = seeds.shape[1]
+    noise = f", {n} seeds, std {seeds.std(1, ddof=1).mean():.2f}" if n > 1 else ""
+    return f"{column} ({errors.min():.2f} to {errors.max():.2f} %{noise})"
 
 
 def claims_frame(points: Iterable[ClaimPoint]) -> pd.DataFrame:
@@ -81,30 +88,35 @@ def kept_claims(reports_dir: Path) -> list[ClaimPoint]:
     return claim_points(pd.read_csv(folder / FILE)) if folder else []
 
 
+def _ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers in short.
+
+    >>> _ranges([1, 2, 3, 5])
+    '1-3, 5'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
 def verdicts(points: Sequence[ClaimPoint], names: Sequence[str] = tuple(CLAIMS)) -> pd.DataFrame:
-    """For each claim, data set and f: at which epochs it holds, on which it does not."""
+    """For each claim, f and test column: the gain, and the epochs of f at which the claim holds or not."""
     frame = claims_frame(points)
-    lines = []
-    for (name, key, column), group in frame[frame.claim.isin(names)].groupby(["claim", "f", "column"], sort=False):
-        epochs = {
-            verdict: ", ".join(map(str, group.epoch[group.verdict == verdict]))
-            for verdict in ("holds", "undecided", "does not hold")
-        }
-        lines.append(
-            {
-                "claim": CLAIMS[name],
-                "f": key,
-                "judged on": column,
-                "gain": f"{group.value.min():+.2f} to {group.value.max():+.2f}"
-                if len(group) > 1
-                else f"{group.value.iloc[0]:+.2f}",
-                **{f"{verdict}, epochs": text for verdict, text in epochs.items()},
+    lines = {}
+    for name in names:
+        for (key, column), group in frame[frame.claim == name].groupby(["f", "column"], sort=False):
+            span = dict.fromkeys(f"{value:+.2f}" for value in (group.value.min(), group.value.max()))
+            lines[CLAIMS[name], key, column] = {"gain": " to ".join(span)} | {
+                f"{verdict}, epochs": _ranges(group.epoch[group.verdict == verdict])
+                for verdict in ("holds", "undecided", "does not hold")
             }
-        )
-    table = pd.DataFrame(lines)
-    return table.sort_values(
-        "claim", key=lambda column: column.map(list(CLAIMS.values()).index), kind="stable", ignore_index=True
-    )
+    table = pd.DataFrame.from_dict(lines, orient="index")
+    table.index = pd.MultiIndex.from_tuples(lines, names=["claim", "f", "judged on"])
+    return table
 
 
 def compare(sides: dict[str, Sequence[ClaimPoint]], names: Sequence[str] = tuple(CLAIMS)) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from flatlib.tabular.when import ClaimPoint, RankPoint, noise_floor, settings_of
 PALETTE = ("#000000", "#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 CRITERION_COLOR = dict(zip(CRITERIA, PALETTE, strict=False))
 MAX_POINTS = 2000  # of a scatter: more only slows the page
+SHOWN_SHARE = 0.97  # of the cells within a scatter's axes: a few useless cells would squeeze the rest
 
 
 def _layout(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
@@ -28,8 +29,13 @@ def _layout(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
 
 
 def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimPoint]) -> None:
-    ticks = sorted({point.epoch for point in points})
-    figure.update_xaxes(title_text="epoch at which f is read", type="log", tickvals=ticks, ticktext=[*map(str, ticks)])
+    """A logarithmic axis with only as many labels as fit."""
+    ticks: list[int] = []
+    for epoch in sorted({point.epoch for point in points}):
+        if not ticks or epoch >= 1.3 * ticks[-1]:
+            ticks.append(epoch)
+    title = "epoch at which f is read"
+    figure.update_xaxes(title_text=title, type="log", tickvals=ticks, ticktext=[*map(str, ticks)], tickangle=0)
 
 
 def _faded(color: str, alpha: float) -> str:
@@ -90,9 +96,15 @@ def plot_ranking(experiment: Experiment, column: str) -> go.Figure:
             col=at,
         )
         figure.update_xaxes(title_text="f (%)" if at == 1 else "mean of f over the neighborhood (%)", row=1, col=at)
+        figure.update_xaxes(range=np.quantile(scores[row], [0, SHOWN_SHARE]) + [-0.5, 0.5], row=1, col=at)
+    figure.update_yaxes(range=np.quantile(errors, [0, SHOWN_SHARE]) + [-0.5, 0.5])
     figure.update_yaxes(title_text=f"test error, {column} (%)", col=1)
     figure.update_annotations(font_size=12)
-    return _layout(figure, f"What ranks cells better? {len(shown):,} of {len(errors):,} cells shown", 420)
+    return _layout(
+        figure,
+        f"What ranks cells better? {len(shown):,} of {len(errors):,} cells; double-click to see the worst ones too",
+        420,
+    )
 
 
 def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], column: str) -> go.Figure:

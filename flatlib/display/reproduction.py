@@ -111,15 +111,12 @@ def _text(value: float | None, std: float | None, digits: int) -> str:
     return f"{value:.{digits}f}" + ("" if std is None or pd.isna(std) else f" ± {std:.{digits}f}")
 
 
-def _block(frame: pd.DataFrame, value: str, std: str) -> pd.DataFrame:  # rows x columns of text
-    """One block of numbers, laid out as the paper's table."""
+def _block(frame: pd.DataFrame, value: str, std: str) -> pd.DataFrame:  # (columns, rows) of text
+    """One block of numbers, the paper's table turned on its side: a line a data set."""
     texts = frame.assign(text=[_text(row[value], row[std], 2) for _, row in frame.iterrows()])
-    block = texts[texts.text != ""].pivot(index="row", columns="column", values="text")
-    order = {axis: list(dict.fromkeys(texts[axis])) for axis in ("row", "column")}
-    return block.reindex(
-        index=[row for row in order["row"] if row in block.index],
-        columns=[column for column in order["column"] if column in block.columns],
-    ).fillna("")
+    filled = texts[texts.text != ""]
+    rows, columns = (list(dict.fromkeys(filled[axis])) for axis in ("row", "column"))
+    return filled.pivot(index="column", columns="row", values="text").reindex(index=columns, columns=rows).fillna("")
 
 
 def _published_block(table_id: str) -> pd.DataFrame:
@@ -129,16 +126,14 @@ def _published_block(table_id: str) -> pd.DataFrame:
 
 
 def side_by_side(table_id: str, frame: pd.DataFrame, source: str, reports_dir: Path) -> pd.DataFrame:
-    """Published | NAS-Bench-201's real columns | this run, as one table with grouped columns."""
+    """Published, NAS-Bench-201's real columns and this run, one below the other: a line a data set."""
     blocks = {"published": _published_block(table_id)}
     kept = None if source == REAL else kept_folder(reports_dir, f"table_{table_id}.csv")
     if kept:
         blocks[f"{REAL}, ours"] = _block(pd.read_csv(csv_path(kept.parents[1], REAL, table_id)), "ours", "ours_std")
     blocks[f"{source}, ours"] = _block(frame, "ours", "ours_std")
-    rows = list(dict.fromkeys(row for block in blocks.values() for row in block.index))
-    joined = pd.concat({name: block.reindex(rows) for name, block in blocks.items()}, axis=1).fillna("")
-    joined.index.name = None
-    joined.columns.names = [None, None]
+    joined = pd.concat({name: block for name, block in blocks.items() if len(block)}).fillna("")
+    joined.index.names, joined.columns.name = [None, None], None
     return joined
 
 

@@ -37,7 +37,12 @@ class Experiment:
     def setting(self) -> str:
         """Benchmark, quantity, epoch and trial, as the CSV files state it."""
         schedule = self.key.split("/")[1]
-        return f"{self.table.name}, {self.key}, epoch {self.epoch} of {schedule}, {self.trial} seed(s)"
+        return f"{self.table.name}, {self.key}, epoch {self.epoch} of {schedule}, {self.seeds}"
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds f is read from, in words."""
+        return "one seed" if self.trial == "first" else "mean over seeds"
 
     def score(self, criterion: str) -> np.ndarray:  # (A,) percent
         """f, or g(f(N(alpha))), by the paper's row label (Eq. 1)."""

@@ -56,7 +56,7 @@ def test_parameters_reach_the_tables(stem, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     frame = written(tmp_path, "digits201", TABLES[stem][0])
     if stem == "01_assumption":
-        assert set(frame.n) == {5} and frame.setting.str.endswith("epoch 1 of 12, mean seed(s)").all()
+        assert set(frame.n) == {5} and frame.setting.str.endswith("epoch 1 of 12, mean over seeds").all()
         assert set(written(tmp_path, "digits201", "B").n) == {2}
     else:
         assert set(frame.n) == {4} and "NA-RS, max" in set(frame.row)
