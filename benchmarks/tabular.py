@@ -73,7 +73,7 @@ def main() -> None:
     source = sys.argv[1] if len(sys.argv) > 1 else "digits201"
     print(machine.describe("numpy", "scipy"))
     load = (
-        "import time, resource; from flatlib.tabular.table import load_table; t = time.perf_counter(); "
+        "import time, resource; from flatlib.tabular.table_file import load_table; t = time.perf_counter(); "
         f"load_table({source!r}); print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     took, kib = map(float, machine.in_new_process(load).split())

@@ -37,7 +37,7 @@ def info(table: Annotated[str, typer.Argument(help="'digits201' or a .npz table.
 
     Example: flatlib data info digits201
     """
-    from flatlib.tabular.table import load_table
+    from flatlib.tabular.table_file import load_table
 
     loaded = load_table(table)
     typer.echo(f"{loaded.name}: {len(loaded.archs):,} cells")
@@ -66,7 +66,8 @@ def build(
 
     from flatlib.evaluation import digits201_build
     from flatlib.spaces import all_archs
-    from flatlib.tabular.table import EMBEDDED, Quantity, Table, save_table
+    from flatlib.tabular.table import Quantity, Table
+    from flatlib.tabular.table_file import EMBEDDED, save_table
 
     results = digits201_build.build(work, processes=processes or None, progress=tqdm)
     quantities = {key: Quantity(*arrays) for key, arrays in digits201_build.quantities(results).items()}

@@ -50,7 +50,7 @@ def neighbor_offsets(n_edges: int, n_operations: int, d: int) -> np.ndarray:  # 
         raise ValueError(f"d = {d}: a cell of {n_edges} edges has neighborhoods of radius 0 to {n_edges}")
     blocks = [np.zeros((1, n_edges), dtype=np.int64)]
     for k in range(1, d + 1):
-        changes = np.array(list(itertools.product(range(1, n_operations), repeat=k)))
+        changes = np.array(list(itertools.product(range(1, n_operations), repeat=k))).reshape(-1, k)
         for edges in itertools.combinations(range(n_edges), k):
             block = np.zeros((len(changes), n_edges), dtype=np.int64)
             block[:, edges] = changes
@@ -89,6 +89,8 @@ def sample_neighbors(
 ) -> np.ndarray:  # (A, n_nbr, E), the cell itself first
     """n_nbr different cells of each neighborhood, the cell itself always among them (Sec. 4.1)."""
     offsets = neighbor_offsets(archs.shape[-1], n_operations, d)
+    if not 1 <= n_nbr <= len(offsets):
+        raise ValueError(f"n_nbr = {n_nbr}: {len(offsets)} cells lie within d = {d}; allowed: 1 to {len(offsets)}")
     chosen = 1 + distinct_draws(rng, len(archs), len(offsets) - 1, n_nbr - 1)
     steps = np.concatenate([np.zeros_like(archs[:, None]), offsets[chosen]], axis=1)
     return (archs[:, None] + steps) % n_operations
@@ -102,7 +104,7 @@ def perturbed_edges(
     """The d edges that are perturbed, drawn anew for each cell (Sec. 4.2.2)."""
     if not 0 <= d <= shape[-1]:
         raise ValueError(f"d = {d}: a cell of {shape[-1]} edges can have 0 to {shape[-1]} of them perturbed")
-    return rng.random(shape).argsort(-1).argsort(-1) < d
+    return rng.random(shape).argsort(-1) < d
 
 
 def additive_noise(
@@ -124,7 +126,8 @@ def additive_neighbor(
 ) -> np.ndarray:  # (..., E, O), on the simplex
     """alpha'_k = (alpha_k + q_k) / sum_k (alpha_k + q_k) (Eq. 6); differentiable in alpha."""
     moved = alphas + noise
-    return moved / moved.sum(-1)[..., None]
+    stays = (noise == 0).all(-1)[..., None]  # rounding must not move an edge that is not perturbed
+    return moved / (stays + ~stays * moved.sum(-1)[..., None])
 
 
 def multiplicative_neighbor(
@@ -153,6 +156,8 @@ def sample_relaxed_neighbors(
     Additive with threshold `eps` (0.1 in Sec. D.1), or, where the indices of zero and skip are
     given as `degraded`, multiplicative (Sec. A.2.1).
     """
+    if n_nbr < 1:
+        raise ValueError(f"n_nbr = {n_nbr}: alpha itself is one of them; allowed: 1 or more")
     batch = np.repeat(alphas[None], n_nbr - 1, axis=0)
     if degraded:
         chosen = np.where(perturbed_edges(batch.shape[:-1], d, rng), rng.choice(degraded, batch.shape[:-1]), -1)

@@ -72,6 +72,7 @@ def arch_to_string(arch: np.ndarray) -> str:  # arch (6,)
 
 def string_to_arch(text: str) -> np.ndarray:  # (6,)
     """The benchmark's string to operation indices; ValueError, one line, for anything else."""
+    text = text[:200]  # longer than any cell
     words = re.findall(r"([a-z_0-9]+)~(\d)", text)
     sources = [str(source) for source, _ in NAS_BENCH_201.edges]
     arch = [NAS_BENCH_201.operations.index(op) if op in NAS_BENCH_201.operations else -1 for op, _ in words]
@@ -108,7 +109,9 @@ def benchmark_form(arch: np.ndarray) -> str:
         for op, (source, node) in zip(arch, NAS_BENCH_201.edges, strict=True):
             if node == target:
                 zero = op == 0 or nodes[source] == "#"
-                terms.append("#" if zero else nodes[source] if op == 1 else f"({nodes[source]})@{op}")
+                terms.append(
+                    "#" if zero else nodes[source] if op == 1 else f"({nodes[source]})@{NAS_BENCH_201.operations[op]}"
+                )
         nodes.append("+".join(sorted(terms)))
     return nodes[-1]
 
@@ -125,7 +128,7 @@ def _output_terms(arch: np.ndarray, label: dict[int, int]) -> list[tuple]:
 
 
 def network_form(arch: np.ndarray) -> str:
-    """The exact isomorphism key (5,260 classes): equal keys are the same network.
+    """The exact isomorphism key of the graph (5,260 classes): equal keys are the same network.
 
     Dead edges are pruned, skips contracted and sums flattened. A convolution has weights of its
     own, so one convolution used twice stays different from two: convolutions with equal inputs
@@ -171,26 +174,35 @@ class Genotype:
         }
 
 
+def _quoted(value: Any) -> str:
+    """A foreign value for a message: never long, whatever it holds."""
+    try:
+        return repr(value)[:80]
+    except (ValueError, RecursionError):  # a number of thousands of digits, or endless nesting
+        return f"a {type(value).__name__}"
+
+
 def _cell(pairs: Any, concat: Any, space: Space, kind: str) -> tuple[tuple, tuple]:
     """Validate one cell; two inputs a node, sources that exist, operations of the space."""
     if not (isinstance(pairs, (list, tuple)) and len(pairs) and len(pairs) % 2 == 0):
         raise ValueError(f"genotype: {kind} needs an even number of (operation, source) pairs, two a node")
     for at, pair in enumerate(pairs):
         if not (isinstance(pair, (list, tuple)) and len(pair) == 2 and type(pair[1]) is int):
-            raise ValueError(f"genotype: {kind}[{at}] = {pair!r} is not an (operation, source) pair")
+            raise ValueError(f"genotype: {kind}[{at}] = {_quoted(pair)} is not an (operation, source) pair")
         if pair[0] not in space.operations:
             raise ValueError(
-                f"genotype: {kind}[{at}] has operation {pair[0]!r}; {space.name} has {', '.join(space.operations)}"
+                f"genotype: {kind}[{at}] has operation {_quoted(pair[0])}; "
+                f"{space.name} has {', '.join(space.operations)}"
             )
         if not 0 <= pair[1] < 2 + at // 2:
-            raise ValueError(f"genotype: {kind}[{at}] reads node {pair[1]}; allowed are 0 to {1 + at // 2}")
+            raise ValueError(f"genotype: {kind}[{at}] reads node {_quoted(pair[1])}; allowed are 0 to {1 + at // 2}")
     nodes = range(2 + len(pairs) // 2)
     if not (
         isinstance(concat, (list, tuple, range))
         and len(concat)
         and all(type(node) is int and node in nodes for node in concat)
     ):
-        raise ValueError(f"genotype: {kind}_concat = {concat!r}; expected some of the nodes 0 to {nodes[-1]}")
+        raise ValueError(f"genotype: {kind}_concat = {_quoted(concat)}; expected some of the nodes 0 to {nodes[-1]}")
     return tuple((op, source) for op, source in pairs), tuple(concat)
 
 
@@ -219,6 +231,8 @@ def parse_genotype(text: str, space: Space = DARTS) -> Genotype:
         ):
             raise ValueError(expected)
         fields = {str(word.arg): _literal(word.value) for word in call.keywords}
+        if len(fields) < len(call.keywords):
+            raise ValueError(expected)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         raise ValueError(f"genotype {text[:60]!r}: {expected}") from None
     return genotype(fields, space)
@@ -226,8 +240,9 @@ def parse_genotype(text: str, space: Space = DARTS) -> Genotype:
 
 def _literal(node: ast.expr) -> Any:
     """A literal, or `range(...)` of integers as a list of at most 100 numbers."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+    name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+    if isinstance(node, ast.Call) and name == "range" and not node.keywords:
         return list(range(*(ast.literal_eval(argument) for argument in node.args))[:100])
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "list" and node.args:
+    if isinstance(node, ast.Call) and name == "list" and len(node.args) == 1 and not node.keywords:
         return _literal(node.args[0])
     return ast.literal_eval(node)

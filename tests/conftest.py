@@ -10,7 +10,8 @@ import pytest
 
 from flatlib.spaces import all_archs
 from flatlib.tabular.experiment import Experiment, open_experiment
-from flatlib.tabular.table import Quantity, Table, save_table
+from flatlib.tabular.table import Quantity, Table
+from flatlib.tabular.table_file import save_table
 
 DATA = Path(os.environ.get("FLATLIB_DATA") or Path(__file__).parents[2] / "shared" / "data")
 

@@ -73,7 +73,7 @@ def test_table_a(synthetic_experiment, plain_paper, strings):
     cells = analysis.table_a(synthetic_experiment, N_TOP)
     assert_equal(numbers(cells), expected)
     assert [cell.setting for cell in cells[::6]] == [
-        f"synthetic, toy-valid/20/x-valid, epoch {epoch} of 20, first seed(s)" for epoch in (3, 6, 9, 12)
+        f"synthetic, toy-valid/20/x-valid, epoch {epoch} of 20, one seed" for epoch in (3, 6, 9, 12)
     ]
 
 

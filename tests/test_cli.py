@@ -50,7 +50,7 @@ def test_mistakes_are_one_line(arguments, expected, tmp_path, monkeypatch):
 def test_build_refuses_an_existing_target_and_writes_a_table(tmp_path, monkeypatch):
     """Sees an overwritten table, or a build whose keys a search cannot find."""
     from flatlib.evaluation import digits201_build
-    from flatlib.tabular.table import load_table
+    from flatlib.tabular.table_file import load_table
 
     rng = np.random.default_rng(0)
     results = {run: (rng.uniform(0, 100, (5260, 12)), rng.uniform(0, 100, 5260)) for run in digits201_build.RUNS}

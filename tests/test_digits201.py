@@ -10,7 +10,7 @@ from flatlib.data.digits import NAMES, load_digits201
 from flatlib.evaluation.digits201 import CellBatch, Recipe, measure, train_steps
 from flatlib.evaluation.digits201_build import build
 from flatlib.spaces import all_archs, isomorphism_classes
-from flatlib.tabular.table import embedded_path, load_table
+from flatlib.tabular.table_file import embedded_path, load_table
 
 
 @pytest.fixture(autouse=True)

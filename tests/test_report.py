@@ -76,7 +76,7 @@ def test_figures_share_one_plotly_js():
 def test_a_page_without_figures_needs_no_assets():
     """Sees 5 MB written beside every page of text."""
     page, resources = FlatlibExporter().from_notebook_node(executed())
-    assert not resources["outputs"] and "plotly.min.js\"" not in page
+    assert not resources["outputs"] and 'plotly.min.js"' not in page
 
 
 def test_plain_nbconvert_writes_page_and_assets(tmp_path):
@@ -93,15 +93,21 @@ def test_plain_nbconvert_writes_page_and_assets(tmp_path):
 
 def test_code_is_folded_and_noise_is_left_out():
     """Sees code shown at once, progress bars on the page, or a warning that a reader needs left out."""
-    page = html_of(executed(ran(
-        "x = 1",
-        new_output("stream", name="stderr", text="100%|####| 3/3 [00:01]\n/a.py:1: UserWarning: part of the space\n"),
-        new_output("stream", name="stdout", text="printed\n"),
-        new_output("display_data", {"text/markdown": "**bold** $x$"}),
-        new_output("display_data", {"text/html": "<table id='T_1'></table>", "text/plain": "unshown"}),
-        new_output("display_data", {"text/latex": r"$\frac{1}{2}$"}),
-        new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "HBox()"}),
-    )))
+    page = html_of(
+        executed(
+            ran(
+                "x = 1",
+                new_output(
+                    "stream", name="stderr", text="100%|####| 3/3 [00:01]\n/a.py:1: UserWarning: part of the space\n"
+                ),
+                new_output("stream", name="stdout", text="printed\n"),
+                new_output("display_data", {"text/markdown": "**bold** $x$"}),
+                new_output("display_data", {"text/html": "<table id='T_1'></table>", "text/plain": "unshown"}),
+                new_output("display_data", {"text/latex": r"$\frac{1}{2}$"}),
+                new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "HBox()"}),
+            )
+        )
+    )
     assert page.count('<details class="code">') == 1 and "<details open" not in page
     assert "3/3" not in page and "HBox" not in page and "unshown" not in page
     for shown in ("part of the space", "printed", "<strong>bold</strong>", "T_1", "<mfrac>"):
@@ -168,8 +174,16 @@ def test_a_failing_formula_stays_readable(latex):
 @pytest.mark.parametrize(
     ("markdown", "formulas"),
     [
-        ("costs $5", 0), ("from $5 to $6", 0), ("$5-$6", 0), ("`$x$`", 0), (r"\$x\$", 0),
-        ("$x$", 1), ("$x$, $5 and $y$", 2), ("$$x$$", 1), (r"\begin{align}x&=1\end{align}", 1), ("$a\n= b$", 1),
+        ("costs $5", 0),
+        ("from $5 to $6", 0),
+        ("$5-$6", 0),
+        ("`$x$`", 0),
+        (r"\$x\$", 0),
+        ("$x$", 1),
+        ("$x$, $5 and $y$", 2),
+        ("$$x$$", 1),
+        (r"\begin{align}x&=1\end{align}", 1),
+        ("$a\n= b$", 1),
     ],
 )
 def test_dollars_are_told_apart(markdown, formulas):
@@ -268,8 +282,13 @@ def test_what_is_no_notebook_is_refused_before_any_work(tmp_path):
     other = save(executed(ran("1")), tmp_path / "index.ipynb")
     (tmp_path / "twin").mkdir()
     twin = save(executed(ran("1")), tmp_path / "twin" / "good.ipynb")
-    for wrong, word in ((text, "not a notebook"), (tmp_path / "none.ipynb", "No such file"), (tmp_path, "directory"),
-                        (other, "rename"), (twin, "rename")):
+    for wrong, word in (
+        (text, "not a notebook"),
+        (tmp_path / "none.ipynb", "No such file"),
+        (tmp_path, "directory"),
+        (other, "rename"),
+        (twin, "rename"),
+    ):
         with pytest.raises(ReportError, match=word) as caught:
             run_and_export([good, wrong], tmp_path / "reports", progress=False)
         assert "\n" not in str(caught.value)
@@ -288,8 +307,10 @@ def test_without_a_checkout_the_default_is_refused(tmp_path, monkeypatch):
 def test_a_failing_notebook_keeps_its_old_page(tmp_path, capsys):
     """Sees a good page overwritten by a failed run, the others not run, or success claimed."""
     reports = tmp_path / "reports"
-    bad = save(executed(ran("1/0", new_output("error", ename="ValueError", evalue="first\nthe last line"))),
-               tmp_path / "bad.ipynb")
+    bad = save(
+        executed(ran("1/0", new_output("error", ename="ValueError", evalue="first\nthe last line"))),
+        tmp_path / "bad.ipynb",
+    )
     good = save(executed(ran("1")), tmp_path / "good.ipynb")
     reports.mkdir()
     (reports / "bad.html").write_text("old")
@@ -324,8 +345,13 @@ def test_a_source_notebook_is_run_in_its_folder(tmp_path, monkeypatch, capsys):
     folder.mkdir()
     (folder / "beside.txt").write_text("read from beside")
     code = "import os\nprint(open('beside.txt').read(), d, os.environ['FLATLIB_REPORTS'])"
-    source = new_notebook(cells=[new_markdown_cell("# Run"), new_code_cell("d = 1", metadata={"tags": ["parameters"]}),
-                                 new_code_cell(code)])
+    source = new_notebook(
+        cells=[
+            new_markdown_cell("# Run"),
+            new_code_cell("d = 1", metadata={"tags": ["parameters"]}),
+            new_code_cell(code),
+        ]
+    )
     path = save(source, folder / "01_run.ipynb")
     before = path.read_bytes()
     failing = new_notebook(cells=[new_code_cell("raise ValueError('what went wrong')")])

@@ -131,13 +131,13 @@ def test_side_by_side_shows_three_blocks(no_checkout):
     write_csv(kept, csv_path(no_checkout, REAL, "1a"))
     ours = reproduction.reproduction("1a", [measured("Flat minima", "toy", -2.0)], source="toys")
     view = side_by_side("1a", ours, "toys", no_checkout)
-    assert list(view.columns) == [
+    assert list(view.index) == [
         *(("published", column) for column in ("CIFAR-10", "CIFAR-100", "ImageNet-16-120")),
         ("nas-bench-201, ours", "CIFAR-10"),
         ("toys, ours", "toy"),
     ]
-    assert view.loc["Flat minima"].tolist() == ["6.23", "28.90", "55.17", "-1.00 ± 0.12", "-2.00 ± 0.12"]
-    assert view.loc["Sharp minima"].tolist() == ["6.66", "30.00", "56.41", "", ""]
+    assert view["Flat minima"].tolist() == ["6.23", "28.90", "55.17", "-1.00 ± 0.12", "-2.00 ± 0.12"]
+    assert view["Sharp minima"].tolist() == ["6.66", "30.00", "56.41", "", ""]
 
 
 def test_side_by_side_without_a_kept_run(no_checkout):
@@ -145,10 +145,10 @@ def test_side_by_side_without_a_kept_run(no_checkout):
     ours = reproduction.reproduction("1a", [measured("Flat minima", "CIFAR-10", -2.0)], source=REAL)
     write_csv(ours, csv_path(no_checkout, REAL, "1a"))
     view = side_by_side("1a", ours, REAL, no_checkout)
-    assert view.columns.get_level_values(0).unique().tolist() == ["published", "nas-bench-201, ours"]
+    assert view.index.get_level_values(0).unique().tolist() == ["published", "nas-bench-201, ours"]
     nothing = [measured("(a) Flat minima", "toy", None)]
     empty = side_by_side("A", reproduction.reproduction("A", nothing, source="toys"), "toys", no_checkout)
-    assert empty.columns.get_level_values(0).unique().tolist() == ["published"]
+    assert empty.index.get_level_values(0).unique().tolist() == ["published"]
 
 
 # --- Claims ---------------------------------------------------------------------------------------
@@ -183,10 +183,12 @@ def test_claims_without_interval_round_trip(no_checkout):
 def test_verdicts_name_the_epochs():
     """Sees an epoch under the wrong verdict, or a claim's range that leaves one out."""
     table = claims.verdicts(POINTS)
-    assert len(table) == 6 and table.claim.tolist() == [text for text in claims.CLAIMS.values() for _ in range(2)]
+    assert len(table) == 6 and table.index.get_level_values("claim").tolist() == [
+        text for text in claims.CLAIMS.values() for _ in range(2)
+    ]
     columns = ["holds, epochs", "undecided, epochs", "does not hold, epochs"]
     assert table[columns].to_numpy().tolist()[::2] == [["3, 9", "", ""], ["9", "3", ""], ["", "9", "3"]]
-    assert table.gain.tolist()[0] == "+0.38 to +1.12" and table["judged on"].tolist()[:2] == ["toy", "toy-two"]
+    assert table.gain.tolist()[0] == "+0.38 to +1.12" and table.index[0][2] == "toy" and table.index[1][2] == "toy-two"
     assert claims.verdicts(POINTS[:2], ["search"]).gain.tolist() == ["-1.00", "-1.00"]
 
 
@@ -205,6 +207,6 @@ def test_describe(synthetic_experiment):
     facts = claims.describe(synthetic_experiment)[""]
     f = synthetic_experiment.f
     assert facts["benchmark"] == "synthetic, 15,625 cells"
-    assert facts["f"].startswith("toy-valid/20/x-valid, epoch 9, first seed(s)")
+    assert facts["f"].startswith("toy-valid/20/x-valid, epoch 9, one seed")
     assert f"{np.min(f):.2f} to {np.max(f):.2f} % error" in facts["f"]
     assert "25 cells, itself included" in facts["neighborhood"] and "std over seeds" in facts["noise of f"]

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatlib.spaces import all_archs, arch_to_string
-from flatlib.tabular.table import Quantity, Table, TableError, load_table, save_table
+from flatlib.tabular.table import Quantity, Table, TableError
+from flatlib.tabular.table_file import load_table, save_table
 
 KEY = "toy-valid/20/x-valid"
 FULL = np.full((3, 2, 1), 50, dtype=np.float32)

@@ -22,8 +22,30 @@ PLOTLY_MIME = "application/vnd.plotly.v1+json"
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "plotly", "papermill")
 MAX_POINTS = 2000  # of a thumbnail
 ARRAYS = (  # keys of a trace, or of a part of it, that hold one entry a point
-    "x", "y", "z", "r", "theta", "a", "b", "c", "lat", "lon", "values", "labels", "parents", "open", "high", "low",
-    "close", "color", "size", "symbol", "opacity", "array", "arrayminus", "text",
+    "x",
+    "y",
+    "z",
+    "r",
+    "theta",
+    "a",
+    "b",
+    "c",
+    "lat",
+    "lon",
+    "values",
+    "labels",
+    "parents",
+    "open",
+    "high",
+    "low",
+    "close",
+    "color",
+    "size",
+    "symbol",
+    "opacity",
+    "array",
+    "arrayminus",
+    "text",
 )
 HOVER = ("customdata", "hovertext", "hovertemplate", "hoverinfo", "ids", "colorbar")
 DECORATION = ("title", "legend", "annotations", "sliders", "updatemenus", "width", "height")

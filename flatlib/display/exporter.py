@@ -20,7 +20,14 @@ from flatlib.display.card import PLOTLY_MIME, card_json, json_for_script, make_c
 TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY_JS = "assets/plotly.min.js"  # one for all pages of a folder
 MIMES = (  # the first that an output has is shown
-    PLOTLY_MIME, "text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain",
+    PLOTLY_MIME,
+    "text/html",
+    "text/markdown",
+    "image/svg+xml",
+    "text/latex",
+    "image/png",
+    "image/jpeg",
+    "text/plain",
 )
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"  # needs a kernel; the still figure follows it
 WARNING = re.compile(r"\b(?:User|Runtime)Warning: (.+)")
@@ -42,11 +49,15 @@ class FlatlibExporter(HTMLExporter):
     @property
     def default_config(self) -> Config:
         config = super().default_config
-        config.merge(Config({
-            "NbConvertBase": {"display_data_priority": list(MIMES)},
-            "TemplateExporter": {"exclude_input_prompt": True, "exclude_output_prompt": True},
-            "HTMLExporter": {"embed_images": True, "exclude_anchor_links": True},
-        }))
+        config.merge(
+            Config(
+                {
+                    "NbConvertBase": {"display_data_priority": list(MIMES)},
+                    "TemplateExporter": {"exclude_input_prompt": True, "exclude_output_prompt": True},
+                    "HTMLExporter": {"embed_images": True, "exclude_anchor_links": True},
+                }
+            )
+        )
         return config
 
     def default_filters(self) -> Any:
@@ -119,6 +130,8 @@ def _shown(output: NotebookNode) -> NotebookNode | None:
 
 def _highlighting() -> str:
     """Style sheet of the code cells, for light and dark pages."""
-    light, dark = (HtmlFormatter(style=style, nobackground=True).get_style_defs(".highlight")
-                   for style in ("default", "github-dark"))
+    light, dark = (
+        HtmlFormatter(style=style, nobackground=True).get_style_defs(".highlight")
+        for style in ("default", "github-dark")
+    )
     return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"

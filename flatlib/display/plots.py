@@ -76,6 +76,12 @@ def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
     )
 
 
+def _most(values: np.ndarray) -> list[float]:
+    """The range of an axis that shows most cells."""
+    low, high = np.quantile(values, [0, SHOWN_SHARE])
+    return [float(low) - 0.5, float(high) + 0.5]
+
+
 def plot_ranking(experiment: Experiment, column: str) -> go.Figure:
     """Test error against f and against the mean of the neighborhood, all cells (Table 1b)."""
     errors = experiment.targets[column]
@@ -96,15 +102,12 @@ def plot_ranking(experiment: Experiment, column: str) -> go.Figure:
             col=at,
         )
         figure.update_xaxes(title_text="f (%)" if at == 1 else "mean of f over the neighborhood (%)", row=1, col=at)
-        figure.update_xaxes(range=np.quantile(scores[row], [0, SHOWN_SHARE]) + [-0.5, 0.5], row=1, col=at)
-    figure.update_yaxes(range=np.quantile(errors, [0, SHOWN_SHARE]) + [-0.5, 0.5])
+        figure.update_xaxes(range=_most(scores[row]), row=1, col=at)
+    figure.update_yaxes(range=_most(errors))
     figure.update_yaxes(title_text=f"test error, {column} (%)", col=1)
     figure.update_annotations(font_size=12)
-    return _layout(
-        figure,
-        f"What ranks cells better? {len(shown):,} of {len(errors):,} cells; double-click to see the worst ones too",
-        420,
-    )
+    shown_of = f"{len(shown):,} of {len(errors):,} cells, double-click shows the worst too"
+    return _layout(figure, f"What ranks cells better? ({shown_of})", 420)
 
 
 def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], column: str) -> go.Figure:

@@ -70,9 +70,7 @@ def export(notebook: nbformat.NotebookNode, path: Path, reports_dir: Path) -> Pa
 # --- running --------------------------------------------------------------------------------------
 
 
-def _checked(
-    notebooks: Sequence[Path] | None, parameters: dict[str, Any] | None
-) -> dict[Path, nbformat.NotebookNode]:
+def _checked(notebooks: Sequence[Path] | None, parameters: dict[str, Any] | None) -> dict[Path, nbformat.NotebookNode]:
     """The notebooks, read; one line for the first that cannot serve."""
     paths = sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if notebooks is None else [Path(path) for path in notebooks]
     if not paths:
@@ -100,9 +98,7 @@ def _is_executed(notebook: nbformat.NotebookNode) -> bool:
     return any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
 
 
-def _execute(
-    path: Path, reports_dir: Path, parameters: dict[str, Any] | None, progress: bool
-) -> nbformat.NotebookNode:
+def _execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, progress: bool) -> nbformat.NotebookNode:
     """Run a notebook in its folder; its CSV files go below reports_dir."""
     import papermill
 

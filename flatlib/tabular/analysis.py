@@ -65,8 +65,11 @@ def mean_gain(
     """How much lower the mean error of `ours` is; Welch's interval, over groups where there are any."""
     group_ours, group_rival = groups or (np.arange(len(ours)), np.arange(len(rival)))
     (v, n), (w, k) = _mean_variance(ours, group_ours), _mean_variance(rival, group_rival)
-    freedom = (v + w) ** 2 / max(v**2 / max(n - 1, 1) + w**2 / max(k - 1, 1), 1e-300)
-    value, half = float(rival.mean() - ours.mean()), float(stats.t.ppf(0.975, max(freedom, 1)) * np.sqrt(v + w))
+    value = float(rival.mean() - ours.mean())
+    if min(n, k) < 2:  # the spread of one draw is not known
+        return Gain(value, float("nan"), float("nan"))
+    freedom = (v + w) ** 2 / max(v**2 / (n - 1) + w**2 / (k - 1), 1e-300)
+    half = float(stats.t.ppf(0.975, max(freedom, 1)) * np.sqrt(v + w))
     return Gain(value, value - half, value + half)
 
 

@@ -1,14 +1,15 @@
 """One experiment on a table: which quantity is f, which test errors judge, which cells are neighbors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from flatlib.aggregators import aggregator, neighborhood_score, neighborhood_std
-from flatlib.spaces import isomorphism_classes
-from flatlib.tabular.table import EMBEDDED, Table, TableError, load_table
+from flatlib.tabular.table import Table, TableError
+from flatlib.tabular.table_file import EMBEDDED, load_table
 
 PAPER_SHARE = 0.45  # the paper's epoch 90 of 200
 CRITERIA = {  # the paper's row -> the aggregator; None is the standard criterion f
@@ -32,6 +33,7 @@ class Experiment:
     neighbors: np.ndarray  # (A, N) rows, the cell itself first
     targets: dict[str, np.ndarray]  # column label -> (A,) test error, percent
     lam: float = 1.0
+    shared: bool = False  # isomorphic cells share the f of their class's first cell
 
     @property
     def setting(self) -> str:
@@ -47,39 +49,50 @@ class Experiment:
     def score(self, criterion: str) -> np.ndarray:  # (A,) percent
         """f, or g(f(N(alpha))), by the paper's row label (Eq. 1)."""
         name = CRITERIA[criterion]
-        return self.f if name is None else neighborhood_score(self.f, self.neighbors, aggregator(name, self.lam))
+        if name is None:
+            return self.f
+        return self._in_parts(partial(neighborhood_score, self.f, aggregate=aggregator(name, self.lam)))
 
     @cached_property
     def spread(self) -> np.ndarray:  # (A,) percent
         """sigma(f(N(alpha))): the flatness; its square is the neighborhood variance."""
-        return neighborhood_std(self.f, self.neighbors)
+        return self._in_parts(partial(neighborhood_std, self.f))
+
+    def _in_parts(self, judge: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:  # (A,)
+        """What `judge` makes of the neighbors (rows, N), part by part: at d = 6 they are 244 million."""
+        parts = np.array_split(self.neighbors, max(1, self.neighbors.size // 4_000_000))
+        return np.concatenate([judge(part) for part in parts])
 
     def best(self, scores: np.ndarray, n: int) -> np.ndarray:  # (n,) rows
         """The n cells of lowest score; ties by the table's order."""
         return np.argsort(scores, kind="stable")[:n]
 
+    def reading(self, key: str, epoch: int, trial: str) -> "Experiment":
+        """The same experiment with another f."""
+        f = self.table.errors(key, epoch, trial)
+        return replace(self, key=key, epoch=epoch, trial=trial, f=f[self.classes] if self.shared else f)
+
     def at_epoch(self, epoch: int) -> "Experiment":
         """The same experiment with f after another epoch."""
-        return replace(self, epoch=epoch, f=self.table.errors(self.key, epoch, self.trial))
-
-    @property
-    def epochs(self) -> list[int]:
-        """Epochs at which f is known."""
-        return [int(epoch) for epoch in self.table.quantity(self.key).epochs]
+        return self.reading(self.key, epoch, self.trial)
 
     def with_shared_measurements(self) -> "Experiment":
         """The control of reading 11: isomorphic cells share the f of their class's first cell."""
-        return replace(self, f=self.f[self.classes])
+        return replace(self, f=self.f[self.classes], shared=True)
 
-    @cached_property
+    @property
     def classes(self) -> np.ndarray:  # (A,) row of each class's first cell
         """Exact isomorphism classes: equal ones are the same network."""
-        return isomorphism_classes(self.table.archs)
+        return self.table.classes
 
     def distinct_classes(self) -> float:
         """Different classes in a neighborhood, averaged over all cells."""
-        ordered = np.sort(self.classes[self.neighbors], axis=1)
-        return float(1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1).mean())
+
+        def count(part: np.ndarray) -> np.ndarray:
+            ordered = np.sort(self.classes[part], axis=1)
+            return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1)
+
+        return float(self._in_parts(count).mean())
 
 
 def open_experiment(
@@ -102,5 +115,7 @@ def open_experiment(
     if not targets:
         raise TableError(f"{loaded.name} has no test errors to judge by")
     assert at is not None  # nearest_epoch finds one when no tolerance is given
+    if key in loaded.targets().values():
+        raise TableError(f"search_quantity = {key!r} judges the found cells, so it cannot give f; choose an x-valid")
     f = loaded.errors(key, at, trial)
     return Experiment(loaded, key, at, trial, f, loaded.neighbors(d), targets, lam)

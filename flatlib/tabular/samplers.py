@@ -65,6 +65,8 @@ def draw_neighborhoods(
     rng: np.random.Generator,
 ) -> np.ndarray:  # (R, T, n_nbr) rows, the reference cell first
     """NA-RS's draws: a uniform cell a step, and n_nbr of its neighborhood, itself included."""
+    if not 1 <= n_nbr <= neighbors.shape[1]:
+        raise ValueError(f"n_nbr = {n_nbr}: a neighborhood holds {neighbors.shape[1]} cells, itself included")
     cells = rng.integers(0, len(neighbors), runs * steps, dtype=np.int32)
     chosen = 1 + distinct_draws(rng, runs * steps, neighbors.shape[1] - 1, n_nbr - 1)
     sampled = np.concatenate([cells[:, None], neighbors[cells[:, None], chosen]], axis=1)

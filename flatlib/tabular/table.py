@@ -1,23 +1,17 @@
-"""The compact table: a tabular benchmark's accuracies in one `.npz` of numbers and strings.
+"""A tabular benchmark on the NAS-Bench-201 space: accuracies in, errors and neighborhoods out.
 
-Each quantity `{dataset}/{schedule}/{split}` is accuracy in percent, float32 (A, S, E_pochs), with
+Each quantity `{dataset}/{schedule}/{split}` is accuracy in percent, float32 (A, S, epochs), with
 its epochs and seeds. NaN: not run. Queries give errors, 100 - accuracy.
 """
 
-import os
-import warnings
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 
 from flatlib.neighborhoods import enumerate_neighbors
-from flatlib.spaces import NAS_BENCH_201, arch_to_string, string_to_arch
+from flatlib.spaces import NAS_BENCH_201, arch_to_string, isomorphism_classes
 
-EMBEDDED = "digits201"
 OFFICIAL_SEARCH = "cifar10-valid/200/x-valid"
 PAPER_COLUMNS = {  # the paper's label -> the benchmark's key (DESIGN: on NAS-Bench-201)
     "CIFAR-10": "cifar10/200/ori-test",
@@ -33,6 +27,9 @@ STANDS_FOR = {  # what each of Digits201's data sets stands for
 
 class TableError(ValueError):
     """A table that cannot serve: one line that says what was got, what is allowed, what to do."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())  # one line, whatever a foreign file's fields hold
 
     def _render_traceback_(self) -> list[str]:
         return [f"TableError: {self}"]  # Jupyter shows the line, not the stack
@@ -59,8 +56,13 @@ class Table:
     @cached_property
     def _row_of(self) -> np.ndarray:  # (15625,) row of each cell of the space, -1 where absent
         rows = np.full(NAS_BENCH_201.n_cells, -1, dtype=np.int32)
-        rows[_number(self.archs)] = np.arange(len(self.archs))
+        rows[arch_number(self.archs)] = np.arange(len(self.archs))
         return rows
+
+    @cached_property
+    def classes(self) -> np.ndarray:  # (A,) row of each class's first cell
+        """Exact isomorphism classes: equal ones are the same network."""
+        return isomorphism_classes(self.archs)
 
     @property
     def is_whole(self) -> bool:
@@ -69,7 +71,7 @@ class Table:
 
     def row(self, arch: np.ndarray) -> int:  # arch (6,)
         """The row of a cell; TableError where the table does not hold it."""
-        at = int(self._row_of[_number(arch)])
+        at = int(self._row_of[arch_number(arch)])
         if at < 0:
             raise TableError(f"{self.name} does not hold the cell {arch_to_string(arch)}")
         return at
@@ -86,7 +88,7 @@ class Table:
         offsets = enumerate_neighbors(np.zeros(6, dtype=np.int64), 5, d)  # (N, 6)
         moved = np.arange(5)[:, None] + np.arange(5)  # moved[op, offset]
         change = ((moved % 5) - np.arange(5)[:, None]).astype(np.int32)
-        numbers = np.repeat(_number(self.archs).astype(np.int32)[:, None], len(offsets), axis=1)
+        numbers = np.repeat(arch_number(self.archs).astype(np.int32)[:, None], len(offsets), axis=1)
         for edge in range(6):
             used = np.flatnonzero(offsets[:, edge])
             numbers[:, used] += change[:, offsets[used, edge]][self.archs[:, edge]] * np.int32(place[edge])
@@ -120,6 +122,8 @@ class Table:
 
     def errors(self, key: str, epoch: int = 0, trial: str = "first") -> np.ndarray:  # (A,) percent
         """Error after an epoch (0: the last): of each cell's first seed that was run, or the mean over seeds."""
+        if trial not in ("first", "mean"):
+            raise TableError(f"trial {trial!r}: no such trial; choose first or mean")
         quantity = self.quantity(key)
         at = len(quantity.epochs) - 1 if epoch == 0 else _index_of_epoch(self.name, key, quantity, epoch)
         seeds = 100.0 - quantity.accuracy[:, :, at].astype(np.float64)  # (A, S)
@@ -140,7 +144,7 @@ class Table:
         return int(quantity.epochs[gap.argmin()]) if gap.min() <= tolerance else None
 
 
-def _number(archs: np.ndarray) -> np.ndarray:  # (..., 6) -> (...)
+def arch_number(archs: np.ndarray) -> np.ndarray:  # (..., 6) -> (...)
     """A cell's number in `spaces.all_archs`."""
     return archs @ 5 ** np.arange(5, -1, -1)
 
@@ -154,87 +158,3 @@ def _index_of_epoch(name: str, key: str, quantity: Quantity, epoch: int) -> int:
             + (f"{have[0]} to {have[-1]}" if len(have) > 1 else f"{have[0]} only")
         )
     return int(at[0])
-
-
-def embedded_path() -> Path:
-    """The Digits201 table that ships with the package."""
-    return Path(str(files("flatlib.tabular") / "digits201.npz"))
-
-
-def load_table(source: str | Path = EMBEDDED) -> Table:
-    """Read 'digits201' or a `.npz` in the table format; TableError, one line, for anything else."""
-    path = embedded_path() if str(source) == EMBEDDED else Path(source)
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, AttributeError) as error:
-        reason = "no such file" if not path.exists() else str(error).splitlines()[0]
-        raise TableError(
-            f"{path.name}: not a readable table ({reason}); expected '{EMBEDDED}' or a .npz written by flatlib"
-        ) from None
-    return _table_from_arrays(path.name, arrays)
-
-
-def _table_from_arrays(file: str, arrays: dict[str, np.ndarray]) -> Table:
-    """Check the format's fields and shapes, then build the table."""
-    if str(arrays.get("format", np.array(""))) != "flatlib-table":
-        raise TableError(f"{file}: not a flatlib table (its field 'format' is missing or foreign)")
-    if int(arrays.get("version", np.array(0)).ravel()[0]) != 1:
-        raise TableError(f"{file}: table version {arrays.get('version')}; this flatlib reads version 1")
-    missing = {"name", "arch_str"} - set(arrays)
-    if missing:
-        raise TableError(f"{file}: a table needs {', '.join(sorted(missing))}")
-    try:
-        archs = np.array([string_to_arch(str(text)) for text in arrays["arch_str"]]).reshape(-1, 6)
-    except ValueError as error:
-        raise TableError(f"{file}: {error}") from None
-    if len(np.unique(_number(archs))) != len(archs) or not len(archs):
-        raise TableError(f"{file}: a table holds each cell once, and at least one")
-    quantities = {key: _quantity(file, key, arrays, len(archs)) for key in arrays if key.count("/") == 2}
-    if not quantities:
-        raise TableError(f"{file}: no quantity such as 'cifar10-valid/200/x-valid' in it")
-    table = Table(str(arrays["name"].ravel()[0]), archs, quantities, arrays.get("params_M"))
-    if not table.is_whole:
-        warnings.warn(f"{table.name} holds {len(archs)} of {NAS_BENCH_201.n_cells} cells", stacklevel=3)
-    return table
-
-
-def _quantity(file: str, key: str, arrays: dict[str, np.ndarray], n_archs: int) -> Quantity:
-    """One quantity with shapes that agree and accuracies that are percent."""
-    accuracy, epochs, seeds = arrays[key], arrays.get(f"{key}/epochs"), arrays.get(f"{key}/seeds")
-    if epochs is None or seeds is None:
-        raise TableError(f"{file}: {key} comes without its epochs or seeds")
-    if not key.split("/")[1].isdigit() or accuracy.dtype.kind != "f" or not len(epochs):
-        raise TableError(f"{file}: {key} is not a quantity; expected float accuracies under dataset/epochs/split")
-    if accuracy.shape != (n_archs, len(seeds), len(epochs)):
-        raise TableError(f"{file}: {key} has shape {accuracy.shape}, expected {(n_archs, len(seeds), len(epochs))}")
-    if ((accuracy < 0) | (accuracy > 100)).any():  # NaN compares false
-        raise TableError(f"{file}: {key} holds values that are not percent")
-    return Quantity(accuracy, epochs, seeds)
-
-
-def save_table(table: Table, target: Path) -> None:
-    """Write the compact format beside the target and rename: complete or absent."""
-    arrays: dict[str, np.ndarray] = {
-        "format": np.array("flatlib-table"),
-        "version": np.array([1]),
-        "name": np.array([table.name]),
-        "arch_str": np.array([arch_to_string(arch) for arch in table.archs]),
-    }
-    if table.params_M is not None:
-        arrays["params_M"] = table.params_M.astype(np.float32)
-    for key, quantity in table.quantities.items():
-        arrays |= {
-            key: quantity.accuracy.astype(np.float32),
-            f"{key}/epochs": quantity.epochs,
-            f"{key}/seeds": quantity.seeds,
-        }
-    beside = target.with_name(f".{target.name}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(beside, target)
-    except OSError as error:
-        raise TableError(f"{target}: not written ({error.strerror}); nothing was left behind") from None
-    finally:
-        beside.unlink(missing_ok=True)

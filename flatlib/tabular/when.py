@@ -4,7 +4,6 @@ f is read from every quantity that could serve a search: the more epochs it was 
 less noisy it is. Gains above 0 are in the paper's favor.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,26 +15,29 @@ from flatlib.tabular.experiment import CRITERIA, Experiment
 
 def search_keys(experiment: Experiment) -> list[str]:
     """Quantities that can serve as f: the search data's x-valid, and whole learning curves of it."""
-    root = experiment.key.split("/")[0].split("-")[0]
+    root = experiment.key.split("/")[0].removesuffix("-valid")
     judges = experiment.table.targets().values()
     return [
         key
         for key, quantity in experiment.table.quantities.items()
-        if key.split("/")[0] in (root, f"{root}-valid")
-        and key not in judges
-        and (key.endswith("x-valid") or len(quantity.epochs) > 1)
+        if key == experiment.key
+        or (
+            key.split("/")[0] in (root, f"{root}-valid")
+            and key not in judges
+            and (key.endswith("x-valid") or len(quantity.epochs) > 1)
+        )
     ]
 
 
 def settings_of_f(experiment: Experiment, trials: tuple[str, ...] = ("first",)) -> list[Experiment]:
     """The experiment with f from every search quantity, epoch and trial."""
-    table = experiment.table
+    quantities = {key: experiment.table.quantity(key) for key in search_keys(experiment)}
     return [
-        replace(experiment, key=key, epoch=int(epoch), trial=trial, f=table.errors(key, int(epoch), trial))
+        experiment.reading(key, int(epoch), trial)
         for trial in trials
-        for key in search_keys(experiment)
-        for epoch in table.quantity(key).epochs
-        if trial == "first" or len(table.quantity(key).seeds) > 1
+        for key, quantity in quantities.items()
+        for epoch in quantity.epochs
+        if trial == "first" or len(quantity.seeds) > 1
     ]
 
 
@@ -71,9 +73,9 @@ def noise_floor(experiment: Experiment) -> NoiseFloor:
     quantity = experiment.table.quantity(experiment.key)
     seeds = 100.0 - quantity.accuracy[:, :, list(quantity.epochs).index(experiment.epoch)]  # (A, S)
     pairs = seeds[~np.isnan(seeds[:, :2]).any(1), :2]
-    if pairs.shape[1] < 2:
+    if pairs.shape[1] < 2 or len(pairs) < 2:
         return NoiseFloor(float("nan"), float("nan"), 0)
-    return NoiseFloor(rank_correlation(*pairs.T), float(pairs.std(1, ddof=1).mean()), len(pairs))
+    return NoiseFloor(rank_correlation(*pairs.T), float(np.sqrt(pairs.var(1, ddof=1).mean())), len(pairs))
 
 
 class ClaimPoint(NamedTuple):
@@ -90,8 +92,8 @@ class ClaimPoint(NamedTuple):
 def _paired_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:  # (repeats,), (repeats,)
     """Mean difference with its t interval, the samples being shared."""
     difference = ours - rival
-    low, high = stats.t.interval(0.95, len(difference) - 1, difference.mean(), stats.sem(difference))
-    return Gain(float(difference.mean()), float(low), float(high))
+    value, half = float(difference.mean()), float(stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference))
+    return Gain(value, value - half, value + half)
 
 
 def claims(

@@ -63,7 +63,7 @@ def assert_equal(cells, expected):
 
 def test_setting(experiment, arrays, plain):
     """Sees f or a judge read from another seed, split or order of cells."""
-    assert experiment.setting == f"nas-bench-201, {LAST}, epoch 200 of 200, first seed(s)"
+    assert experiment.setting == f"nas-bench-201, {LAST}, epoch 200 of 200, one seed"
     assert experiment.f.tolist() == list(plain.f.values())
     assert {label: errors.tolist() for label, errors in experiment.targets.items()} == {
         label: list(test.values()) for label, test in plain.tests.items()
