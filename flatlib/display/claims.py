@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from flatlib.display.reproduction import kept_folder, write_csv
@@ -43,7 +44,7 @@ def _judge(experiment: Experiment, column: str) -> str:
     errors = experiment.targets[column]
     seeds = experiment.table.quantity(experiment.table.targets()[column]).accuracy[:, :, -1]
     n = seeds.shape[1]
-    noise = f", {n} seeds, std {seeds.std(1, ddof=1).mean():.2f}" if n > 1 else ""
+    noise = f", {n} seeds, std {np.sqrt(seeds.var(1, ddof=1).mean()):.2f}" if n > 1 else ""
     return f"{column} ({errors.min():.2f} to {errors.max():.2f} %{noise})"
 
 
