@@ -31,8 +31,8 @@ def _layout(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
 def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimPoint]) -> None:
     """A logarithmic axis with only as many labels as fit."""
     ticks: list[int] = []
-    for epoch in sorted({point.epoch for point in points}):
-        if not ticks or epoch >= 1.3 * ticks[-1]:
+    for epoch in sorted({point.epoch for point in points}, reverse=True):
+        if not ticks or ticks[-1] >= 1.3 * epoch:
             ticks.append(epoch)
     title = "epoch at which f is read"
     figure.update_xaxes(title_text=title, type="log", tickvals=ticks, ticktext=[*map(str, ticks)], tickangle=0)
