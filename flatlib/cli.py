@@ -28,7 +28,10 @@ def report(
     from flatlib.display.report import run_and_export
     from flatlib.parameters import resolve_reports_dir
 
-    run_and_export(notebooks or None, resolve_reports_dir(reports_dir))
+    folder = resolve_reports_dir(reports_dir)
+    for page in run_and_export(notebooks or None, folder):
+        typer.echo(page)
+    typer.echo(f"open {folder / 'index.html'}")
 
 
 @data.command()

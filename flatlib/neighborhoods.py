@@ -81,19 +81,20 @@ def distinct_draws(rng: np.random.Generator, rows: int, n: int, k: int) -> np.nd
 
 
 def sample_neighbors(
-    archs: np.ndarray,  # (A, E)
+    archs: np.ndarray,  # (..., E)
     n_operations: int,
     d: int,
     n_nbr: int,
     rng: np.random.Generator,
-) -> np.ndarray:  # (A, n_nbr, E), the cell itself first
+) -> np.ndarray:  # (..., n_nbr, E), the cell itself first
     """n_nbr different cells of each neighborhood, the cell itself always among them (Sec. 4.1)."""
     offsets = neighbor_offsets(archs.shape[-1], n_operations, d)
     if not 1 <= n_nbr <= len(offsets):
         raise ValueError(f"n_nbr = {n_nbr}: {len(offsets)} cells lie within d = {d}; allowed: 1 to {len(offsets)}")
-    chosen = 1 + distinct_draws(rng, len(archs), len(offsets) - 1, n_nbr - 1)
-    steps = np.concatenate([np.zeros_like(archs[:, None]), offsets[chosen]], axis=1)
-    return (archs[:, None] + steps) % n_operations
+    rows = archs.reshape(-1, archs.shape[-1]).shape[0]
+    chosen = 1 + distinct_draws(rng, rows, len(offsets) - 1, n_nbr - 1).reshape(*archs.shape[:-1], n_nbr - 1)
+    steps = np.concatenate([np.zeros_like(archs[..., None, :]), offsets[chosen]], axis=-2)
+    return (archs[..., None, :] + steps) % n_operations
 
 
 def perturbed_edges(
@@ -143,15 +144,15 @@ def multiplicative_neighbor(
 
 
 def sample_relaxed_neighbors(
-    alphas: np.ndarray,  # (E, O)
+    alphas: np.ndarray,  # (..., E, O)
     n_nbr: int,
     d: int,
     rng: np.random.Generator,
     *,
     eps: float = 0.1,
     degraded: tuple[int, ...] = (),
-) -> np.ndarray:  # (n_nbr, E, O), alphas itself first
-    """n_nbr relaxed neighbors of one cell (Sec. 4.2.2).
+) -> np.ndarray:  # (n_nbr, ..., E, O), alphas itself first
+    """n_nbr relaxed neighbors of each cell (Sec. 4.2.2).
 
     Additive with threshold `eps` (0.1 in Sec. D.1), or, where the indices of zero and skip are
     given as `degraded`, multiplicative (Sec. A.2.1).

@@ -45,7 +45,24 @@ class Settings(BaseModel):
         path = resolve_reports_dir(value)
         if os.path.exists(path) and not os.path.isdir(path):
             raise ValueError(f"{path} is a file, not a folder")
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be written ({error.strerror})") from None
         return value
+
+    def output_dir(self) -> Path:
+        """Where the run writes: `reports_dir`; 'auto' keeps runs with other parameters below custom/.
+
+        So the results at the defaults, and those kept on the real columns, stay what they are.
+        """
+        folder = resolve_reports_dir(self.reports_dir)
+        changed = [
+            f"{name}={value}".replace("/", "-")
+            for name, value in self.model_dump().items()
+            if name not in ("table", "reports_dir") and value != type(self).model_fields[name].default
+        ]
+        return folder / "custom" / ",".join(changed) if changed and self.reports_dir == "auto" else folder
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """A table with what differs from the defaults in bold; plain lines; {name: value}."""

@@ -101,12 +101,12 @@ def test_rebuilt_sample_lies_within_the_noise_band_of_the_shipped_table():
     """
     rows, table = _sample(32), load_table()
     measured = measure(all_archs()[rows], rows, load_digits201("digits"), 0, Recipe())
-    shipped = table.quantity("digits-valid/12/x-valid").accuracy[rows, 0]
-    gap = np.abs(measured.valid - shipped)
-    assert abs((measured.valid - shipped)[:, -1].mean()) < 1.0
+    shipped = table.quantity("digits-valid/12/x-valid").accuracy[rows]  # (32, seeds, epochs)
+    gap = np.abs(measured.valid - shipped[:, 0])
+    assert abs((measured.valid - shipped[:, 0])[:, -1].mean()) < 1.0
     assert (gap[:, -1] > 5.0).mean() <= 0.25
-    shift = np.abs(shipped - np.roll(shipped, 1, axis=0))[:, -1].mean()
-    assert gap[:, -1].mean() < 0.7 * shift  # a foreign table's rows would be as far off as other cells
+    other_seed = np.abs(measured.valid - shipped[:, 1])
+    assert gap.mean() < 0.7 * other_seed.mean()  # a table of another seed or recipe would be as far off
 
 
 def test_shipped_table_is_whole_and_its_classes_share_measurements():

@@ -85,7 +85,7 @@ def test_tracked_text_has_no_absolute_paths():
 def test_wheel_carries_its_data_and_works_elsewhere(tmp_path):
     """Sees package data that only an editable install finds."""
     done = run("-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(tmp_path), str(ROOT))
-    if done.returncode and "setuptools" in done.stderr:
+    if done.returncode and "No matching distribution found for setuptools" in done.stderr:
         pytest.skip("no wheel can be built here: setuptools is out of reach")
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")

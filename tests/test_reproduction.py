@@ -167,7 +167,7 @@ def test_claims_round_trip(no_checkout):
     assert path == no_checkout / "tables" / REAL / "claims_by_epoch.csv"
     assert claims.kept_claims(no_checkout) == POINTS
     frame = pd.read_csv(path)
-    assert list(frame.columns) == ["claim", "f", "epoch", "column", "value", "low", "high", "verdict"]
+    assert list(frame.columns) == ["claim", "f", "epoch", "seeds", "column", "value", "low", "high", "verdict"]
     assert frame.verdict.tolist()[:3] == ["holds", "undecided", "does not hold"]
     assert frame.verdict.tolist()[-3:] == ["holds", "holds", "undecided"]
 

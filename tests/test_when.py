@@ -1,15 +1,14 @@
 """The claims and their intervals, epoch by epoch, beside the noise: sees a verdict that the numbers do not bear."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from flatlib.spaces import all_archs, isomorphism_classes
+from flatlib.spaces import all_archs
 from flatlib.tabular import analysis, when
-from flatlib.tabular.analysis import Budget, Gain
+from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import CRITERIA, Experiment
 from flatlib.tabular.table import Quantity, Table
 
@@ -18,84 +17,14 @@ SETTINGS = [*((SEARCH, epoch) for epoch in (3, 6, 9, 12, 20)), (SHORT, 6), (SHOR
 SMALL = Budget(steps=4, n_nbr=3, runs=6, seed=2)
 
 
-# --- Gains ----------------------------------------------------------------------------------------
-
-
-def welch(ours, rival, of_ours=None, of_rival=None):
-    """A 95 % interval of mean(rival) - mean(ours), by hand; what shares a network counts as one draw."""
-    parts, sizes = [], []
-    for values, networks in ((ours, of_ours), (rival, of_rival)):
-        sums = {}
-        for at, value in enumerate(values):
-            network = at if networks is None else networks[at]
-            sums[network] = sums.get(network, 0) + value - sum(values) / len(values)
-        sizes.append(len(sums))
-        parts.append(sum(s**2 for s in sums.values()) / len(values) ** 2 * len(sums) / (len(sums) - 1))
-    freedom = sum(parts) ** 2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
-    half = stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts))
-    return np.mean(rival) - np.mean(ours) + np.array([0, -half, half])
-
-
-def test_mean_gain_is_welch():
-    """Sees a gain of the wrong sign, equal variances assumed, or an interval of another level."""
-    rng = np.random.default_rng(0)
-    ours, rival = rng.normal(6, 1, 50), rng.normal(6.5, 3, 35)
-    interval = stats.ttest_ind(rival, ours, equal_var=False).confidence_interval(0.95)
-    assert analysis.mean_gain(ours, rival) == pytest.approx((rival.mean() - ours.mean(), interval.low, interval.high))
-    assert analysis.mean_gain(ours, rival) == pytest.approx(welch(ours, rival))
-
-
-def test_repeated_networks_are_one_draw():
-    """Sees an interval that shrinks where the same network is counted three times."""
-    ours, rival = np.array([1.0, 2.0, 4.0]), np.array([3.0, 5.0, 4.0, 8.0])
-    thrice = [np.repeat(np.arange(len(values)), 3) for values in (ours, rival)]
-    repeated = analysis.mean_gain(np.repeat(ours, 3), np.repeat(rival, 3), tuple(thrice))
-    assert repeated == pytest.approx(analysis.mean_gain(ours, rival))
-
-
-def test_flat_and_sharp_gain(synthetic_experiment):
-    """Sees the groups exchanged, or cells of one network taken for independent draws."""
-    groups = analysis.flat_and_sharp(synthetic_experiment, 60)
-    errors, networks = synthetic_experiment.targets["toy"], isomorphism_classes(synthetic_experiment.table.archs)
-    halves = groups.flat, groups.sharp
-    assert groups.gain(errors) == pytest.approx(welch(*(errors[h] for h in halves), *(networks[h] for h in halves)))
-    assert groups.networks == tuple(len(set(networks[half])) for half in halves)
-
-
-def test_one_network_has_no_interval():
-    """Sees a claim decided by a half that holds one network only: its spread is not known."""
-    gain = analysis.mean_gain(np.full(4, 6.0), np.array([7.0, 7.2, 7.4]), (np.zeros(4, dtype=int), np.arange(3)))
-    assert gain.value == pytest.approx(1.2) and gain.verdict == "undecided"
-
-
-def test_gain_of_constants():
-    """Sees a warning of scipy's in a notebook where all runs found one cell."""
-    assert analysis.mean_gain(np.full(9, 6.0), np.full(9, 6.5)) == (0.5, 0.5, 0.5)
-    assert analysis.mean_gain(np.full(9, 6.0), np.full(9, 6.0)).verdict == "undecided"
-
-
-@pytest.mark.parametrize(
-    "low, high, verdict",
-    [(0.1, 2, "holds"), (-2, -0.1, "does not hold"), (-1, 1, "undecided"), (0, 1, "undecided"), (-1, 0, "undecided")],
-)
-def test_verdict(low, high, verdict):
-    """Sees a claim decided by an interval that holds 0."""
-    assert Gain((low + high) / 2, low, high).verdict == verdict
-
-
-def test_verdict_without_interval():
-    """Sees a claim decided where no interval is known."""
-    assert Gain(1.0, math.nan, math.nan).verdict == "undecided"
-
-
 # --- Epoch by epoch -------------------------------------------------------------------------------
 
 
 def test_settings_of_f(synthetic_experiment):
     """Sees f of one setting under the name of another, a test error as f, or a mean over one seed."""
-    settings = when.settings_of_f(synthetic_experiment, ("first", "mean"))
-    assert [(then.key, then.epoch) for then in settings] == [*SETTINGS, *SETTINGS[:5]]
-    assert [then.trial for then in settings] == ["first"] * 7 + ["mean"] * 5
+    settings = [then for trial in ("first", "mean") for then in when.settings_of_f(synthetic_experiment, trial)]
+    assert [(then.key, then.epoch) for then in settings] == [*SETTINGS, *SETTINGS]
+    assert [then.trial for then in settings] == ["first"] * 7 + ["mean"] * 7
     for then in settings:
         assert then.f.tolist() == synthetic_experiment.table.errors(then.key, then.epoch, then.trial).tolist()
         assert then.targets is synthetic_experiment.targets
@@ -183,7 +112,7 @@ def test_noise_floor_needs_two_seeds():
 
 def test_claims(synthetic_experiment):
     """Sees a gain of the wrong sign or column, unpaired samples, or RS against another budget."""
-    points = when.claims(synthetic_experiment, n_top=60, n_sample=30, repeats=5, budget=SMALL, chosen="median")
+    points = when.claims(synthetic_experiment, when.Sizes(60, 30, 5), SMALL, chosen="median")
     assert [(p.key, p.epoch, p.column) for p in points] == [(SEARCH, 9, "toy"), (SEARCH, 9, "toy-two")]
     groups = analysis.flat_and_sharp(synthetic_experiment, 60)
     taus = analysis.sampled_taus(synthetic_experiment, n_sample=30, repeats=5, seed=2)
@@ -196,19 +125,30 @@ def test_claims(synthetic_experiment):
         difference = taus["Ours - mean", point.column] - taus["Baseline", point.column]
         interval = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
         assert point.ranking == pytest.approx((difference.mean(), interval.low, interval.high))
-        assert point.search == pytest.approx(welch(errors[ours.found], errors[rival.found]))
-
-
-def test_paired_gain_of_equals():
-    """Sees a warning, or a verdict, where both criteria rank alike (a neighborhood of one cell)."""
-    taus = np.array([0.5, 0.6, 0.7])
-    assert when._paired_gain(taus, taus).verdict == "undecided"
+        welch = stats.ttest_ind(errors[rival.found], errors[ours.found], equal_var=False).confidence_interval(0.95)
+        assert point.search[1:] == pytest.approx((welch.low, welch.high))
 
 
 def test_claims_by_epoch(synthetic_experiment):
     """Sees an epoch, a quantity or a column left out, or one f's claims under the name of another."""
-    points = when.claims_by_epoch(synthetic_experiment, SMALL, n_top=20)
+    sizes = when.Sizes(n_top=20)
+    points = when.claims_by_epoch(synthetic_experiment, sizes, SMALL)
     assert [(p.key, p.epoch, p.column) for p in points] == [(*at, c) for at in SETTINGS for c in ("toy", "toy-two")]
-    table = synthetic_experiment.table
-    then = replace(synthetic_experiment, key=SHORT, epoch=40, f=table.errors(SHORT, 40))
-    assert points[-2:] == when.claims(then, n_top=20, budget=SMALL)
+    seeds = synthetic_experiment.table.complete_seeds(SHORT)
+    then = [when.claims(synthetic_experiment.reading(SHORT, 40, seed), sizes, SMALL) for seed in seeds or ["first"]]
+    for at, point in enumerate(points[-2:]):
+        assert point.seeds == len(then)
+        for name in ("flat", "ranking", "search"):
+            gains = [getattr(run[at], name) for run in then]
+            assert getattr(point, name).value == pytest.approx(np.mean([gain.value for gain in gains]))
+            assert getattr(point, name).low == pytest.approx(min(gain.low for gain in gains))
+            assert getattr(point, name).high == pytest.approx(max(gain.high for gain in gains))
+
+
+def test_complete_seeds():
+    """Sees a seed that was not run for some cell taken for a whole f."""
+    accuracy = np.full((3, 3, 2), 50, dtype=np.float32)
+    accuracy[1, 2, 0] = math.nan
+    table = Table("toys", all_archs()[:3], {"a/9/x-valid": Quantity(accuracy, np.array([1, 9]), np.array([7, 8, 9]))})
+    assert table.complete_seeds("a/9/x-valid") == [7, 8]
+    assert table.errors("a/9/x-valid", 9, 9).tolist() == [50] * 3

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from flatlib.display.reproduction import kept_folder, write_csv
-from flatlib.tabular.analysis import Gain
 from flatlib.tabular.experiment import Experiment
-from flatlib.tabular.when import ClaimPoint, noise_floor
+from flatlib.tabular.gains import Gain
+from flatlib.tabular.when import ClaimPoint, noise_floor, seed_std
 
 CLAIMS = {  # field of ClaimPoint -> the paper's claim
     "flat": "Flat minima have a lower test error than sharp ones (Table 1a)",
@@ -29,7 +28,7 @@ def describe(experiment: Experiment) -> pd.DataFrame:  # one line a fact
     )
     facts = {
         "benchmark": f"{experiment.table.name}, {len(experiment.f):,} cells",
-        "f": f"{experiment.key}, epoch {experiment.epoch}, {experiment.seeds}, "
+        "f": f"{experiment.key}, epoch {experiment.epoch}, {experiment.seeds_text}, "
         f"{experiment.f.min():.2f} to {experiment.f.max():.2f} % error",
         "noise of f": noise,
         "judged by": ", ".join(_judge(experiment, column) for column in experiment.targets),
@@ -44,7 +43,7 @@ def _judge(experiment: Experiment, column: str) -> str:
     errors = experiment.targets[column]
     seeds = experiment.table.quantity(experiment.table.targets()[column]).accuracy[:, :, -1]
     n = seeds.shape[1]
-    noise = f", {n} seeds, std {np.sqrt(seeds.var(1, ddof=1).mean()):.2f}" if n > 1 else ""
+    noise = f", {n} seeds, std {seed_std(seeds):.2f}" if n > 1 else ""
     return f"{column} ({errors.min():.2f} to {errors.max():.2f} %{noise})"
 
 
@@ -52,14 +51,9 @@ def claims_frame(points: Iterable[ClaimPoint]) -> pd.DataFrame:
     """One line a claim, f and test column."""
     return pd.DataFrame(
         [
-            {
-                "claim": name,
-                "f": point.key,
-                "epoch": point.epoch,
-                "column": point.column,
-                **gain._asdict(),
-                "verdict": gain.verdict,
-            }
+            dict(claim=name, f=point.key, epoch=point.epoch, seeds=point.seeds, column=point.column)
+            | gain._asdict()
+            | {"verdict": gain.verdict}
             for point in points
             for name in CLAIMS
             for gain in [getattr(point, name)]
@@ -69,13 +63,12 @@ def claims_frame(points: Iterable[ClaimPoint]) -> pd.DataFrame:
 
 def claim_points(frame: pd.DataFrame) -> list[ClaimPoint]:
     """The points of a stored `claims_frame`."""
-    return [
-        ClaimPoint(
-            str(key), int(epoch), str(column), *(Gain(*lines.loc[name, ["value", "low", "high"]]) for name in CLAIMS)
-        )
-        for (key, epoch, column), group in frame.groupby(["f", "epoch", "column"], sort=False)
-        for lines in [group.set_index("claim")]
-    ]
+    points = []
+    for (key, epoch, seeds, column), group in frame.groupby(["f", "epoch", "seeds", "column"], sort=False):
+        lines = group.set_index("claim")
+        flat, ranking, search = (Gain(*lines.loc[name, ["value", "low", "high"]]) for name in CLAIMS)
+        points.append(ClaimPoint(str(key), int(epoch), str(column), flat, ranking, search, int(seeds)))
+    return points
 
 
 def save_claims(points: Sequence[ClaimPoint], source: str, reports_dir: Path) -> Path:

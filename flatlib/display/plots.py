@@ -11,7 +11,7 @@ from flatlib.tabular.experiment import CRITERIA, Experiment
 from flatlib.tabular.when import ClaimPoint, RankPoint, noise_floor, settings_of_f
 
 # Okabe and Ito's palette: distinct for color-blind readers.
-PALETTE = ("#000000", "#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
+PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
 CRITERION_COLOR = dict(zip(CRITERIA, PALETTE, strict=False))
 MAX_POINTS = 2000  # of a scatter: more only slows the page
 SHOWN_SHARE = 0.97  # of the cells within a scatter's axes: a few useless cells would squeeze the rest
@@ -52,7 +52,7 @@ def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
         for column, gain in gains.items()
     ]
     names = [f"{half}, {n} networks" for half, n in zip(("Flat", "Sharp"), groups.networks, strict=True)]
-    halves = list(zip(names, (groups.flat, groups.sharp), (PALETTE[1], PALETTE[3]), strict=True))
+    halves = list(zip(names, (groups.flat, groups.sharp), PALETTE[1:3], strict=True))
     figure = make_subplots(1, len(gains), subplot_titles=titles, horizontal_spacing=0.08)
     for at, errors in enumerate(experiment.targets.values(), 1):
         for name, rows, color in halves:
@@ -70,6 +70,7 @@ def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
                 col=at,
             )
     figure.update_yaxes(title_text="test error (%)", col=1)
+    figure.update_yaxes(hoverformat=".2f")
     figure.update_annotations(font_size=12)
     return _layout(
         figure, f"Flat and sharp minima: halves of the {n_top} best cells, 95 % interval of the difference", 420
@@ -180,6 +181,7 @@ def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "
     figure = make_subplots(1, len(chosen), subplot_titles=[titles[name] for name in chosen], horizontal_spacing=0.08)
     curves = dict.fromkeys((point.key, point.column) for point in points)
     colors = dict(zip(dict.fromkeys(column for _, column in curves), PALETTE[1:], strict=False))
+    symbols = dict(zip(dict.fromkeys(key for key, _ in curves), ("circle", "diamond", "square"), strict=False))
     for (key, column), (at, name) in [(curve, panel) for curve in curves for panel in enumerate(chosen, 1)]:
         line = [(p.epoch, getattr(p, name)) for p in points if (p.key, p.column) == (key, column)]
         seen = any(trace.legendgroup == column for trace in figure.data)
@@ -191,6 +193,7 @@ def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "
             legendgroup=column,
             showlegend=not seen,
             line={"color": colors[column]},
+            marker={"symbol": symbols.get(key, "x"), "size": 7},
             row=1,
             col=at,
             error_y={
@@ -204,4 +207,4 @@ def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "
     _epoch_axis(figure, points)
     figure.add_hline(y=0, line={"color": "#999999", "width": 1})
     figure.update_annotations(font_size=12)
-    return _layout(figure, "The paper's claims against the noise of f (above 0: the claim holds)", 420)
+    return _layout(figure, "The paper's claims by the epoch of f (above 0 is in their favor; all seeds of f)", 420)

@@ -48,7 +48,8 @@ def run_and_export(
         except Exception as error:  # whatever a notebook does, the others run
             failed.append(path.name)
             print(f"{path.name}: {_last_line(error)}", file=sys.stderr)
-    write_index(reports_dir)
+    if pages:
+        write_index(reports_dir)
     if failed:
         raise ReportError(f"{len(failed)} of {len(sources)} notebooks failed: {', '.join(failed)} (old pages kept)")
     return pages

@@ -2,11 +2,13 @@
 
 import csv
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from flatlib import published
 
@@ -101,7 +103,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> Path:
 def kept_folder(reports_dir: Path, file: str) -> Path | None:
     """The folder that holds a file of the project's own run on the real columns, if there is one."""
     checkout = Path(__file__).parents[2] / "reports"
-    folders = [folder / "tables" / REAL for folder in (reports_dir, checkout)]
+    folders = [folder / "tables" / REAL for folder in (checkout, reports_dir)]
     return next((folder for folder in folders if (folder / file).exists()), None)
 
 
@@ -125,13 +127,21 @@ def _published_block(table_id: str) -> pd.DataFrame:
     return _block(frame, "paper", "paper_std")
 
 
+def _label(source: str, frame: pd.DataFrame) -> str:
+    """A block's name, with the epoch and seeds of f where they are the same for all of it."""
+    settings = frame[frame.ours.notna()].setting.unique()
+    f = re.search(r"epoch .*", settings[0]) if len(settings) == 1 else None
+    return f"{source}, ours" + (f" ({f.group()})" if f else "")
+
+
 def side_by_side(table_id: str, frame: pd.DataFrame, source: str, reports_dir: Path) -> pd.DataFrame:
     """Published, NAS-Bench-201's real columns and this run, one below the other: a line a data set."""
     blocks = {"published": _published_block(table_id)}
     kept = None if source == REAL else kept_folder(reports_dir, f"table_{table_id}.csv")
     if kept:
-        blocks[f"{REAL}, ours"] = _block(pd.read_csv(csv_path(kept.parents[1], REAL, table_id)), "ours", "ours_std")
-    blocks[f"{source}, ours"] = _block(frame, "ours", "ours_std")
+        real = pd.read_csv(csv_path(kept.parents[1], REAL, table_id))
+        blocks[_label(REAL, real)] = _block(real, "ours", "ours_std")
+    blocks[_label(source, frame)] = _block(frame, "ours", "ours_std")
     joined = pd.concat({name: block for name, block in blocks.items() if len(block)}).fillna("")
     joined.index.names, joined.columns.name = [None, None], None
     return joined
@@ -144,8 +154,10 @@ def save_and_show(
     source: str,
     reports_dir: Path,
     stands_for: dict[str, str] | None = None,
-) -> pd.DataFrame:
-    """Write the table's CSV and return the side-by-side view for the notebook."""
+) -> Styler:
+    """Write the table's CSV and return the side-by-side view for the notebook, with its caption."""
     frame = reproduction(table_id, measured, source=source, stands_for=stands_for)
     write_csv(frame, csv_path(reports_dir, source, table_id))
-    return side_by_side(table_id, frame, source, reports_dir)
+    view = side_by_side(table_id, frame, source, reports_dir)
+    caption = f"Table {table_id}. {published.CAPTIONS[table_id]}"
+    return view.style.set_caption(caption).set_table_attributes('class="dataframe"')

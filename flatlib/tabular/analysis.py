@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from flatlib.aggregators import aggregator
 from flatlib.tabular.experiment import CRITERIA, Experiment
+from flatlib.tabular.gains import Gain, grouped_gain
 from flatlib.tabular.samplers import SearchTrace, na_random_search, random_search
 
 PAPER_EPOCHS = {"(a)": 0.15, "(b)": 0.30, "(c)": 0.45, "(d)": 0.60}  # 30, 60, 90, 120 of 200 (reading 10)
@@ -33,46 +33,6 @@ class Measured(NamedTuple):
 # --- Tables 1a and A: flat and sharp minima (Sec. 3.3.1, B.2) -------------------------------------
 
 
-class Gain(NamedTuple):
-    """An improvement with its 95 % interval; above 0 is in the paper's favor."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def verdict(self) -> str:
-        """What the interval says of the paper's claim."""
-        return "holds" if self.low > 0 else "does not hold" if self.high < 0 else "undecided"
-
-
-def _mean_variance(values: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
-    """Variance of a mean whose values are dependent within groups, and the number of groups.
-
-    Cluster-robust: G / (G - 1) * sum over groups of (sum of residuals)^2 / n^2; with groups of
-    one value it is the usual s^2 / n.
-    """
-    _, member = np.unique(groups, return_inverse=True)
-    sums = np.bincount(member, values - values.mean())
-    return float(len(sums) / max(len(sums) - 1, 1) * (sums**2).sum() / len(values) ** 2), len(sums)
-
-
-def mean_gain(
-    ours: np.ndarray,  # (n,) errors
-    rival: np.ndarray,  # (k,) errors
-    groups: tuple[np.ndarray, np.ndarray] | None = None,  # of ours and rival: equal numbers are dependent
-) -> Gain:
-    """How much lower the mean error of `ours` is; Welch's interval, over groups where there are any."""
-    group_ours, group_rival = groups or (np.arange(len(ours)), np.arange(len(rival)))
-    (v, n), (w, k) = _mean_variance(ours, group_ours), _mean_variance(rival, group_rival)
-    value = float(rival.mean() - ours.mean())
-    if min(n, k) < 2:  # the spread of one draw is not known
-        return Gain(value, float("nan"), float("nan"))
-    freedom = (v + w) ** 2 / max(v**2 / (n - 1) + w**2 / (k - 1), 1e-300)
-    half = float(stats.t.ppf(0.975, max(freedom, 1)) * np.sqrt(v + w))
-    return Gain(value, value - half, value + half)
-
-
 @dataclass(frozen=True)
 class FlatSharp:
     """The best cells by f, halved by their neighborhood variance."""
@@ -83,8 +43,8 @@ class FlatSharp:
 
     def gain(self, errors: np.ndarray) -> Gain:  # errors (A,)
         """How much lower the error of flat minima is, percentage points; cells of one network are one draw."""
-        groups = self.classes[self.flat], self.classes[self.sharp]
-        return mean_gain(errors[self.flat], errors[self.sharp], groups)
+        flat, sharp = self.flat, self.sharp
+        return grouped_gain(errors[flat], errors[sharp], self.classes[flat], self.classes[sharp])
 
     @property
     def networks(self) -> tuple[int, int]:
@@ -128,7 +88,7 @@ def table_a(experiment: Experiment, n_top: int = 100) -> list[Measured]:
         if epoch is None:
             note = f"{experiment.table.name} has no epoch near {share:.0%} of the schedule"
             cells += [
-                Measured(f"{letter} {group}", column, None, None, None, experiment.setting, note)
+                Measured(f"{letter} {group}", column, None, None, None, experiment.source, note)
                 for group in ("Flat minima", "Sharp minima")
                 for column in (label, *experiment.targets)
             ]
@@ -143,7 +103,9 @@ def table_a(experiment: Experiment, n_top: int = 100) -> list[Measured]:
 
 def rank_correlation(scores: np.ndarray, errors: np.ndarray) -> float:  # (A,), (A,)
     """Kendall's tau between a criterion's ranking and the ranking by test error."""
-    return float(stats.kendalltau(scores, errors).statistic)
+    from scipy.stats import kendalltau  # half a second to import
+
+    return float(kendalltau(scores, errors).statistic)
 
 
 def sampled_taus(

@@ -28,23 +28,30 @@ class Experiment:
     table: Table
     key: str  # the quantity that gives f
     epoch: int
-    trial: str  # 'first' or 'mean' of the seeds
+    trial: str | int  # 'first' or 'mean' of the seeds, or a seed's number
     f: np.ndarray  # (A,) validation error, percent
     neighbors: np.ndarray  # (A, N) rows, the cell itself first
     targets: dict[str, np.ndarray]  # column label -> (A,) test error, percent
     lam: float = 1.0
+    d: int = 1
     shared: bool = False  # isomorphic cells share the f of their class's first cell
 
     @property
-    def setting(self) -> str:
-        """Benchmark, quantity, epoch and trial, as the CSV files state it."""
-        schedule = self.key.split("/")[1]
-        return f"{self.table.name}, {self.key}, epoch {self.epoch} of {schedule}, {self.seeds}"
+    def source(self) -> str:
+        """Benchmark and quantity, with what differs from the paper's neighborhood."""
+        changed = [text for text in (f"d = {self.d}", f"lam = {self.lam:g}") if text not in ("d = 1", "lam = 1")]
+        return ", ".join([self.table.name, self.key, *changed])
 
     @property
-    def seeds(self) -> str:
-        """How many seeds f is read from, in words."""
-        return "one seed" if self.trial == "first" else "mean over seeds"
+    def setting(self) -> str:
+        """What the CSV files state: benchmark, quantity, epoch of its schedule, seeds of f."""
+        return f"{self.source}, epoch {self.epoch} of {self.key.split('/')[1]}, {self.seeds_text}"
+
+    @property
+    def seeds_text(self) -> str:
+        """Which seeds f is read from, in words."""
+        is_mean = self.trial == "mean" or -1 in self.table.quantity(self.key).seeds
+        return "mean over seeds" if is_mean else "one seed" if self.trial == "first" else f"seed {self.trial}"
 
     def score(self, criterion: str) -> np.ndarray:  # (A,) percent
         """f, or g(f(N(alpha))), by the paper's row label (Eq. 1)."""
@@ -67,7 +74,7 @@ class Experiment:
         """The n cells of lowest score; ties by the table's order."""
         return np.argsort(scores, kind="stable")[:n]
 
-    def reading(self, key: str, epoch: int, trial: str) -> "Experiment":
+    def reading(self, key: str, epoch: int, trial: str | int) -> "Experiment":
         """The same experiment with another f."""
         f = self.table.errors(key, epoch, trial)
         return replace(self, key=key, epoch=epoch, trial=trial, f=f[self.classes] if self.shared else f)
@@ -118,4 +125,4 @@ def open_experiment(
     if key in loaded.targets().values():
         raise TableError(f"search_quantity = {key!r} judges the found cells, so it cannot give f; choose an x-valid")
     f = loaded.errors(key, at, trial)
-    return Experiment(loaded, key, at, trial, f, loaded.neighbors(d), targets, lam)
+    return Experiment(loaded, key, at, trial, f, loaded.neighbors(d), targets, lam, d)

@@ -120,22 +120,31 @@ class Table:
             if key.endswith("test") and not key.split("/")[0].endswith("-valid")
         }
 
-    def errors(self, key: str, epoch: int = 0, trial: str = "first") -> np.ndarray:  # (A,) percent
-        """Error after an epoch (0: the last): of each cell's first seed that was run, or the mean over seeds."""
-        if trial not in ("first", "mean"):
-            raise TableError(f"trial {trial!r}: no such trial; choose first or mean")
+    def errors(self, key: str, epoch: int = 0, trial: str | int = "first") -> np.ndarray:  # (A,) percent
+        """Error after an epoch (0: the last).
+
+        `trial`: each cell's 'first' seed that was run, the 'mean' over seeds, or the number of a seed.
+        """
         quantity = self.quantity(key)
         at = len(quantity.epochs) - 1 if epoch == 0 else _index_of_epoch(self.name, key, quantity, epoch)
         seeds = 100.0 - quantity.accuracy[:, :, at].astype(np.float64)  # (A, S)
+        if isinstance(trial, int):
+            seeds = seeds[:, quantity.seeds == trial]
+        elif trial not in ("first", "mean"):
+            raise TableError(f"trial {trial!r}: no such trial; choose first or mean")
         run = ~np.isnan(seeds)
         if not run.any(1).all():
             raise TableError(
                 f"{self.name}: {key} was not run for {int((~run.any(1)).sum())} cells at epoch "
                 f"{quantity.epochs[at]}; choose another quantity or epoch"
             )
-        if trial == "first":
-            return seeds[np.arange(len(seeds)), run.argmax(1)]
-        return np.nanmean(seeds, axis=1)
+        return np.nanmean(seeds, axis=1) if trial == "mean" else seeds[np.arange(len(seeds)), run.argmax(1)]
+
+    def complete_seeds(self, key: str) -> list[int]:
+        """The seeds with which every cell was run at every epoch."""
+        quantity = self.quantity(key)
+        complete = ~np.isnan(quantity.accuracy).any((0, 2))
+        return [int(seed) for seed in quantity.seeds[complete]]
 
     def nearest_epoch(self, key: str, share: float, tolerance: float = 1.0) -> int | None:
         """The epoch nearest to a share of the schedule; None where it is further off than `tolerance`."""

@@ -4,13 +4,14 @@ f is read from every quantity that could serve a search: the more epochs it was 
 less noisy it is. Gains above 0 are in the paper's favor.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
-from flatlib.tabular.analysis import Budget, Gain, flat_and_sharp, mean_gain, rank_correlation, sampled_taus
+from flatlib.tabular.analysis import Budget, flat_and_sharp, rank_correlation, sampled_taus
 from flatlib.tabular.experiment import CRITERIA, Experiment
+from flatlib.tabular.gains import Gain, mean_gain, over_seeds, paired_gain
 
 
 def search_keys(experiment: Experiment) -> list[str]:
@@ -29,15 +30,12 @@ def search_keys(experiment: Experiment) -> list[str]:
     ]
 
 
-def settings_of_f(experiment: Experiment, trials: tuple[str, ...] = ("first",)) -> list[Experiment]:
-    """The experiment with f from every search quantity, epoch and trial."""
-    quantities = {key: experiment.table.quantity(key) for key in search_keys(experiment)}
+def settings_of_f(experiment: Experiment, trial: str = "first") -> list[Experiment]:
+    """The experiment with f from every search quantity and epoch."""
     return [
         experiment.reading(key, int(epoch), trial)
-        for trial in trials
-        for key, quantity in quantities.items()
-        for epoch in quantity.epochs
-        if trial == "first" or len(quantity.seeds) > 1
+        for key in search_keys(experiment)
+        for epoch in experiment.table.quantity(key).epochs
     ]
 
 
@@ -53,19 +51,28 @@ class RankPoint(NamedTuple):
 
 def rank_by_epoch(experiment: Experiment, column: str) -> list[RankPoint]:
     """Kendall's tau over all cells, from one seed and from the seed mean, for each criterion."""
+    several = [then for then in settings_of_f(experiment, "mean") if len(experiment.table.quantity(then.key).seeds) > 1]
     return [
-        RankPoint(then.key, then.epoch, then.trial, row, rank_correlation(then.score(row), experiment.targets[column]))
-        for then in settings_of_f(experiment, ("first", "mean"))
+        RankPoint(
+            then.key, then.epoch, str(then.trial), row, rank_correlation(then.score(row), experiment.targets[column])
+        )
+        for then in settings_of_f(experiment) + several
         for row in CRITERIA
     ]
 
 
 class NoiseFloor(NamedTuple):
-    """The same cells from another seed."""
+    """The same cells from other seeds."""
 
-    tau: float  # rank correlation of f between two seeds
-    std: float  # of f over seeds, percentage points
-    n: int  # cells with both seeds
+    tau: float  # rank correlation of f between the first two seeds
+    std: float  # of f over seeds, root mean square over cells, percentage points
+    n: int  # cells with at least two seeds
+
+
+def seed_std(seeds: np.ndarray) -> float:  # (A, S) percent, NaN where not run
+    """Standard deviation over seeds, root mean square over the cells that have at least two."""
+    several = seeds[(~np.isnan(seeds)).sum(1) > 1]
+    return float(np.sqrt(np.nanvar(several, axis=1, ddof=1).mean())) if len(several) else float("nan")
 
 
 def noise_floor(experiment: Experiment) -> NoiseFloor:
@@ -75,7 +82,7 @@ def noise_floor(experiment: Experiment) -> NoiseFloor:
     pairs = seeds[~np.isnan(seeds[:, :2]).any(1), :2]
     if pairs.shape[1] < 2 or len(pairs) < 2:
         return NoiseFloor(float("nan"), float("nan"), 0)
-    return NoiseFloor(rank_correlation(*pairs.T), float(np.sqrt(pairs.var(1, ddof=1).mean())), len(pairs))
+    return NoiseFloor(rank_correlation(*pairs.T), seed_std(seeds), int(((~np.isnan(seeds)).sum(1) > 1).sum()))
 
 
 class ClaimPoint(NamedTuple):
@@ -87,30 +94,28 @@ class ClaimPoint(NamedTuple):
     flat: Gain  # Table 1a: flat minima beat sharp ones, percentage points
     ranking: Gain  # Table 1b: the mean ranks better than f, tau
     search: Gain  # Table 2: NA-RS (mean) beats RS at equal evaluations, percentage points
+    seeds: int = 1  # of f, over which the gains are combined
 
 
-def _paired_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:  # (repeats,), (repeats,)
-    """Mean difference with its t interval, the samples being shared."""
-    difference = ours - rival
-    value, half = float(difference.mean()), float(stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference))
-    return Gain(value, value - half, value + half)
+@dataclass(frozen=True)
+class Sizes:
+    """How large the comparisons are; the defaults are the paper's (Sec. 3.3.1, B.3)."""
+
+    n_top: int = 100
+    n_sample: int = 100
+    repeats: int = 10
 
 
 def claims(
-    experiment: Experiment,
-    *,
-    n_top: int = 100,
-    n_sample: int = 100,
-    repeats: int = 10,
-    budget: Budget = Budget(),
-    chosen: str = "mean",
+    experiment: Experiment, sizes: Sizes = Sizes(), budget: Budget = Budget(), *, chosen: str = "mean"
 ) -> list[ClaimPoint]:
     """The claims of Tables 1a, 1b and 2 at the experiment's own f, for each test column.
 
-    `chosen` is NA-RS's aggregator.
+    `chosen` is NA-RS's aggregator. The intervals cover the choice of cells, samples and draws, not
+    the noise of f.
     """
-    groups = flat_and_sharp(experiment, n_top)
-    taus = sampled_taus(experiment, n_sample=n_sample, repeats=repeats, seed=budget.seed)
+    groups = flat_and_sharp(experiment, sizes.n_top)
+    taus = sampled_taus(experiment, n_sample=sizes.n_sample, repeats=sizes.repeats, seed=budget.seed)
     rs = budget.random_search(experiment).trace.found
     na_rs = budget.na_random_search(experiment, chosen, f"NA-RS, {chosen}").trace.found
     return [
@@ -119,7 +124,7 @@ def claims(
             experiment.epoch,
             column,
             groups.gain(errors),
-            _paired_gain(taus["Ours - mean", column], taus["Baseline", column]),
+            paired_gain(taus["Ours - mean", column], taus["Baseline", column]),
             mean_gain(errors[na_rs], errors[rs]),
         )
         for column, errors in experiment.targets.items()
@@ -127,9 +132,17 @@ def claims(
 
 
 def claims_by_epoch(
-    experiment: Experiment, budget: Budget = Budget(), *, chosen: str = "mean", n_top: int = 100
+    experiment: Experiment, sizes: Sizes = Sizes(), budget: Budget = Budget(), *, chosen: str = "mean"
 ) -> list[ClaimPoint]:
-    """The claims for every f that the table has."""
-    return [
-        point for then in settings_of_f(experiment) for point in claims(then, n_top=n_top, budget=budget, chosen=chosen)
-    ]
+    """The claims for every f that the table has, each seed of f by itself and then over its seeds."""
+    points = []
+    for key in search_keys(experiment):
+        seeds: list[str | int] = [*experiment.table.complete_seeds(key)] or ["first"]
+        for epoch in experiment.table.quantity(key).epochs:
+            runs = [claims(experiment.reading(key, int(epoch), seed), sizes, budget, chosen=chosen) for seed in seeds]
+            for same in zip(*runs, strict=True):
+                flat, ranking, search = (
+                    over_seeds([getattr(p, name) for p in same]) for name in ("flat", "ranking", "search")
+                )
+                points.append(ClaimPoint(key, int(epoch), same[0].column, flat, ranking, search, len(seeds)))
+    return points

@@ -6,10 +6,12 @@ The oracle is `PlainPaper` (tests/conftest.py) on the file's own arrays: nothing
 import numpy as np
 import pytest
 
+from flatlib import published
 from flatlib.tabular import analysis, when
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import open_experiment
 from flatlib.tabular.samplers import draw_neighborhoods
+from flatlib.tabular.table_file import load_table
 
 pytestmark = pytest.mark.realdata
 COLUMNS = {
@@ -162,3 +164,17 @@ def test_noise_floor(experiment, arrays):
 def test_networks_in_a_neighborhood(experiment):
     """Sees cells of one network counted as different: about 19.5 of 25 are (DESIGN, reading 11)."""
     assert experiment.distinct_classes() == pytest.approx(19.5, abs=0.2)
+
+
+def test_baseline_at_epoch_90_is_the_published_one(real_table_path):
+    """Sees f, the judges or tau differ from the paper's: its Baseline row of Table B, on the real curves of 200 cells.
+
+    The published standard deviation over samples of 100 cells is 0.02 to 0.03; here n = 200.
+    """
+    with pytest.warns(UserWarning, match="holds 200 of 15625 cells"):
+        curves = load_table(real_table_path.with_name("nb201_curves200_table.npz"))
+    f = curves.errors("cifar10-valid/200/x-valid", epoch=90)
+    paper = {cell.column: cell for cell in published.table("B") if cell.row == "Baseline"}
+    for column, key in curves.targets().items():
+        tau = analysis.rank_correlation(f, curves.errors(key))
+        assert abs(tau - paper[column].value) < paper[column].std

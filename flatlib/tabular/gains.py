@@ -1,0 +1,68 @@
+"""Gains with their intervals: how much lower a mean error is, and what that says of a claim."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+
+class Gain(NamedTuple):
+    """An improvement with its 95 % interval; above 0 is in the paper's favor."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says of the paper's claim."""
+        return "holds" if self.low > 0 else "does not hold" if self.high < 0 else "undecided"
+
+
+def interval(value: float, error: float, freedom: float) -> Gain:
+    """value +- t * standard error; without an interval (NaN) where the spread of one draw is all there is."""
+    half = float(stdtrit(max(freedom, 1), 0.975) * error) if freedom > 0 else float("nan")
+    return Gain(value, value - half, value + half)
+
+
+def mean_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:  # (n,), (k,) errors
+    """How much lower the mean error of `ours` is; Welch's interval."""
+    value, n, k = float(rival.mean() - ours.mean()), len(ours), len(rival)
+    if min(n, k) < 2:
+        return interval(value, float("nan"), 0)
+    v, w = ours.var(ddof=1) / n, rival.var(ddof=1) / k
+    freedom = (v + w) ** 2 / max(v**2 / (n - 1) + w**2 / (k - 1), 1e-300)
+    return interval(value, float(np.sqrt(v + w)), max(freedom, 1))
+
+
+def grouped_gain(
+    ours: np.ndarray,  # (n,) errors
+    rival: np.ndarray,  # (k,) errors
+    ours_groups: np.ndarray,  # (n,) equal numbers, also across the two sides, are one draw
+    rival_groups: np.ndarray,  # (k,)
+) -> Gain:
+    """`mean_gain` where values are dependent within groups; cluster-robust.
+
+    The variance is G / (G - 1) * sum over groups of (sum of weighted residuals)^2, G groups.
+    """
+    weighted = np.concatenate([(rival - rival.mean()) / len(rival), (ours.mean() - ours) / len(ours)])
+    _, member = np.unique(np.concatenate([rival_groups, ours_groups]), return_inverse=True)
+    sums = np.bincount(member, weighted)
+    groups, value = len(sums), float(rival.mean() - ours.mean())
+    if min(len(np.unique(ours_groups)), len(np.unique(rival_groups))) < 2:
+        return interval(value, float("nan"), 0)
+    return interval(value, float(np.sqrt(groups / (groups - 1) * (sums**2).sum())), groups - 1)
+
+
+def paired_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:  # (repeats,), (repeats,)
+    """How much higher `ours` is on shared samples; the t interval of the differences."""
+    difference = ours - rival
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    return interval(float(difference.mean()), float(error), len(difference) - 1)
+
+
+def over_seeds(gains: Sequence[Gain]) -> Gain:
+    """The mean gain over seeds of f, with the envelope of their intervals: decided only where all agree."""
+    value, low, high = np.array(gains).T
+    return Gain(float(value.mean()), float(low.min()), float(high.max()))
