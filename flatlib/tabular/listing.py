@@ -1,0 +1,64 @@
+"""Which benchmark tables are on this machine, and how to get the rest."""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from flatlib.tabular.table_file import embedded_path
+
+
+class Found(NamedTuple):
+    """A table on this machine."""
+
+    name: str
+    n_cells: int
+    path: Path
+
+
+ELSEWHERE = (  # what, page, size, how to import it, what it enables
+    (
+        "NAS-Bench-201-v1_1-096897.pth",
+        "github.com/D-X-Y/NAS-Bench-201",
+        "4.7 GB",
+        "flatlib data import NAS-Bench-201-v1_1-096897.pth nb201.npz",
+        "notebooks 01 and 02 on the paper's own data, at every epoch",
+    ),
+    (
+        "NATS-tss-v1_0-3ffb9-simple.tar",
+        "github.com/D-X-Y/NATS-Bench",
+        "about 1.3 GB",
+        "flatlib data import NATS-tss-v1_0-3ffb9-simple nb201.npz, once unpacked",
+        "the same, of the benchmark's later edition",
+    ),
+)
+
+
+def tables_here() -> list[Found]:
+    """The embedded table, then those in the current folder and below $FLATLIB_DATA."""
+    paths = [embedded_path(), *sorted(Path().glob("*.npz"))]
+    if os.environ.get("FLATLIB_DATA"):
+        paths += sorted(Path(os.environ["FLATLIB_DATA"]).rglob("*.npz"))
+    once = {path.resolve(): path for path in reversed(paths)}  # of two names of one file the first
+    return [table for path in reversed(once.values()) if (table := _peek(path))]
+
+
+def _peek(path: Path) -> Found | None:
+    """Name and size without the accuracies; None for a file that is no table."""
+    with contextlib.suppress(Exception), open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
+        if str(data["format"].ravel()[0]) == "flatlib-table":
+            return Found(str(data["name"].ravel()[0])[:40], len(data["arch_str"]), path)
+    return None
+
+
+def listing() -> str:
+    """Both lists as plain text."""
+    here = [(table.name, f"{table.n_cells:,} cells", str(table.path)) for table in tables_here()]
+    widths = [max(len(row[column]) for row in here) for column in range(2)]
+    lines = ["On this machine (here and below $FLATLIB_DATA):"]
+    lines += [f"  {name:{widths[0]}}  {cells:>{widths[1]}}  {path}" for name, cells, path in here]
+    for what, page, size, how, enables in ELSEWHERE:
+        lines += ["", f"{what}, {size}, from {page}", f"  {how}", f"  enables: {enables}"]
+    return "\n".join(lines)
