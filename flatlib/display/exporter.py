@@ -19,8 +19,14 @@ from flatlib.display.card import PLOTLY_MIME, card_json, json_for_script, make_c
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY_JS = "assets/plotly.min.js"  # one for all pages of a folder
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+STATE_MIME = "application/vnd.jupyter.widget-state+json"
+EXPLORER_MIME = "application/vnd.flatlib.explorer+json"  # a widget's state that the page's own module shows
+EXPLORER = Path(__file__).parent / "explorer"
+LEFT_OUT = "*An interactive widget of another program, or of another version of flatlib, is left out.*"
 MIMES = (  # the first that an output has is shown
     PLOTLY_MIME,
+    EXPLORER_MIME,
     "text/html",
     "text/markdown",
     "image/svg+xml",
@@ -29,7 +35,6 @@ MIMES = (  # the first that an output has is shown
     "image/jpeg",
     "text/plain",
 )
-WIDGET_MIME = "application/vnd.jupyter.widget-view+json"  # needs a kernel; the still figure follows it
 WARNING = re.compile(r"\b(?:User|Runtime)Warning: (.+)")
 
 
@@ -86,7 +91,8 @@ class FlatlibExporter(HTMLExporter):
         resources = self._init_resources(resources)
         card = make_card(nb, resources["metadata"].get("name") or "notebook")
         nb = _readable(nb)
-        figures = any(PLOTLY_MIME in output.get("data", {}) for cell in nb.cells for output in cell.get("outputs", []))
+        shown = {mime for cell in nb.cells for output in cell.get("outputs", []) for mime in output.get("data", {})}
+        figures = PLOTLY_MIME in shown
         resources["flatlib"] = {
             "card": card,
             "card_json": card_json(card),
@@ -94,6 +100,7 @@ class FlatlibExporter(HTMLExporter):
             "version": __version__,
             "plotly_js": PLOTLY_JS if figures else "",
             "pygments": _highlighting(),
+            "explorer": _explorer_files() if EXPLORER_MIME in shown else {},
         }
         html, resources = super().from_notebook_node(nb, resources, **kw)
         if figures:
@@ -109,23 +116,55 @@ def assets() -> dict[str, bytes]:
 def _readable(notebook: NotebookNode) -> NotebookNode:
     """A copy without the title, which the header shows, and without outputs that say nothing on a page."""
     notebook = copy.deepcopy(notebook)
+    states = _widget_states(notebook.metadata.pop("widgets", None))
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in map(_shown, cell.outputs) if output]
+            cell.outputs = [shown for output in cell.outputs if (shown := _shown(output, states))]
     first = next((cell for cell in notebook.cells if cell.cell_type == "markdown"), None)
     if first and (heading := title_line(first.source)):
         first.source = first.source.lstrip()[len(heading) :].lstrip("\n")
     return notebook
 
 
-def _shown(output: NotebookNode) -> NotebookNode | None:
-    """An output as the page shows it: of stderr the warnings only, no progress bars, no widgets."""
+def _shown(output: NotebookNode, states: dict[str, dict[str, Any]]) -> NotebookNode | None:
+    """An output as the page shows it: of stderr the warnings only, no progress bars, of widgets the explorer."""
     if output.output_type == "stream" and output.name == "stderr":
         output.text = "\n".join(dict.fromkeys(WARNING.findall(output.text)))
         return output if output.text else None
-    if "data" in output and (WIDGET_MIME in output.data or not output.data.keys() & set(MIMES)):
+    if WIDGET_MIME in output.get("data", {}):
+        return _widget(output, states)
+    if "data" in output and not output.data.keys() & set(MIMES):
         return None
     return output
+
+
+# --- widgets --------------------------------------------------------------------------------------
+
+
+def _widget_states(widgets: Any) -> dict[str, dict[str, Any]]:
+    """Model id -> state, of a notebook's metadata as papermill stores them."""
+    try:
+        return {str(model): dict(widget["state"]) for model, widget in widgets[STATE_MIME]["state"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):  # no state, or none of Jupyter's
+        return {}
+
+
+def _widget(output: NotebookNode, states: dict[str, dict[str, Any]]) -> NotebookNode | None:
+    """The explorer with its state as data; a note for other code, which must not get into a page; else nothing."""
+    view = output.data[WIDGET_MIME]
+    state = states.get(str(view.get("model_id")) if isinstance(view, dict) else "", {})
+    if "_esm" not in state:
+        return None
+    if state["_esm"] == _explorer_files()["js"]:
+        output.data = NotebookNode({EXPLORER_MIME: {name: state.get(name) for name in ("data", "cell", "path")}})
+    else:
+        output.data = NotebookNode({"text/markdown": LEFT_OUT})
+    return output
+
+
+def _explorer_files() -> dict[str, str]:
+    """The packaged module and its style sheet: the only ones that a page runs."""
+    return {suffix: EXPLORER.with_suffix(f".{suffix}").read_text(encoding="utf-8") for suffix in ("js", "css")}
 
 
 def _highlighting() -> str:

@@ -1,0 +1,263 @@
+"""The explorer in a real browser: exported, from disk with the network off, and live in JupyterLab."""
+
+import base64
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from flatlib.display.exporter import EXPLORER
+from flatlib.display.report import run_and_export
+from flatlib.tabular.experiment import open_experiment
+from flatlib.tabular.table_file import save_table
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
+OPEN = """from pathlib import Path
+from flatlib.display.explorer import explorer
+from flatlib.tabular.experiment import open_experiment
+walk = explorer(open_experiment({table!r}))
+walk.observe(lambda change: Path("walked.txt").write_text(f"{{walk.cell}} {{walk.path}}"), ["cell", "path"])
+walk"""
+BUTTON = ".flatlib-explorer td button"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, small_table):
+    """A notebook with the explorer of a table in shuffled order, run and exported."""
+    folder = tmp_path_factory.mktemp("walk")
+    table = folder / "table.npz"
+    save_table(small_table, table)
+    cells = [new_markdown_cell("# Walk"), new_code_cell(OPEN.format(table=str(table)))]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "walk.ipynb")
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(ROOT)
+    run_and_export([folder / "walk.ipynb"], folder / "reports", progress=False)
+    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def experiment(folder):
+    return open_experiment(folder / "table.npz")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, folder):
+    """The exported page, offline; at the end, nothing left the disk, failed or was complained about."""
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    requests, complaints = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto((folder / "reports" / "walk.html").as_uri())
+    page.locator(BUTTON).first.wait_for()
+    yield page
+    context.close()
+    assert not complaints
+    assert requests and all(url.startswith(("file:", "data:")) for url in requests)
+
+
+def cell_of(page) -> int:
+    return int(page.locator(".flatlib-explorer h4", has_text=re.compile(r"^Cell \d+$")).inner_text().split()[1])
+
+
+def path_of(page) -> list[int]:
+    return [int(re.search(r"cell (\d+)", item.inner_text())[1]) for item in page.locator(".flatlib-explorer li").all()]
+
+
+def changed(experiment, row: int, edge: int, op: int) -> int:
+    """The row of a cell with another operation on one edge."""
+    arch = experiment.table.archs[row].copy()
+    arch[edge] = op
+    return experiment.table.row(arch)
+
+
+def test_the_module_computes_the_tables_neighborhoods(page, experiment, folder):
+    """Sees neighbors, means, deviations or strings in JavaScript that differ from Python's, the table's order lost."""
+    from flatlib.display.explorer import explorer
+    from flatlib.spaces import arch_to_string
+
+    module = base64.b64encode(EXPLORER.with_suffix(".js").read_bytes()).decode()
+    found = page.evaluate(
+        """async ([module, data]) => {
+          const { readTable, describe, cellString, findCell } = await import(`data:text/javascript;base64,${module}`);
+          const table = readTable(data);
+          const rows = Array.from(table.f.keys());
+          const names = rows.map((row) => cellString(table, row));
+          return { around: rows.map((row) => describe(table, row)), names, back: names.map((n) => findCell(table, n)),
+            none: ["", "15625", "x", names[0] + "|", "|none~0|"].map((text) => findCell(table, text)) };
+        }""",
+        [module, explorer(experiment).data],
+    )
+    neighbors = np.sort(experiment.neighbors, axis=1)
+    grids = np.array([around["grid"] for around in found["around"]]).reshape(len(neighbors), 30)
+    assert all(set(grid) == set(row) for grid, row in zip(grids.tolist(), neighbors.tolist(), strict=True))
+    archs = experiment.table.archs
+    for row in (0, 4711, 15624):
+        expected = [[changed(experiment, row, edge, op) for op in range(5)] for edge in range(6)]
+        assert found["around"][row]["grid"] == expected
+    np.testing.assert_allclose([a["mean"] for a in found["around"]], experiment.score("Ours - mean"), atol=1e-4)
+    np.testing.assert_allclose([a["std"] for a in found["around"]], experiment.spread, atol=1e-4)
+    assert found["names"] == [arch_to_string(arch) for arch in archs]
+    assert found["back"] == list(range(len(archs))) and found["none"] == [-1] * 5
+
+
+def test_a_walk_from_disk(page, experiment):
+    """Sees an exported explorer that cannot choose, move, go back, or shows another cell's numbers."""
+    assert cell_of(page) == int(np.argmin(experiment.f))
+    start = int(experiment.best(experiment.f, 7)[6])
+    page.get_by_label("Best cells by f").select_option(str(start))
+    assert (cell_of(page), path_of(page)) == (start, [start])
+    op = int(experiment.table.archs[start, 4] + 1) % 5
+    second = changed(experiment, start, 4, op)
+    page.locator(BUTTON).nth(4 * 5 + op).click()
+    assert (cell_of(page), path_of(page)) == (second, [start, second])
+    facts = page.locator(".flatlib-explorer dd").all_inner_texts()
+    mean, std = experiment.score("Ours - mean")[second], experiment.spread[second]
+    tests = [f"{errors[second]:.2f} %" for errors in experiment.targets.values()]
+    assert facts[1] == f"{mean:.2f} \u00b1 {std:.2f} %" and facts[3:] == tests
+    shown = [float(text) for text in page.locator(BUTTON).all_inner_texts()]
+    grid = [changed(experiment, second, edge, op) for edge in range(6) for op in range(5)]
+    np.testing.assert_allclose(shown, experiment.f[grid], atol=0.051)
+    own = page.locator(f"{BUTTON}[aria-current]").evaluate_all("all => all.map((one) => one.ariaLabel)")
+    assert len(own) == 6 and all("this cell" in label for label in own)
+    assert page.locator(".fx-neighbor").count() == 24 and page.locator(".fx-step").count() == 2
+    page.locator(BUTTON).nth(2 if experiment.table.archs[second, 0] != 2 else 3).click()
+    assert len(path_of(page)) == 3
+    page.get_by_role("button", name="Back").click()
+    assert path_of(page) == [start, second]
+    page.get_by_role("button", name="Reset").click()
+    assert (cell_of(page), path_of(page)) == (start, [start])
+
+
+def test_a_cell_is_chosen_by_text_and_in_the_scatter(page, experiment):
+    """Sees a mistake in the text box that goes unsaid, or a click that lands on another cell than it shows."""
+    page.get_by_label("Cell", exact=True).fill("20000")
+    page.keyboard.press("Enter")
+    assert "0 to 15624" in page.locator("[role=alert]").inner_text()
+    page.get_by_label("Cell", exact=True).fill("4711")
+    page.keyboard.press("Enter")
+    assert path_of(page) == [4711] and not page.locator("[role=alert]").inner_text()
+    box = page.locator(".fx-plot").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.6)
+    said = page.get_by_text(re.compile(r"^Cell \d+: f ")).inner_text()
+    page.mouse.down()
+    page.mouse.up()
+    row = cell_of(page)
+    assert said.startswith(f"Cell {row}: f {experiment.f[row]:.2f} %") and path_of(page) == [row]
+
+
+def test_a_walk_by_keyboard(page, experiment):
+    """Sees a grid that Tab does not reach, arrows that scroll the page, Enter that does nothing, focus unseen."""
+    page.get_by_label("Cell", exact=True).fill("100")
+    page.keyboard.press("Enter")
+    page.get_by_label("test error on the vertical axis").focus()
+    page.keyboard.press("Tab")
+    for key in ("End", "Home", "ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft"):
+        page.keyboard.press(key)
+    focus = page.evaluate("[document.activeElement.ariaLabel, getComputedStyle(document.activeElement).outlineStyle]")
+    assert focus[0].startswith("edge 0\u21922, skip") and focus[1] == "solid"
+    assert page.locator(".fx-lit").get_attribute("data-edge") == "1"
+    op = 1 if experiment.table.archs[100, 1] != 1 else 2
+    page.keyboard.press("ArrowRight" if op == 2 else "Shift")
+    page.keyboard.press("Enter")
+    assert path_of(page) == [100, changed(experiment, 100, 1, op)]
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # Back
+    assert path_of(page) == [100]
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_it_fits_the_window(page, width):
+    """Sees a grid or a graph wider than the page."""
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    inside = page.locator(BUTTON).evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")
+    assert inside
+
+
+# --- live -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lab(folder, tmp_path):
+    """JupyterLab on this machine only, with a home of its own: the address to open."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "XDG_"))}
+    env |= {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token=t0ken"]
+    command = [sys.executable, "-m", "jupyterlab", *options, "--allow-root", f"--ServerApp.root_dir={folder}"]
+    with (tmp_path / "lab.log").open("w") as log:
+        server = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            if server.poll() is not None:
+                pytest.fail((tmp_path / "lab.log").read_text()[-2000:])
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/lab/tree/walk.ipynb?token=t0ken&reset"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def test_live_in_jupyterlab(browser, lab, folder, experiment):
+    """Sees a widget that JupyterLab does not draw, whose moves Python does not hear, or whose keys Jupyter takes."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1400})
+    page.goto(lab)
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+    page.get_by_text(re.compile(r"\| Idle$")).first.wait_for(
+        timeout=60_000
+    )  # run earlier, and Jupyter asks for a kernel
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    page.locator(BUTTON).first.wait_for(timeout=60_000)
+    start = cell_of(page)
+    op = next(op for op in range(5) if op not in experiment.table.archs[start, 4:])
+    second = changed(experiment, start, 5, op)
+    page.locator(BUTTON).nth(25 + op).click()
+    assert heard(folder, f"{second} [{start}, {second}]") and path_of(page) == [start, second]
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    third = changed(experiment, second, 4, op)
+    assert heard(folder, f"{third} [{start}, {second}, {third}]") and cell_of(page) == third
+    page.close()
+
+
+def heard(folder: Path, text: str) -> bool:
+    """Whether the kernel notes the walk within ten seconds."""
+    for _ in range(100):
+        if (folder / "walked.txt").exists() and (folder / "walked.txt").read_text() == text:
+            return True
+        time.sleep(0.1)
+    return False

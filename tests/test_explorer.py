@@ -1,0 +1,118 @@
+import base64
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import traitlets
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from flatlib.display.explorer import explorable, explorer
+from flatlib.display.exporter import LEFT_OUT, STATE_MIME, WIDGET_MIME, FlatlibExporter
+from flatlib.spaces import all_archs, arch_to_string
+from flatlib.tabular.experiment import open_experiment
+
+
+@pytest.fixture(scope="module")
+def walk(synthetic_experiment):
+    return explorer(synthetic_experiment)
+
+
+def unpacked(text: str, dtype: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype)
+
+
+def test_numbers_are_those_of_the_experiment(synthetic_experiment, plain_paper):
+    """Sees rows in another order, one column under another's label, or ranks that count from sharp to flat."""
+    numbers = explorable(synthetic_experiment)
+    assert np.array_equal(all_archs()[numbers.numbers], synthetic_experiment.table.archs)
+    assert np.array_equal(numbers.f, synthetic_experiment.f.astype(np.float32))
+    assert list(numbers.tests) == list(synthetic_experiment.targets)
+    for column, errors in synthetic_experiment.targets.items():
+        assert np.array_equal(numbers.tests[column], errors.astype(np.float32))
+    cells = [arch_to_string(arch) for arch in synthetic_experiment.table.archs]
+    paper = plain_paper(dict(zip(cells, synthetic_experiment.f, strict=True)), {})
+    order = np.argsort(numbers.flatness)
+    variances = [paper.neighbor_variance(cells[row]) for row in order]
+    assert sorted(numbers.flatness) == list(range(1, 15626))
+    assert np.all(np.diff(variances) >= -1e-9)
+
+
+def test_flatness_is_that_of_the_shown_neighbors(synthetic_experiment):
+    """Sees a rank taken over d = 2 beside a grid of d = 1."""
+    wide = replace(synthetic_experiment, neighbors=synthetic_experiment.table.neighbors(2))
+    assert np.array_equal(explorable(wide).flatness, explorable(synthetic_experiment).flatness)
+
+
+def test_state_holds_the_numbers_and_is_small(walk, synthetic_experiment):
+    """Sees arrays damaged on their way into the state, or a state that bloats the page."""
+    data, numbers = walk.data, explorable(synthetic_experiment)
+    assert np.array_equal(unpacked(data["numbers"], "<u2"), numbers.numbers)
+    assert np.array_equal(unpacked(data["f"], "<f4"), numbers.f)
+    assert np.array_equal(unpacked(data["flatness"], "<u2"), numbers.flatness)
+    assert {c: unpacked(text, "<f4").tolist() for c, text in data["tests"]} == {
+        c: errors.tolist() for c, errors in numbers.tests.items()
+    }
+    assert sum(map(len, [data["f"], data["flatness"], data["numbers"], *dict(data["tests"]).values()])) < 500_000
+    assert explorer(open_experiment()).data["numbers"] == ""  # Digits201 is in the order of all_archs
+
+
+def test_it_starts_where_it_is_told(synthetic_experiment):
+    """Sees another start than the best cell, or an architecture string taken for another row."""
+    best = int(np.argmin(synthetic_experiment.f))
+    walk = explorer(synthetic_experiment)
+    assert (walk.cell, walk.path) == (best, [best])
+    text = arch_to_string(synthetic_experiment.table.archs[77])
+    assert explorer(synthetic_experiment, text).cell == 77 == explorer(synthetic_experiment, 77).cell
+
+
+def test_a_cell_set_from_python_begins_a_walk(synthetic_experiment):
+    """Sees a path that does not end at the cell, a browser's path cut off, a row that is none."""
+    walk = explorer(synthetic_experiment, 5)
+    walk.cell = 9
+    assert walk.path == [9]
+    walk.set_state({"path": [9, 12], "cell": 12})  # as a move in the browser arrives
+    assert (walk.cell, walk.path) == (12, [9, 12])
+    for row in (-1, 15625):
+        with pytest.raises(traitlets.TraitError, match="choose a row, 0 to 15624"):
+            walk.cell = row
+    assert walk.cell == 12
+
+
+# --- the exported page ----------------------------------------------------------------------------
+
+
+def page_of(state: dict | None, *, widgets: object = None) -> str:
+    view = {WIDGET_MIME: {"model_id": "m1", "version_major": 2}, "text/plain": "Explorer()"}
+    cell = new_code_cell("walk", execution_count=1, outputs=[new_output("display_data", view)])
+    notebook = new_notebook(cells=[new_markdown_cell("# A title"), cell])
+    stored = {STATE_MIME: {"state": {"m1": {"model_name": "AnyModel", "state": state}}}}
+    notebook.metadata["widgets"] = stored if state is not None else widgets
+    if notebook.metadata["widgets"] is None:
+        del notebook.metadata["widgets"]
+    return FlatlibExporter().from_notebook_node(notebook)[0]
+
+
+def test_the_page_holds_state_and_module(walk):
+    """Sees the widget dropped from the page, its module twice, or a </script> inside that ends it."""
+    page = page_of(walk.get_state())
+    assert page.count('class="output explorer"') == 1 and page.count("export default { render };") == 1
+    assert walk.data["f"] in page and "fx-plot" in page and "Explorer()" not in page
+    assert "</script" not in walk._esm and "</style" not in walk._css
+    assert not re.search(r"https?:|url\(|@import", (walk._esm + walk._css).replace("http://www.w3.org/2000/svg", ""))
+
+
+def test_foreign_code_stays_out(walk):
+    """Sees a notebook's own widget code, style sheet or markup run in the page."""
+    state = walk.get_state()
+    page = page_of(state | {"_esm": state["_esm"] + "\nalert('evil')", "_css": "evil"})
+    assert "evil" not in page and LEFT_OUT.strip("*") in page and "export default" not in page
+    page = page_of(state | {"_css": "</style>evil-css", "data": state["data"] | {"setting": "</script><b>evil</b>"}})
+    assert "evil-css" not in page and "<b>evil" not in page and "export default" in page
+
+
+@pytest.mark.parametrize("widgets", [None, [], {"x": 1}, {STATE_MIME: {"state": {"m1": 3}}}, {STATE_MIME: "no"}])
+def test_a_widget_without_state_shows_nothing(widgets):
+    """Sees an export that fails or shows a repr where the state was not stored or is damaged."""
+    page = page_of(None, widgets=widgets)
+    assert "A title" in page and "Explorer()" not in page and "export default" not in page
