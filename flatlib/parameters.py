@@ -122,6 +122,7 @@ class RandomSearch(TableSettings):
     n_nbr: int = Field(10, ge=2, description="neighbors looked at, the cell itself included, Sec. C")
     aggregator: Literal["mean", "median", "max", "variance"] = Field("mean", description="g of Eq. 1")
     runs: int = Field(500, ge=2, description="searches from different seeds")
+    bo_runs: int = Field(5, ge=0, description="of Bayesian optimization, seconds each; 0 leaves it out")
 
     @model_validator(mode="after")
     def _neighborhood_holds_n_nbr(self) -> "RandomSearch":

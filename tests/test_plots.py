@@ -5,8 +5,10 @@ import pytest
 
 from flatlib.display import plots
 from flatlib.tabular import analysis, when
-from flatlib.tabular.analysis import Budget, Gain
+from flatlib.tabular.analysis import Budget
+from flatlib.tabular.equal_budgets import RivalPoint
 from flatlib.tabular.experiment import CRITERIA
+from flatlib.tabular.gains import Gain
 from flatlib.tabular.when import ClaimPoint, RankPoint
 
 
@@ -91,6 +93,38 @@ def test_regret(synthetic_experiment):
         low, high = (np.sort(np.percentile(values, q, axis=0)) for q in (25, 75))
         np.testing.assert_allclose(np.sort(band.y), np.sort([*low, *high]), atol=1e-4)
         assert list(band.x) == [*line.x, *line.x[::-1]]
+
+
+def test_regret_names_fewer_runs(synthetic_experiment):
+    """Sees a curve of few runs under the number of runs of the others."""
+    searches = [
+        analysis.Budget(5, 3, runs).random_search(synthetic_experiment)._replace(row=row)
+        for row, runs in (("many", 9), ("few", 2))
+    ]
+    figure = plots.plot_regret(synthetic_experiment, searches, "toy")
+    assert [line.name for line in figure.data[1::2]] == ["many", "few, 2 runs"]
+    assert "mean of 9 runs" in figure.layout.title.text
+
+
+def test_rivals():
+    """Sees another column's errors, two f's joined, a sampler's mean under another name, or an interval of one std."""
+    rows = ("RS", "LS", "NA-RS", "NA-LS")
+    points = [
+        RivalPoint(key, epoch, column, row, np.array([0.0, 2.0, 1.0, 1.0]) + 10 * at + epoch + shift)
+        for key, epoch in (("a", 3), ("a", 9), ("b", 9))
+        for at, row in enumerate(rows)
+        for column, shift in (("toy", 0), ("toy-two", 500))
+    ]
+    figure = plots.plot_rivals(points, "toy")
+    curves = {(trace.name, tuple(trace.x)): list(trace.y) for trace in figure.data}
+    expected = {(row, (3, 9)): [10 * at + 4, 10 * at + 10] for at, row in enumerate(rows)}
+    assert curves == expected | {(row, (9,)): [10 * at + 10] for at, row in enumerate(rows)}
+    half = 1.96 * np.sqrt(2 / 3) / 2
+    assert all(trace.error_y.array == pytest.approx([half] * len(trace.x)) for trace in figure.data)
+    assert [trace.name for trace in figure.data if trace.showlegend] == list(rows)
+    styles = [(trace.line.color, trace.line.dash) for trace in figure.data[:4]]
+    assert styles[0][0] == styles[2][0] != styles[1][0] and [dash for _, dash in styles] == ["solid"] * 2 + ["dot"] * 2
+    assert "4 runs" in figure.layout.title.text
 
 
 def test_claims():

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from flatlib import published
-from flatlib.display import claims, reproduction
+from flatlib.display import claims, reproduction, rivals
 from flatlib.display.reproduction import COLUMNS, csv_path, side_by_side, write_csv
 from flatlib.tabular import analysis
-from flatlib.tabular.analysis import Gain, Measured
+from flatlib.tabular.analysis import Budget, Measured
+from flatlib.tabular.equal_budgets import RivalPoint
+from flatlib.tabular.gains import Gain
 from flatlib.tabular.when import ClaimPoint
 
 REAL = "nas-bench-201"
@@ -210,3 +212,42 @@ def test_describe(synthetic_experiment):
     assert facts["f"].startswith("toy-valid/20/x-valid, epoch 9, one seed")
     assert f"{np.min(f):.2f} to {np.max(f):.2f} % error" in facts["f"]
     assert "25 cells, itself included" in facts["neighborhood"] and "std over seeds" in facts["noise of f"]
+
+
+# --- The rival samplers ---------------------------------------------------------------------------
+
+
+def test_rivals_are_written_and_shown(synthetic_experiment, no_checkout):
+    """Sees another mean, spread or cost in rivals.csv than was measured, or the kept real run left out."""
+    searches = [Budget(8, 3, runs).random_search(synthetic_experiment) for runs in (6,)]
+    searches.append(Budget(8, 3, 2).na_random_search(synthetic_experiment, "mean", "NA-RS, mean"))
+    shown = rivals.save_rivals(synthetic_experiment, searches, "synthetic", no_checkout)
+    assert list(shown) == ["synthetic"]
+    frame = pd.read_csv(no_checkout / "tables" / "synthetic" / "rivals.csv")
+    for row, trace in searches:
+        for column, errors in synthetic_experiment.targets.items():
+            (line,) = frame[(frame.row == row) & (frame.column == column)].itertuples()
+            assert (line.ours, line.ours_std) == pytest.approx(
+                (errors[trace.found].mean(), errors[trace.found].std()), 1e-4
+            )
+            assert (line.n, line.evaluations) == (len(trace.found), 24)
+            assert line.distinct == pytest.approx(trace.distinct.mean(), 1e-4)
+            assert shown["synthetic"].loc[row, column] == f"{line.ours:.2f} ± {line.ours_std:.2f}"
+    rivals.save_rivals(synthetic_experiment, searches[:1], REAL, no_checkout)
+    shown = rivals.save_rivals(synthetic_experiment, searches, "synthetic", no_checkout)
+    assert len(shown["synthetic"]) == 2 and len(shown[REAL]) == 1
+
+
+def test_winners_are_written_and_shown(tmp_path):
+    """Sees a winner's lead, epoch or column exchanged in rivals_by_epoch.csv."""
+    points = [
+        RivalPoint("k", epoch, column, row, np.array([at - 0.5, at + 0.5]))
+        for epoch in (3, 9)
+        for column, shift in (("z", 0), ("a", 40))
+        for row, at in (("first", 20 - epoch + shift), ("second", 10.0 + shift))
+    ]
+    shown = rivals.save_winners(points, "synthetic", tmp_path)["synthetic"]
+    frame = pd.read_csv(tmp_path / "tables" / "synthetic" / "rivals_by_epoch.csv").set_index(["epoch", "column"])
+    assert frame.loc[(3, "a"), ["winner", "error", "runner_up", "lead"]].tolist() == ["second", 50, "first", 7]
+    assert frame.loc[(9, "z"), ["winner", "error", "runner_up", "lead"]].tolist() == ["second", 10, "first", 1]
+    assert list(shown.columns) == ["z", "a"] and shown.loc[("k", 3), "a"].startswith("second 50.00 (by 7.00 [")

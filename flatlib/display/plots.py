@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
+from scipy.stats import sem
 
 from flatlib.tabular.analysis import Searches, flat_and_sharp, rank_correlation, regret
+from flatlib.tabular.equal_budgets import RivalPoint
 from flatlib.tabular.experiment import CRITERIA, Experiment
 from flatlib.tabular.when import ClaimPoint, RankPoint, noise_floor, settings_of_f
 
@@ -28,7 +30,7 @@ def _layout(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
     )
 
 
-def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimPoint]) -> None:
+def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimPoint] | Sequence[RivalPoint]) -> None:
     """A logarithmic axis with only as many labels as fit."""
     ticks: list[int] = []
     for epoch in sorted({point.epoch for point in points}, reverse=True):
@@ -144,7 +146,7 @@ def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], colu
 
 def plot_regret(experiment: Experiment, searches: Sequence[Searches], column: str) -> go.Figure:
     """Mean regret of the incumbent against evaluations, with the middle half of the runs as a band."""
-    figure = go.Figure()
+    figure, n = go.Figure(), len(searches[0].trace.found)
     for (row, trace), color in zip(searches, PALETTE[1:], strict=False):
         values = regret(experiment, trace, column)
         steps = np.unique(np.geomspace(1, values.shape[1], 60).astype(int)) - 1
@@ -162,13 +164,41 @@ def plot_regret(experiment: Experiment, searches: Sequence[Searches], column: st
             legendgroup=row,
         )
         figure.add_scatter(
-            x=x, y=values[:, steps].mean(0).round(4), mode="lines", name=row, legendgroup=row, line={"color": color}
+            x=x,
+            y=values[:, steps].mean(0).round(4),
+            mode="lines",
+            name=row if len(values) == n else f"{row}, {len(values)} runs",
+            legendgroup=row,
+            line={"color": color},
         )
     figure.update_xaxes(title_text="evaluations of f (repeats count)", type="log")
     figure.update_yaxes(title_text=f"regret on {column} (percentage points)", rangemode="tozero")
-    return _layout(
-        figure, f"Regret of the incumbent (mean of {len(searches[0].trace.found)} runs; band: middle half)", 440
-    )
+    return _layout(figure, f"Regret of the incumbent (mean of {n} runs; band: middle half)", 440)
+
+
+def plot_rivals(points: Sequence[RivalPoint], column: str) -> go.Figure:
+    """Mean test error of what each sampler finds against the epoch of f, with 95 % intervals of the mean."""
+    figure = go.Figure()
+    points = [point for point in points if point.column == column]
+    rows = list(dict.fromkeys(point.row for point in points))
+    half = len(rows) // 2  # on f, then the same samplers on the neighborhood
+    for key, (at, row) in [(key, r) for key in dict.fromkeys(p.key for p in points) for r in enumerate(rows)]:
+        line = [point for point in points if (point.key, point.row) == (key, row)]
+        figure.add_scatter(
+            x=[point.epoch for point in line],
+            y=[float(point.errors.mean()) for point in line],
+            error_y={"array": [1.96 * float(sem(point.errors)) for point in line], "thickness": 1, "width": 2},
+            mode="lines+markers",
+            name=row,
+            legendgroup=row,
+            showlegend=not any(trace.legendgroup == row for trace in figure.data),
+            line={"color": PALETTE[1 + at % half], "dash": "solid" if at < half else "dot"},
+            hovertemplate=f"{row}, f = {key}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
+        )
+    _epoch_axis(figure, points)
+    figure.update_yaxes(title_text=f"test error, {column} (%)")
+    n = len(points[0].errors)
+    return _layout(figure, f"What {n} runs of each sampler find (dotted: on the neighborhood)", 480)
 
 
 def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "ranking", "search")) -> go.Figure:

@@ -57,6 +57,19 @@ def random_search(
     return SearchTrace(incumbents(cells, errors[cells]), cells[..., None])
 
 
+def sample_neighborhoods(
+    neighbors: np.ndarray,  # (A, N) rows, the cell itself first
+    cells: np.ndarray,  # (C,) rows
+    n_nbr: int,
+    rng: np.random.Generator,
+) -> np.ndarray:  # (C, n_nbr) rows, the cell itself first
+    """n_nbr different cells of each neighborhood, the cell itself always among them (Sec. 4.1)."""
+    if not 1 <= n_nbr <= neighbors.shape[1]:
+        raise ValueError(f"n_nbr = {n_nbr}: a neighborhood holds {neighbors.shape[1]} cells, itself included")
+    chosen = 1 + distinct_draws(rng, len(cells), neighbors.shape[1] - 1, n_nbr - 1)
+    return np.concatenate([cells[:, None], neighbors[cells[:, None], chosen]], axis=1)
+
+
 def draw_neighborhoods(
     neighbors: np.ndarray,  # (A, N) rows, the cell itself first
     steps: int,
@@ -65,12 +78,8 @@ def draw_neighborhoods(
     rng: np.random.Generator,
 ) -> np.ndarray:  # (R, T, n_nbr) rows, the reference cell first
     """NA-RS's draws: a uniform cell a step, and n_nbr of its neighborhood, itself included."""
-    if not 1 <= n_nbr <= neighbors.shape[1]:
-        raise ValueError(f"n_nbr = {n_nbr}: a neighborhood holds {neighbors.shape[1]} cells, itself included")
     cells = rng.integers(0, len(neighbors), runs * steps, dtype=np.int32)
-    chosen = 1 + distinct_draws(rng, runs * steps, neighbors.shape[1] - 1, n_nbr - 1)
-    sampled = np.concatenate([cells[:, None], neighbors[cells[:, None], chosen]], axis=1)
-    return sampled.reshape(runs, steps, n_nbr)
+    return sample_neighborhoods(neighbors, cells, n_nbr, rng).reshape(runs, steps, n_nbr)
 
 
 def na_random_search(
