@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-data = typer.Typer(no_args_is_help=True, help="Benchmark tables: listed, imported, described, rebuilt.")
+data = typer.Typer(
+    no_args_is_help=True, help="Benchmark tables and data sets: listed, fetched, imported, described, rebuilt."
+)
 app.add_typer(data, name="data")
 
 
@@ -61,6 +63,29 @@ def list_tables() -> None:
     from flatlib.tabular.listing import listing
 
     typer.echo(listing())
+
+
+@data.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="'cifar10' or 'cifar100'.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the archive goes; default: $FLATLIB_DATA, else ./data.")
+    ] = None,
+) -> None:
+    """Fetch a data set's official archive (170 MB) and verify it; it is not unpacked. Started again, it resumes.
+
+    Example: flatlib data fetch cifar10
+    """
+    from tqdm import tqdm
+
+    from flatlib.data.fetch import fetch as fetch_archive
+
+    try:
+        archive, there = fetch_archive(name, folder, progress=tqdm)
+    except KeyboardInterrupt as stop:  # typer would end without a word
+        typer.echo(f"flatlib: {str(stop) or 'interrupted'}", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"{archive}: {'there already' if there else 'complete'}, checksum right")
 
 
 @data.command("import")

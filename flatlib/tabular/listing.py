@@ -1,4 +1,4 @@
-"""Which benchmark tables are on this machine, and how to get the rest."""
+"""Which benchmark tables are on this machine, and how to get the rest, CIFAR too."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ class Found(NamedTuple):
     path: Path
 
 
-ELSEWHERE = (  # what, page, size, how to import it, what it enables
+ELSEWHERE = (  # what, page, size, how to get it in, what it enables
     (
         "NAS-Bench-201-v1_1-096897.pth",
         "github.com/D-X-Y/NAS-Bench-201",
@@ -32,6 +32,13 @@ ELSEWHERE = (  # what, page, size, how to import it, what it enables
         "about 1.3 GB",
         "flatlib data import NATS-tss-v1_0-3ffb9-simple nb201.npz, once unpacked",
         "the same, of the benchmark's later edition",
+    ),
+    (
+        "CIFAR-10 and CIFAR-100",
+        "www.cs.toronto.edu/~kriz/cifar.html",
+        "170 MB each",
+        "flatlib data fetch cifar10, flatlib data fetch cifar100",
+        "searches on the images, once they read the archive; until then it is only fetched and verified",
     ),
 )
 

@@ -1,0 +1,110 @@
+"""Archives fetched from their official page: resumed where they stopped, verified before they get their name."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+CHUNK, TIMEOUT = 2**16, 30.0  # bytes; seconds without one
+
+
+@dataclass(frozen=True)
+class Source:
+    """An archive as it was published."""
+
+    url: str
+    bytes: int
+    md5: str
+    sha256: str | None = None
+
+
+# MD5: those of the official page, www.cs.toronto.edu/~kriz/cifar.html; bytes, SHA-256: TensorFlow Datasets' checksums
+SOURCES = {
+    "cifar10": Source(
+        url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        bytes=170_052_171,
+        md5="c32a1d4ab5d03f1284b67883e8d87530",
+        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    ),
+    "cifar100": Source(
+        url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+        bytes=168_513_733,
+        md5="03b5dce01913d631647c71ecec9e9cb8",
+        sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    ),
+}
+
+
+def fetch(name: str, folder: Path | None = None, *, progress: Callable[..., Any] | None = None) -> tuple[Path, bool]:
+    """Put an archive into `folder` ($FLATLIB_DATA, else ./data): its path, and whether it was there before.
+
+    `progress`: tqdm. Raises ValueError for what is not the archive, RuntimeError where the download stops.
+    """
+    if name not in SOURCES:
+        raise ValueError(f"no data set {name!r} to fetch; there are {', '.join(SOURCES)}")
+    source = SOURCES[name]
+    target = (folder or Path(os.environ.get("FLATLIB_DATA") or "data")) / source.url.rsplit("/", 1)[1]
+    if target.exists():
+        if not is_right(target, source):
+            raise ValueError(f"{target}: there, but with a wrong checksum; move it away and fetch again")
+        return target, True
+    part = target.with_name(target.name + ".part")
+    try:
+        _download(part, source, progress)
+        if not is_right(part, source):
+            part.unlink()
+            raise ValueError(f"{source.url}: wrong checksum, what came is removed; fetch again or use another network")
+        part.rename(target)
+    except (OSError, HTTPException, KeyboardInterrupt) as error:
+        raise _resumable(error, part, source) from None
+    return target, False
+
+
+def is_right(path: Path, source: Source) -> bool:
+    """Whether a file has each checksum that is known."""
+    with open(path, "rb") as file:
+        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        file.seek(0)
+        return md5 == source.md5 and source.sha256 in (None, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _download(part: Path, source: Source, progress: Callable[..., Any] | None) -> None:
+    """Append what is missing; from a server that ignores Range, start over."""
+    have = part.stat().st_size if part.exists() else 0
+    if have >= source.bytes:
+        return
+    headers = {"User-Agent": "flatlib"} | ({"Range": f"bytes={have}-"} if have else {})
+    with urlopen(Request(source.url, headers=headers), timeout=TIMEOUT) as response:
+        have = have if response.status == 206 else 0
+        if response.length not in (None, source.bytes - have):  # such as a login page: nothing of it is written
+            raise ValueError(f"{source.url}: not the archive, {response.length:,} bytes; use another network")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        look = {"desc": part.stem, "unit": "B", "unit_scale": True, "leave": False, "disable": None}
+        bar = progress(total=source.bytes, initial=have, **look) if progress else None
+        with bar or nullcontext(), open(part, "ab" if have else "wb") as file:
+            while have < source.bytes and (chunk := response.read(CHUNK)):
+                have += file.write(chunk)
+                if bar:
+                    bar.update(len(chunk))
+    if have < source.bytes:
+        raise ConnectionError("the connection was cut")
+
+
+def _resumable(error: BaseException, part: Path, source: Source) -> BaseException:
+    """What stopped a download in one line: why, how much is there, what to do next."""
+    if isinstance(error, HTTPError):
+        error.close()
+    elif getattr(error, "filename", None):  # the folder: Python's own line names it
+        return error
+    reason = error.reason if type(error) is URLError else error
+    why = getattr(reason, "strerror", None) or str(reason) or "interrupted"
+    have = part.stat().st_size if part.exists() else 0
+    there = f"{have / 1e6:.1f} of {source.bytes / 1e6:.1f} MB are there, and the same command resumes"
+    kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RuntimeError
+    return kind(f"{source.url}: {why}; {there}")
