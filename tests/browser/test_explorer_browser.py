@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +21,11 @@ from flatlib.tabular.experiment import open_experiment
 from flatlib.tabular.table_file import save_table
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.browser
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
 OPEN = """from pathlib import Path
 from flatlib.display.explorer import explorer
 from flatlib.tabular.experiment import open_experiment
@@ -51,12 +56,31 @@ def experiment(folder):
     return open_experiment(folder / "table.npz")
 
 
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
 @pytest.fixture
-def page(page, folder):
-    """The exported page."""
+def page(browser, folder):
+    """The exported page, offline; at the end, nothing left the disk, failed or was complained about."""
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    requests, complaints = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.goto((folder / "reports" / "walk.html").as_uri())
     page.locator(BUTTON).first.wait_for()
-    return page
+    yield page
+    context.close()
+    assert not complaints
+    assert requests and all(url.startswith(("file:", "data:")) for url in requests)
 
 
 def cell_of(page) -> int:

@@ -9,7 +9,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from flatlib.display.card import PLOTLY_MIME, SETTINGS_MIME
 from flatlib.display.report import export, write_index
 
-pytestmark = pytest.mark.browser
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
 TEXT = r"""# Flat minima
 
 Judged by the neighborhood, $g(f(\mathcal{N}(\alpha)))$.
@@ -39,6 +43,31 @@ def reports(tmp_path_factory):
 
 def _display(data: dict) -> nbformat.NotebookNode:
     return new_output("display_data", data)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    """An offline page; at the end, no request failed or left the disk and nothing was complained about."""
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    requests, complaints = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    assert not complaints and requests
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
 
 
 def test_figures_are_alive(page, reports):
