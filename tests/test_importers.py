@@ -436,3 +436,20 @@ def test_main_says_a_warning_in_one_line(monkeypatch):
     monkeypatch.setattr(cli, "app", lambda: None)
     cli.main()
     assert warnings.formatwarning("this", UserWarning, "file", 1) == "flatlib: this\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"}" + b")" + b"\x85" * 5000 + b"K\x01s.",
+        b"}" + b")" + b"\x86" * 0 + b"2\x86" * 60 + b"K\x01s.",
+        b"\x8e" + (1 << 34).to_bytes(8, "little"),
+        b"c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00rot\x86R.",
+    ],
+    ids=["deep key", "doubling key", "16 GB of bytes", "another codec"],
+)
+def test_small_files_that_crash_hang_or_swell(body):
+    """Sees a file of a few bytes crash the hash of a key, hang in it, or fill the memory."""
+    with pytest.raises(TableError) as caught:
+        StreamedUnpickler(io.BytesIO(b"\x80\x02" + body)).load()
+    assert "\n" not in str(caught.value)

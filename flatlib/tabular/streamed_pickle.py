@@ -40,7 +40,9 @@ def _scalar(kind: _Dtype, data: bytes) -> float | int | bool:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    return text.encode({"latin1": "latin1"}[encoding])
+    if encoding != "latin1":
+        raise TableError("it encodes text in another way than numpy's numbers do")
+    return text.encode("latin1")
 
 
 ALLOWED: dict[tuple[str, str], Callable] = {
@@ -61,6 +63,27 @@ _PLAIN = (  # the opcodes that give plain data; the rest is below, or refused
 _DOUBLE, _INDEX = Struct(">d").unpack, Struct("<I").unpack
 
 
+LONGEST = 1 << 20  # bytes that one piece of a file may ask for; the benchmark's stay far below
+
+
+class _Bounded:
+    """A file that refuses to give one huge piece: a small compressed file can unpack to any size."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        if size > LONGEST:
+            raise TableError(f"it asks for {size} bytes at once; no table needs them")
+        return self._file.read(size)
+
+    def readline(self) -> bytes:
+        line = self._file.readline(LONGEST + 1)
+        if len(line) > LONGEST:
+            raise TableError("it holds an endless line; no table needs it")
+        return line
+
+
 class StreamedUnpickler(pickle._Unpickler):
     """The pure Python unpickler, kept to plain data.
 
@@ -78,7 +101,7 @@ class StreamedUnpickler(pickle._Unpickler):
     }
 
     def __init__(self, file: BinaryIO, complete: Callable[[dict], object | None] = lambda part: None):
-        super().__init__(file, encoding="latin1")
+        super().__init__(_Bounded(file), encoding="latin1")
         self.complete = complete
         self.memo: dict[int, Any] = {}
         self.kept: dict[int, Any] = {}
@@ -113,6 +136,20 @@ class StreamedUnpickler(pickle._Unpickler):
                 return self.dispatch[code[0]](self)
             else:
                 raise EOFError("it ends early")
+
+    def _flat_tuple(self, items: list[Any]) -> None:
+        """Tuples of tuples are refused: hashed as a key they can crash or hang the process."""
+        if any(type(item) is tuple for item in items):
+            raise TableError("it nests tuples; no table needs it")
+        self.append(tuple(items))
+
+    def load_tuple(self) -> None:
+        self._flat_tuple(self.pop_mark())
+
+    def _last(self, count: int) -> None:
+        items = self.stack[-count:]
+        del self.stack[-count:]
+        self._flat_tuple(items)
 
     def load_reduce(self) -> None:
         arguments = self.stack.pop()
@@ -173,6 +210,10 @@ class StreamedUnpickler(pickle._Unpickler):
 
     dispatch |= {
         pickle.MARK[0]: load_mark,
+        pickle.TUPLE[0]: load_tuple,
+        pickle.TUPLE1[0]: lambda self: self._last(1),
+        pickle.TUPLE2[0]: lambda self: self._last(2),
+        pickle.TUPLE3[0]: lambda self: self._last(3),
         pickle.REDUCE[0]: load_reduce,
         pickle.BUILD[0]: load_build,
         pickle.SETITEM[0]: load_setitem,
