@@ -453,3 +453,16 @@ def test_small_files_that_crash_hang_or_swell(body):
     with pytest.raises(TableError) as caught:
         StreamedUnpickler(io.BytesIO(b"\x80\x02" + body)).load()
     assert "\n" not in str(caught.value)
+
+
+def test_a_target_that_appears_during_the_import_is_kept(tmp_path, monkeypatch):
+    """Sees minutes of import end in the loss of a file that another run wrote meanwhile."""
+    target = tmp_path / "target.npz"
+
+    def slow_import(source, *, progress=None):
+        target.write_text("another's")
+
+    monkeypatch.setattr("flatlib.tabular.importers.import_table", slow_import)
+    with pytest.raises(TableError, match="appeared during the import"):
+        import_to_file(tmp_path / "source.pth", target)
+    assert target.read_text() == "another's"
