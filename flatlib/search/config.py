@@ -1,0 +1,164 @@
+"""What a search is: its parameters with their limits, and each method's own recipe. Needs neither torch nor pydantic."""
+
+import difflib
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+METHODS = ("darts", "darts-es", "pc-darts", "snas", "sdarts-rs")  # each also as na-...: with the neighborhood
+
+
+def parameter(default: Any, help: str, **limits: Any) -> Any:
+    """A field with its help text and limits: ge, le, gt, lt, choices."""
+    return field(default=default, metadata={"help": help, **limits})
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """One search from one seed. The defaults are a small search on a laptop; the paper's are in params/."""
+
+    space: str = parameter("darts", "search space", choices=("darts", "s3", "nas-bench-201"))
+    dataset: str = parameter("digits", "images searched on", choices=("digits", "cifar10", "cifar100"))
+    n_train: int = parameter(0, "training images used, both halves together; 0: all", ge=0)
+    method: str = parameter(
+        "na-darts", "search method", choices=tuple(prefix + name for name in METHODS for prefix in ("na-", ""))
+    )
+    order: int = parameter(1, "1: first order, 2: unrolled (without neighborhood)", ge=1, le=2)
+    aggregator: str = parameter("mean", "g of Eq. 5", choices=("mean", "max", "variance"))
+    representation: str = parameter(
+        "auto",
+        "of neighbors; 'auto': multiplicative for max, else additive",
+        choices=("auto", "additive", "multiplicative"),
+    )
+    d: int = parameter(6, "edges perturbed in each cell type, Sec. D.1", ge=0, le=14)
+    n_nbr: int = parameter(10, "neighbors a step, alpha itself included, Sec. D.1", ge=1)
+    eps: float = parameter(0.1, "noise threshold, Sec. D.1", gt=0, lt=1)
+    lam: float = parameter(1.0, "lambda of the variance aggregator, Sec. A.1", ge=0)
+    channels: int = parameter(4, "C of the first cells; 16 in the paper", ge=2, multiple_of=2)
+    cells: int = parameter(4, "cells of the supernet; 8 in the paper", ge=3)
+    epochs: int = parameter(10, "epochs of search; 50 in the paper", ge=1)
+    batch_size: int = parameter(32, "images a step from each half; 64 in the paper", ge=2)
+    precision: str = parameter("float32", "of the supernet", choices=("float32", "tf32", "bf16", "float64"))
+    device: str = parameter("auto", "'auto': a GPU if there is one", choices=("auto", "cpu", "cuda"))
+    seed: int = parameter(0, "seed of every random draw", ge=0)
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            check_value(f, getattr(self, f.name))
+        check_together(self)
+
+    @property
+    def neighborhood_aware(self) -> bool:
+        return self.method.startswith("na-")
+
+    @property
+    def base_method(self) -> str:
+        """The method without its neighborhood."""
+        return self.method.removeprefix("na-")
+
+    @property
+    def neighbors(self) -> int:
+        """Architectures an architecture step looks at."""
+        return self.n_nbr if self.neighborhood_aware else 1
+
+    @property
+    def multiplicative(self) -> bool:
+        """Eq. A instead of Eq. 6; Sec. A.2.1 says that max works better with it."""
+        return self.representation == "multiplicative" or (self.representation == "auto" and self.aggregator == "max")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a method trains; the defaults are DARTS's, which Sec. D.1 takes over."""
+
+    learning_rate: float = 0.025  # SGD, cosine from here
+    learning_rate_end: float = 0.001  # to here
+    momentum: float = 0.9
+    weight_decay: float = 3e-4
+    gradient_clip: float = 5.0  # norm
+    arch_learning_rate: float = 3e-4  # Adam
+    arch_betas: tuple[float, float] = (0.5, 0.999)
+    arch_weight_decay: float = 1e-3
+    warm_up: float = 0.0  # share of the epochs without architecture steps
+    partial: int = 1  # PC-DARTS's K
+    noise: tuple[float, float] = (0.0, 0.0)  # SDARTS-RS: of alpha in the weight step, from first to last epoch
+    temperature: tuple[float, float] | None = None  # SNAS's Gumbel-Softmax, from first to last epoch
+    hessian_batches: int = 0  # DARTS-ES: validation batches whose Hessian is taken after each epoch
+    tolerance: float = 0.75  # DARTS-ES stops where old / new mean eigenvalue falls below
+    window: int = 5  # DARTS-ES: epochs of each mean
+
+
+RECIPES = {
+    "darts": Recipe(),
+    "darts-es": Recipe(hessian_batches=1),
+    "pc-darts": Recipe(
+        learning_rate=0.1, learning_rate_end=0.0, arch_learning_rate=6e-4, warm_up=15 / 50, partial=4
+    ),  # its authors': 15 of 50 epochs, batch 256
+    "snas": Recipe(temperature=(1.0, 0.03)),
+    "sdarts-rs": Recipe(noise=(0.03, 0.3)),
+}
+
+
+def recipe(config: SearchConfig) -> Recipe:
+    return RECIPES[config.base_method]
+
+
+# --- one line a mistake ---------------------------------------------------------------------------
+
+
+def check_value(f: Field, value: Any) -> None:
+    """ValueError, one line, for a value of another type, out of range or no choice."""
+    kind, limits = type(f.default), f.metadata
+    wrong = type(value) is not kind and not (kind is float and type(value) is int)
+    if not wrong and "choices" in limits:
+        wrong = value not in limits["choices"]
+    elif not wrong and kind is not str:
+        wrong = not (
+            value >= limits.get("ge", value)
+            and value <= limits.get("le", value)
+            and value > limits.get("gt", float("-inf"))
+            and value < limits.get("lt", float("inf"))
+            and value % limits.get("multiple_of", 1) == 0
+        )
+    if wrong:
+        raise ValueError(f"{f.name} = {value!r}: allowed: {allowed(f)} ({limits['help']})")
+
+
+def allowed(f: Field) -> str:
+    """'a float above 0 and below 1', or the choices."""
+    if "choices" in f.metadata:
+        return ", ".join(f.metadata["choices"])
+    words = {"ge": "at least", "le": "at most", "gt": "above", "lt": "below", "multiple_of": "a multiple of"}
+    limits = [f"{words[name]} {f.metadata[name]}" for name in words if name in f.metadata]
+    return " ".join([f"{type(f.default).__name__}", " and ".join(limits)]).strip()
+
+
+def check_together(config: SearchConfig) -> None:
+    """ValueError, one line, for parameters that contradict each other."""
+    if config.order == 2 and (config.neighborhood_aware or config.base_method not in ("darts", "darts-es")):
+        raise ValueError(
+            f"order = 2 with method = {config.method}: the unrolled step is DARTS's own; NA-DARTS is first order "
+            "(Algorithm 1); use order = 1, or method = darts or darts-es"
+        )
+    edges = 6 if config.space == "nas-bench-201" else 14
+    if config.d > edges:
+        raise ValueError(f"d = {config.d}: a cell of {config.space} has {edges} edges; allowed: 0 to {edges}")
+    if config.space == "nas-bench-201" and config.cells % 3:
+        raise ValueError(f"cells = {config.cells}: {config.space} has three stages; allowed: 3, 6, 9, ...")
+    partial = recipe(config).partial
+    if config.channels % (2 * partial) and partial > 1:
+        raise ValueError(
+            f"channels = {config.channels} with method = {config.method}: a {partial}th of them passes the "
+            f"operations; allowed: multiples of {2 * partial}"
+        )
+
+
+def make_config(values: dict[str, Any]) -> SearchConfig:
+    """A checked config from names and values; ValueError, one line, for an unknown name."""
+    known = {f.name: f for f in fields(SearchConfig)}
+    for name, value in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+            raise ValueError(f"{name} = {value!r}: no such parameter; did you mean {near}? ({allowed(known[near])})")
+    return SearchConfig(**values)
+
+

@@ -1,0 +1,287 @@
+"""The supernet: every operation on every edge, weighted by alphas that are an input (Sec. 3.1, 4.2.1).
+
+A `Supernet` is a description without numbers. Its weights are one vector (P,), so that a step, a copy,
+a checkpoint or `w + eps v` is one operation; feature maps are (B, H, W, N, C), one for each neighbor.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flatlib.search import folded
+from flatlib.search.operations import NORM_EPS, Weights, fan_in, mixed_operations, node_weights
+from flatlib.spaces import NAS_BENCH_201, Space
+
+Shared = dict[tuple[int, int], Tensor]  # (cell, source) -> (E, O, B, H, W, C), operations that no alpha reaches
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """Where a cell stands in the network."""
+
+    channels: int
+    inputs: tuple[int, ...]  # channels of its input feature maps
+    reduces: bool  # halves the sides
+    after_reduction: bool  # so its first input is twice as wide and high
+    searched: bool = True  # False: NAS-Bench-201's residual block
+
+
+@dataclass(frozen=True)
+class Supernet:
+    """DARTS's search network, S3's and NAS-Bench-201's.
+
+    `partial` is PC-DARTS's K: 1 / K of the channels pass the operations, the others go by.
+    `folded`: compute a source node's operations for all neighbors and edges at once (the fast path);
+    otherwise one by one, which is differentiable twice.
+    """
+
+    space: Space
+    channels: int  # of the first cells, C
+    cells: int  # searched cells
+    n_classes: int
+    in_channels: int = 3
+    partial: int = 1
+    folded: bool = True
+
+    # --- structure ---------------------------------------------------------------------------------
+
+    @property
+    def n_inputs(self) -> int:
+        """Input nodes of a cell."""
+        return self.space.edges[0][1]
+
+    @property
+    def cell_types(self) -> int:
+        """T: normal and reduction, but NAS-Bench-201 has one cell."""
+        return self.n_inputs
+
+    @property
+    def stem_channels(self) -> int:
+        return self.channels if self.space is NAS_BENCH_201 else 3 * self.channels
+
+    @cached_property
+    def sources(self) -> dict[int, list[int]]:
+        """Source node -> the edges that start there, by target."""
+        starts = sorted({source for source, _ in self.space.edges})
+        return {node: [e for e, (source, _) in enumerate(self.space.edges) if source == node] for node in starts}
+
+    @cached_property
+    def plan(self) -> list[CellPlan]:
+        """The cells in order: DARTS reduces at 1/3 and 2/3 of the depth, NAS-Bench-201 between its stages."""
+        third, width, plans = self.cells // 3, self.channels, []
+        if self.space is NAS_BENCH_201:
+            for cell in range(self.cells):
+                if cell and cell % third == 0:
+                    plans.append(CellPlan(2 * width, (width,), True, False, searched=False))
+                    width *= 2
+                plans.append(CellPlan(width, (width,), False, False))
+            return plans
+        inputs = (self.stem_channels, self.stem_channels)
+        for cell in range(self.cells):
+            reduces = cell in (third, 2 * self.cells // 3)
+            width *= 1 + reduces
+            plans.append(CellPlan(width, inputs, reduces, bool(plans) and plans[-1].reduces))
+            inputs = (inputs[1], 4 * width)
+        return plans
+
+    def stride(self, plan: CellPlan, source: int) -> int:
+        return 2 if plan.reduces and source < self.n_inputs else 1
+
+    @cached_property
+    def shapes(self) -> dict[tuple[str, int, int], tuple[int, ...]]:
+        """(weight, cell, source) -> shape, in the order of the vector; -1 stands for none."""
+        shapes: dict[tuple[str, int, int], tuple[int, ...]] = {}
+        shapes["stem", -1, -1] = (self.stem_channels, self.in_channels, 3, 3)
+        shapes["stem_scale", -1, -1] = shapes["stem_shift", -1, -1] = (self.stem_channels,)
+        for at, plan in enumerate(self.plan):
+            wide = plan.channels
+            if not plan.searched:
+                shapes["conv_a", at, -1] = (wide, wide // 2, 3, 3)
+                shapes["conv_b", at, -1] = (wide, wide, 3, 3)
+                shapes["shortcut", at, -1] = (wide, wide // 2)
+                continue
+            for i, before in enumerate(plan.inputs if self.n_inputs == 2 else ()):
+                halved = i == 0 and plan.after_reduction
+                shapes["input", at, i] = (2, wide // 2, before) if halved else (wide, before)
+            for source, edges in self.sources.items():
+                of_node = node_weights(self.space, wide // self.partial, len(edges), self.stride(plan, source))
+                shapes |= {(name, at, source): shape for name, shape in of_node.items()}
+        last = self.plan[-1].channels * (4 if self.n_inputs == 2 else 1)
+        shapes["head", -1, -1], shapes["head_bias", -1, -1] = (self.n_classes, last), (self.n_classes,)
+        if self.space is NAS_BENCH_201:
+            shapes["last_scale", -1, -1] = shapes["last_shift", -1, -1] = (last,)
+        return shapes
+
+    def initial_weights(self, generator: torch.Generator) -> Tensor:  # (P,) float32
+        """torch's default: uniform within 1 / sqrt(fan in); scales 1, shifts 0."""
+        parts = []
+        for (name, *_), shape in self.shapes.items():
+            if name.endswith(("scale", "shift")):
+                parts.append(torch.full(shape, float(name.endswith("scale"))).flatten())
+            else:
+                inputs = self.shapes["head", -1, -1][1] if name == "head_bias" else fan_in(name, shape)
+                bound = 1 / math.sqrt(inputs)
+                parts.append(torch.empty(math.prod(shape)).uniform_(-bound, bound, generator=generator))
+        return torch.cat(parts)
+
+    def named(self, weights: Tensor) -> dict[tuple[str, int, int], Tensor]:
+        """The vector's parts by (weight, cell, source), as views."""
+        parts = weights.split([math.prod(shape) for shape in self.shapes.values()])
+        return {key: part.view(shape) for part, (key, shape) in zip(parts, self.shapes.items(), strict=True)}
+
+    # --- what the network computes -----------------------------------------------------------------
+
+    def logits(
+        self,
+        weights: Tensor,  # (P,)
+        images: Tensor,  # (B, in_channels, H, W)
+        alphas: Tensor,  # (N, T, E, O)
+        *,
+        edge_weights: Tensor | None = None,  # (T, E) PC-DARTS's edge normalization
+        shared: Shared | None = None,  # from `share`, with the same weights and images
+    ) -> Tensor:  # (N, B, classes)
+        """The network's output for each neighbor."""
+        named = self.named(weights)
+        x = _neighbors(self._stem(named, images), len(alphas))
+        inputs = [x] * self.n_inputs
+        for at, plan in enumerate(self.plan):
+            if plan.searched:
+                kind = int(plan.reduces)
+                gamma = None if edge_weights is None else edge_weights[kind]
+                x = self._cell(named, at, inputs, alphas[:, kind], gamma, shared or {})
+            else:
+                x = _residual_block(x, named["conv_a", at, -1], named["conv_b", at, -1], named["shortcut", at, -1])
+            inputs = [*inputs, x][-self.n_inputs :]
+        if self.space is NAS_BENCH_201:
+            x = F.relu(_norm(x) * named["last_scale", -1, -1] + named["last_shift", -1, -1])
+        pooled = x.mean((1, 2)).transpose(0, 1)  # (N, B, C)
+        return F.linear(pooled, named["head", -1, -1], named["head_bias", -1, -1])
+
+    @torch.no_grad()
+    def share(self, weights: Tensor, images: Tensor) -> Shared:
+        """What reads only the stem, once for all neighbors: the operations of the sources that no alpha reaches."""
+        named = self.named(weights)
+        stem, shared = self._stem(named, images), {}
+        for at, plan in enumerate(self.plan[:2] if self.partial == 1 else ()):
+            for source in range(self.n_inputs - at if plan.searched else 0):
+                x = self._input(named, at, source, stem)
+                own = _of_node(named, at, source)
+                shared[at, source] = folded.operation_outputs(self.space, x, own, self.stride(plan, source))
+        return shared
+
+    def _stem(self, named: dict, images: Tensor) -> Tensor:  # (B, H, W, 1, C)
+        scale, shift = named["stem_scale", -1, -1], named["stem_shift", -1, -1]
+        x = F.conv2d(images, named["stem", -1, -1], padding=1)
+        x = F.batch_norm(x, None, None, scale, shift, training=True, eps=NORM_EPS)
+        return x.permute(0, 2, 3, 1).unsqueeze(3).contiguous()
+
+    def _input(self, named: dict, at: int, i: int, x: Tensor) -> Tensor:
+        """An input feature map brought to the cell's width and size; NAS-Bench-201 takes it as it is."""
+        if ("input", at, i) not in named:
+            return x
+        weight, x = named["input", at, i], F.relu(x)
+        if weight.dim() == 2:
+            return _norm(F.linear(x, weight))
+        odd = F.pad(x[:, 1:, 1:], (0, 0, 0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+        halves = F.linear(x[:, ::2, ::2], weight[0]), F.linear(odd[:, ::2, ::2], weight[1])
+        return _norm(torch.cat(halves, -1))
+
+    def _cell(
+        self, named: dict, at: int, inputs: list[Tensor], alphas: Tensor, gamma: Tensor | None, shared: Shared
+    ) -> Tensor:
+        """x_j = sum over edges (i, j) and operations k of alpha_k o_k(x_i)."""
+        arriving: dict[int, list[Tensor]] = {node: [] for _, node in self.space.edges}
+        states: list[Tensor] = []
+        for source, edges in self.sources.items():
+            if (at, source) in shared:
+                terms = _shared_terms(shared[at, source], alphas[:, edges])
+            else:
+                first = source < self.n_inputs
+                x = self._input(named, at, source, inputs[source]) if first else _sum(arriving[source])
+                states += [] if first else [x]
+                of_edges = None if gamma is None else gamma[edges]
+                own = _of_node(named, at, source)
+                terms = self._terms(x, own, alphas[:, edges], of_edges, self.stride(self.plan[at], source))
+            for edge, term in zip(edges, terms, strict=True):
+                arriving[self.space.edges[edge][1]].append(term)
+        last = _sum(arriving[max(arriving)])
+        return torch.cat([*states, last], -1) if self.n_inputs == 2 else last
+
+    def _terms(
+        self, x: Tensor, weights: Weights, alphas: Tensor, gamma: Tensor | None, stride: int
+    ) -> tuple[Tensor, ...]:
+        """The terms of all edges (N, E, O) that leave one source node."""
+        mixed = folded.mixed_operations if self.folded else mixed_operations
+        if self.partial == 1:
+            return mixed(self.space, x, weights, alphas, stride)
+        gamma = torch.ones_like(alphas[0, :, 0]) if gamma is None else gamma
+        channels = x.shape[-1] // self.partial
+        terms = mixed(self.space, x[..., :channels].contiguous(), weights, alphas * gamma[:, None], stride)
+        rest = _halve(x[..., channels:]) if stride == 2 else x[..., channels:]
+        return tuple(
+            _shuffle(torch.cat([term, weight * rest], -1), self.partial)
+            for term, weight in zip(terms, gamma, strict=True)
+        )
+
+    @cached_property
+    def n_weights(self) -> int:
+        """P."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+
+def _of_node(named: dict[tuple[str, int, int], Tensor], at: int, source: int) -> Weights:
+    names = ("depthwise_3", "pointwise_3", "depthwise_5", "pointwise_5", "conv_1", "conv_3", "reduce")
+    return {name: named[name, at, source] for name in names if (name, at, source) in named}
+
+
+def _neighbors(x: Tensor, n: int) -> Tensor:  # (B, H, W, 1, C) -> (B, H, W, n, C)
+    return x if n == 1 else x.expand(-1, -1, -1, n, -1).contiguous()
+
+
+def _norm(x: Tensor) -> Tensor:
+    """BatchNorm of (B, H, W, N, C), each neighbor by itself, without weights."""
+    rows = x.reshape(-1, x.shape[3] * x.shape[4])
+    return F.batch_norm(rows, None, None, training=True, eps=NORM_EPS).view(x.shape)
+
+
+def _sum(terms: list[Tensor]) -> Tensor:
+    return folded.Sum.apply(*terms) if len(terms) > 1 else terms[0]
+
+
+def _shared_terms(outputs: Tensor, alphas: Tensor) -> tuple[Tensor, ...]:
+    """sum_k alpha_k o_k for all neighbors (N, E, O) from outputs (E, O, B, H, W, C) that they share."""
+    edges, _, b, h, w, c = outputs.shape
+    terms = torch.bmm(alphas.transpose(0, 1), outputs.flatten(2))  # (E, N, B H W C)
+    return terms.view(edges, -1, b, h, w, c).permute(0, 2, 3, 4, 1, 5).contiguous().unbind()
+
+
+def _halve(x: Tensor) -> Tensor:
+    """2 x 2 maximum of (B, H, W, N, C), for the channels that go by (PC-DARTS)."""
+    images = F.max_pool2d(x.flatten(3).permute(0, 3, 1, 2), 2, ceil_mode=True).permute(0, 2, 3, 1)
+    return images.unflatten(3, x.shape[3:])
+
+
+def _shuffle(x: Tensor, groups: int) -> Tensor:
+    """Channels of `groups` blocks interleaved, so that each channel meets the operations in turn (PC-DARTS)."""
+    return x.unflatten(-1, (groups, -1)).transpose(-1, -2).flatten(-2)
+
+
+def _conv(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
+    """ReLU, convolution, norm of (B, H, W, N, C)."""
+    b, h, w, n, c = x.shape
+    images = F.relu(x).permute(0, 3, 4, 1, 2).reshape(b * n, c, h, w)
+    y = F.conv2d(images, kernel, None, stride, padding=kernel.shape[-1] // 2)
+    return _norm(y.unflatten(0, (b, n)).permute(0, 3, 4, 1, 2))
+
+
+def _residual_block(x: Tensor, conv_a: Tensor, conv_b: Tensor, shortcut: Tensor) -> Tensor:
+    """NAS-Bench-201's reduction: two 3 x 3 convolutions beside a pooled pointwise one."""
+    y = _conv(_conv(x, conv_a, 2), conv_b, 1)
+    pooled = F.avg_pool2d(x.flatten(3).permute(0, 3, 1, 2), 2, ceil_mode=True).permute(0, 2, 3, 1).unflatten(3, x.shape[3:])
+    return y + F.linear(pooled, shortcut)
+
+
