@@ -1,4 +1,4 @@
-"""What a search is: its parameters with their limits, and each method's own recipe. Needs neither torch nor pydantic."""
+"""What a search is: its parameters, their limits, and each method's recipe. Needs neither torch nor pydantic."""
 
 import difflib
 from dataclasses import Field, dataclass, field, fields

@@ -156,7 +156,7 @@ class WeightedSum(Function):
     @staticmethod
     def forward(ctx: Any, alphas: Tensor, kinds: tuple, *outputs: Tensor) -> Tensor:
         """alphas (E, N, O), kinds (operations, normed) and outputs (M, K, E or 1, N C) of each Raw -> (M, E, N C)."""
-        edges, n, _ = alphas.shape
+        n = alphas.shape[1]
         channels = outputs[0].shape[-1] // n
         scales = alphas.permute(2, 0, 1).repeat_interleave(channels, dim=2)  # (O, E, N C)
         statistics = [_statistics(y) if normed else None for (_, normed), y in zip(kinds, outputs, strict=True)]
