@@ -7,7 +7,7 @@ from typing import NamedTuple
 from flatlib.display.cell import Cell, cells, count_operations, depth, node_depths, operation_color, short_name
 from flatlib.spaces import Genotype
 
-GAP, TAIL, NODE, INPUT, ROW = 50, 8, 24, 38, 26  # px: curves, name to node, widths of nodes, height of a row
+GAP, TAIL, NODE, INPUT, ROW = 44, 8, 24, 38, 26  # px: curves, name to node, widths of nodes, height of a row
 FIGURE = """<figure style="margin: 0; flex: 1 1 {basis}px; max-width: {width}px; min-width: {least}px">\
 <svg viewBox="0 0 {width} {height}" width="100%" role="img" aria-label="{words}" \
 font-size="12" text-anchor="middle" fill="none" stroke="currentColor">{shapes}</svg>\
@@ -104,7 +104,7 @@ def _figure(title: str, cell: Cell) -> str:
     return FIGURE.format(
         basis=round(0.9 * layout.width),
         width=round(layout.width),
-        least=round(0.75 * layout.width),
+        least=round(0.74 * layout.width),
         height=round(layout.height),
         words=html.escape(in_words(title, cell)),
         title=html.escape(title),

@@ -90,7 +90,8 @@ def plot_live(trace: SearchTrace, space: Space, epochs: int, title: str) -> go.F
         figure.add_annotation(text="<br>".join(found), showarrow=False, align="left", yshift=-55, **place)
     figure.update_annotations(font_size=12)
     lay_out(figure, f"{title}<br>{in_words(pace(trace, epochs), epochs)}", 90 + 70 + sum(rows) + 190)
-    figure.update_layout(margin={"t": 90, "b": 190}, legend={"yref": "container", "y": 0.01, "yanchor": "bottom"})
+    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom", "traceorder": "normal"}
+    figure.update_layout(margin={"t": 90, "b": 190}, legend=legend)
     return figure.update_coloraxes(colorbar={"y": 0, "yanchor": "bottom", "len": rows[1] / (70 + sum(rows))})
 
 
