@@ -49,7 +49,7 @@ def fetch(name: str, folder: Path | None = None, *, progress: Callable[..., Any]
     if name not in SOURCES:
         raise ValueError(f"no data set {name!r} to fetch; there are {', '.join(SOURCES)}")
     source = SOURCES[name]
-    target = (folder or Path(os.environ.get("FLATLIB_DATA") or "data")) / source.url.rsplit("/", 1)[1]
+    target = data_folder(folder) / source.url.rsplit("/", 1)[1]
     if target.exists():
         if not is_right(target, source):
             raise ValueError(f"{target}: there, but with a wrong checksum; move it away and fetch again")
@@ -64,6 +64,11 @@ def fetch(name: str, folder: Path | None = None, *, progress: Callable[..., Any]
     except (OSError, HTTPException, KeyboardInterrupt) as error:
         raise _resumable(error, part, source) from None
     return target, False
+
+
+def data_folder(folder: Path | None = None) -> Path:
+    """Where archives lie: `folder`, else $FLATLIB_DATA, else ./data."""
+    return folder or Path(os.environ.get("FLATLIB_DATA") or "data")
 
 
 def is_right(path: Path, source: Source) -> bool:

@@ -1,0 +1,98 @@
+"""CIFAR-10 and CIFAR-100 from their official binary files, unpacked or straight from the archive."""
+
+import gzip
+import shlex
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flatlib.data.fetch import data_folder
+
+PIXELS = 3 * 32 * 32  # bytes of an image
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An official archive: files of records, each some label bytes (the last is the class) and the pixels."""
+
+    archive: str
+    folder: str
+    files: dict[str, tuple[str, ...]]  # split -> names in the folder
+    label_bytes: int
+    n_classes: int
+
+
+LAYOUTS = {
+    "cifar10": Layout(
+        "cifar-10-binary.tar.gz",
+        "cifar-10-batches-bin",
+        {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)},
+        label_bytes=1,
+        n_classes=10,
+    ),
+    "cifar100": Layout(
+        "cifar-100-binary.tar.gz",
+        "cifar-100-binary",
+        {"train": ("train.bin",), "test": ("test.bin",)},
+        label_bytes=2,  # coarse, fine
+        n_classes=100,
+    ),
+}
+
+
+def read_cifar(name: str, folder: Path | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Split -> images (n, 3, 32, 32) uint8 and fine labels (n,) int64, in the files' order.
+
+    Looked for in `folder` ($FLATLIB_DATA, else ./data): first the unpacked folder, then the archive, which stays
+    packed. Raises FileNotFoundError where neither is there, ValueError where what is there is not whole.
+    """
+    layout = LAYOUTS[name]
+    command = f"flatlib data fetch {name}" + (f" --folder {shlex.quote(str(folder))}" if folder else "")
+    unpacked, archive = data_folder(folder) / layout.folder, data_folder(folder) / layout.archive
+    place = unpacked if unpacked.is_dir() else archive
+    if not place.exists():
+        missing = f"no {layout.folder} and no {layout.archive} in {data_folder(folder)}"
+        raise FileNotFoundError(f"{missing}; get the archive: {command}")
+    try:
+        found = _read_folder(unpacked) if place == unpacked else _read_archive(archive, layout.folder)
+        return {split: _parse(found, layout, split) for split in layout.files}
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+        raise ValueError(f"{place}: damaged ({error}); move it away, then: {command}") from None
+
+
+def _read_folder(unpacked: Path) -> dict[str, bytes]:
+    """File name -> content, of the .bin files there are."""
+    return {path.name: path.read_bytes() for path in unpacked.glob("*.bin")}
+
+
+def _read_archive(archive: Path, folder: str) -> dict[str, bytes]:
+    """The same, in one pass through the archive and to its end: only there gzip compares its checksum."""
+    found = {}
+    with gzip.open(archive) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+        for member in tar:
+            path = Path(member.name)
+            if path.parent == Path(folder) and path.suffix == ".bin" and member.isfile():
+                found[path.name] = tar.extractfile(member).read()  # type: ignore[union-attr]
+        raw.read()
+    return found
+
+
+def _parse(found: dict[str, bytes], layout: Layout, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of one split; ValueError for a missing file, a part of a record or a label out of range."""
+    size, parts = layout.label_bytes + PIXELS, []
+    for file in layout.files[split]:
+        if file not in found:
+            raise ValueError(f"no {file}")
+        content = found.pop(file)  # frees each file once it is copied
+        if not content or len(content) % size:
+            raise ValueError(f"{file}: {len(content):,} bytes, not whole records of {size:,} bytes")
+        parts.append(np.frombuffer(content, np.uint8).reshape(-1, size))
+        worst = parts[-1][:, layout.label_bytes - 1].max()
+        if worst >= layout.n_classes:
+            raise ValueError(f"{file}: label {worst}, allowed 0 to {layout.n_classes - 1}")
+    labels = np.concatenate([part[:, layout.label_bytes - 1] for part in parts]).astype(np.int64)
+    images = np.concatenate([part[:, layout.label_bytes :] for part in parts])
+    return images.reshape(-1, 3, 32, 32), labels

@@ -1,0 +1,214 @@
+"""Image sets that live on the device as uint8, augmented there; and the order in which training sees them."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from flatlib.data.cifar import LAYOUTS, read_cifar
+
+NAMES = ("digits", "cifar10", "cifar100")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training image; sizes in pixels. ValueError for an odd cutout."""
+
+    padding: int  # black border on each side, from which a crop of the image's own size is taken
+    flip: bool  # left-right, every second image
+    cutout: int = 0  # side of the square set to 0; its center is uniform, so that borders clip it
+
+    def __post_init__(self) -> None:
+        if self.cutout < 0 or self.cutout % 2:  # DARTS cuts 2 * (side // 2): an odd side would lose a pixel in silence
+            raise ValueError(f"cutout {self.cutout}: an even number of pixels, 0 for none")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One data set; `mean` and `std` are of the channels of training images scaled to [0, 1]."""
+
+    name: str
+    images: dict[str, torch.Tensor]  # 'train', 'test' -> (n, C, H, W) uint8
+    labels: dict[str, torch.Tensor]  # 'train', 'test' -> (n,) int64
+    n_classes: int
+    mean: tuple[float, ...]  # (C,)
+    std: tuple[float, ...]  # (C,)
+    augmentation: Augmentation
+
+    def to(self, device: torch.device | str) -> "ImageSet":
+        """The same set with all tensors on `device`."""
+        images = {split: tensor.to(device) for split, tensor in self.images.items()}
+        return replace(self, images=images, labels={split: tensor.to(device) for split, tensor in self.labels.items()})
+
+
+MOMENTS = {  # mean and std of the training images' channels
+    "digits": ((0.305248,), (0.375680,)),
+    "cifar10": ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),  # DARTS's cnn/utils.py
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),  # its own; DARTS takes CIFAR-10's
+}
+AUGMENTATIONS = {
+    "digits": Augmentation(padding=1, flip=False),  # a mirrored digit is another sign
+    "cifar10": Augmentation(padding=4, flip=True),
+    "cifar100": Augmentation(padding=4, flip=True),
+}
+
+
+def load_images(name: str, folder: Path | None = None, n_train: int = 0) -> ImageSet:
+    """A data set on the CPU; `n_train`: only so many training images, the classes balanced (0: all, in file order).
+
+    CIFAR is read from `folder` ($FLATLIB_DATA, else ./data), see `read_cifar`; digits come with scikit-learn.
+    Raises ValueError for a wrong name, number or file, FileNotFoundError or ImportError for what is missing.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no data set {name!r}; there are {', '.join(NAMES)}")
+    splits = _read_digits() if name == "digits" else read_cifar(name, folder)
+    images, labels = splits["train"]
+    if not 0 <= n_train <= len(labels):
+        raise ValueError(f"n_train {n_train:,}: {name} has {len(labels):,} training images; 0 takes all")
+    if n_train:
+        rows = _balanced_order(labels)[:n_train]
+        splits["train"] = images[rows], labels[rows]
+    return ImageSet(
+        name,
+        {split: torch.from_numpy(images) for split, (images, _) in splits.items()},
+        {split: torch.from_numpy(labels) for split, (_, labels) in splits.items()},
+        LAYOUTS[name].n_classes if name in LAYOUTS else 10,
+        *MOMENTS[name],
+        AUGMENTATIONS[name],
+    )
+
+
+def _read_digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Scikit-learn's 1,797 digits (n, 1, 8, 8) in digits.py's order: 1,200 to train, 597 to test."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ImportError("digits need scikit-learn: pip install scikit-learn, or take --dataset cifar10") from None
+    pixels, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    images = np.rint(pixels[order] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)  # 0..16 -> 0..255
+    labels = labels[order].astype(np.int64)
+    return {"train": (images[:1200], labels[:1200]), "test": (images[1200:], labels[1200:])}
+
+
+def _balanced_order(labels: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
+    """A fixed permutation whose first k hold each class k / n_classes times, to within 1, while each class lasts."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    permuted = labels[order]
+    turn = np.empty_like(order)  # how many of its class come before
+    for label in np.unique(permuted):
+        turn[permuted == label] = np.arange((permuted == label).sum())
+    return order[np.argsort(turn, kind="stable")]
+
+
+def normalize(images: torch.Tensor, image_set: ImageSet) -> torch.Tensor:  # (B, C, H, W) uint8 -> float32
+    """(x / 255 - mean) / std for each channel, as (x - 255 mean) / (255 std)."""
+    return (images.float() - _levels(image_set.mean, images.device)) / _levels(image_set.std, images.device)
+
+
+@cache  # a copy to a GPU at each step would wait for the GPU
+def _levels(values: tuple[float, ...], device: torch.device) -> torch.Tensor:  # (C, 1, 1) float32
+    """Channel values on the scale 0..255. A tensor: by a plain number CUDA divides otherwise than a CPU."""
+    return torch.tensor([255 * value for value in values], dtype=torch.float32, device=device).view(-1, 1, 1)
+
+
+def augment(
+    images: torch.Tensor,  # (B, C, H, W) uint8
+    image_set: ImageSet,
+    generator: torch.Generator,  # on the CPU: all devices make the same images
+) -> torch.Tensor:  # (B, C, H, W) float32
+    """Crop, flip, normalize, cut out, in DARTS's order: a crop's border is black, a cut-out square 0 (the mean)."""
+    draws = _draw(images.shape, image_set.augmentation, generator)
+    if images.is_cuda:  # copied from pageable memory they would wait for the GPU
+        draws = draws.pin_memory()
+    return _transform(images, image_set, draws.to(images.device, non_blocking=images.is_cuda))
+
+
+def _draw(shape: torch.Size, augmentation: Augmentation, generator: torch.Generator) -> torch.Tensor:  # (B, 5) int64
+    """For each image: the crop's top and left, flip (0 or 1), the cutout's center (row, column).
+
+    All five are always drawn: the crops stay the same when flip or cutout is switched off.
+    """
+    n, _, height, width = shape
+    shifts = 2 * augmentation.padding + 1
+    return torch.stack(
+        [torch.randint(bound, (n,), generator=generator) for bound in (shifts, shifts, 2, height, width)], dim=1
+    )
+
+
+def _transform(images: torch.Tensor, image_set: ImageSet, draws: torch.Tensor) -> torch.Tensor:
+    """`augment` with the draws given."""
+    n, channels, height, width = images.shape
+    padding, cutout = image_set.augmentation.padding, image_set.augmentation.cutout
+    top, left, flip, y, x = draws[:, :, None].unbind(1)  # (B, 1) each
+    rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+    mirrored = torch.where((flip == 1) & image_set.augmentation.flip, width - 1 - columns, columns)  # (B, W)
+    at = (top + rows)[:, :, None] * (width + 2 * padding) + (left + mirrored)[:, None, :]  # (B, H, W) in the padded
+    padded = F.pad(images, [padding] * 4).flatten(2)
+    cropped = padded.gather(2, at.view(n, 1, -1).expand(-1, channels, -1)).view(images.shape)
+    result = normalize(cropped, image_set)
+    if cutout:
+        hidden = _near(rows, y, cutout)[:, :, None] & _near(columns, x, cutout)[:, None, :]  # (B, H, W)
+        result.masked_fill_(hidden[:, None], 0.0)
+    return result
+
+
+def _near(at: torch.Tensor, center: torch.Tensor, side: int) -> torch.Tensor:  # (H,), (B, 1) -> (B, H) bool
+    """DARTS's Cutout: from center - side / 2 up to, not including, center + side / 2."""
+    return (at >= center - side // 2) & (at < center + side // 2)
+
+
+class Stream:
+    """Batches of `indices` without replacement, pass after pass, each pass in a fresh order.
+
+    All batches have `batch_size` indices; what is left over at the end of a pass is dropped.
+    Raises ValueError for a batch size that no pass can fill.
+    """
+
+    def __init__(self, indices: torch.Tensor, batch_size: int, seed: int):
+        if not 1 <= batch_size <= len(indices):
+            raise ValueError(f"batch size {batch_size:,}: allowed 1 to {len(indices):,}, the images there are")
+        self.indices, self.batch_size = indices, batch_size  # batches lie on the indices' device
+        self.batches_per_pass = len(indices) // batch_size
+        self._generator = torch.Generator().manual_seed(seed)
+        self._start_pass()
+
+    def _start_pass(self) -> None:
+        self._before = self._generator.get_state()
+        order = torch.randperm(len(self.indices), generator=self._generator)
+        self._batches = self.indices[order.to(self.indices.device)].split(self.batch_size)
+        self._done = 0
+
+    def next(self) -> torch.Tensor:  # (batch_size,) int64
+        """The next batch."""
+        if self._done == self.batches_per_pass:
+            self._start_pass()
+        self._done += 1
+        return self._batches[self._done - 1]
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs: the generator before this pass, the batches taken from it, and the sizes."""
+        sizes = {"n": len(self.indices), "batch_size": self.batch_size}
+        return {"generator": self._before.clone(), "done": self._done, **sizes}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; ValueError where it is of a stream of other sizes."""
+        got, expected = ((sizes["batch_size"], sizes["n"]) for sizes in (state, self.state()))
+        if got != expected:
+            raise ValueError(
+                f"state of batches of {got[0]:,} from {got[1]:,} images; this stream has {expected[0]:,} from "
+                f"{expected[1]:,}: resume with the settings of the run"
+            )
+        self._generator.set_state(state["generator"].cpu())
+        self._start_pass()
+        self._done = state["done"]
+
+
+def split_halves(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """DARTS's halves of n training images, permuted: for the weights (n // 2,), for the architecture (n - n // 2,)."""
+    train, valid = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tensor_split([n // 2])
+    return train, valid

@@ -1,0 +1,351 @@
+"""Image sets: files read back, augmentation image by image, the order of batches, and errors in one line."""
+
+import gzip
+import io
+import re
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from flatlib.data.cifar import LAYOUTS
+from flatlib.data.digits import load_digits201
+from flatlib.data.fetch import SOURCES
+from flatlib.data.images import NAMES, Augmentation, ImageSet, Stream, augment, load_images, normalize, split_halves
+
+FILES = {  # name -> the official archive's folder, training files, test file, classes
+    "cifar10": ("cifar-10-batches-bin", [f"data_batch_{i}.bin" for i in (1, 2, 3, 4, 5)], "test_batch.bin", 10),
+    "cifar100": ("cifar-100-binary", ["train.bin"], "test.bin", 100),
+}
+
+
+def image_set(augmentation: Augmentation, channels: int = 3, height: int = 6, width: int = 5, n: int = 40) -> ImageSet:
+    rng = np.random.default_rng(3)
+    images = torch.from_numpy(rng.integers(0, 256, (n, channels, height, width), dtype=np.uint8))
+    mean, std = tuple(rng.uniform(0.2, 0.8, channels)), tuple(rng.uniform(0.1, 0.4, channels))
+    return ImageSet("toy", {"train": images}, {"train": torch.zeros(n, dtype=torch.int64)}, 10, mean, std, augmentation)
+
+
+def draws(data: ImageSet, seed: int) -> list[list[int]]:
+    """For each image top, left, flip, and the cutout's row and column; drawn in this order, whatever is used."""
+    n, _, height, width = data.images["train"].shape
+    shifts, generator = 2 * data.augmentation.padding + 1, torch.Generator().manual_seed(seed)
+    bounds = (shifts, shifts, 2, height, width)
+    return torch.stack([torch.randint(bound, (n,), generator=generator) for bound in bounds], dim=1).tolist()
+
+
+def one_by_one(data: ImageSet, seed: int) -> np.ndarray:
+    """RandomCrop, RandomHorizontalFlip, ToTensor, Normalize, Cutout of DARTS, a pixel at a time in float64."""
+    made = np.zeros(data.images["train"].shape)
+    _, channels, height, width = made.shape
+    augmentation, half = data.augmentation, data.augmentation.cutout // 2
+    for image, result, draw in zip(data.images["train"].numpy(), made, draws(data, seed), strict=True):
+        top, left, flip, y, x = draw
+        for row in range(height):
+            for column in range(width):
+                taken = width - 1 - column if flip and augmentation.flip else column
+                i, j = row + top - augmentation.padding, taken + left - augmentation.padding
+                cut = y - half <= row < y + half and x - half <= column < x + half
+                for channel in range(channels):
+                    inside = 0 <= i < height and 0 <= j < width
+                    value = image[channel, i, j] / 255 if inside else 0.0
+                    normal = (value - data.mean[channel]) / data.std[channel]
+                    result[channel, row, column] = 0.0 if cut else normal
+    return made
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [Augmentation(0, False), Augmentation(1, False), Augmentation(2, True), Augmentation(2, True, 4)],
+    ids=str,
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_augmentation_equals_one_image_at_a_time(augmentation, channels):
+    """Sees rows taken for columns, a crop after the flip, a border that is not black, a cutout off by a pixel."""
+    data = image_set(augmentation, channels)
+    result = augment(data.images["train"], data, torch.Generator().manual_seed(5))
+    assert result.dtype == torch.float32 and result.is_contiguous()
+    # a gray level is 0.01 at least
+    np.testing.assert_allclose(result.numpy(), one_by_one(data, 5), rtol=1e-5, atol=1e-5)
+
+
+def test_augmentation_is_its_seeds():
+    """Sees draws from a global generator, the same draws again, or crops that change with flip and cutout."""
+    data = image_set(Augmentation(2, True, 4))
+    images, before = data.images["train"], data.images["train"].clone()
+    generator = torch.Generator().manual_seed(0)
+    first, second = (augment(images, data, generator) for _ in range(2))
+    torch.manual_seed(1)
+    assert torch.equal(first, augment(images, data, torch.Generator().manual_seed(0)))
+    assert not torch.equal(first, second) and torch.equal(images, before)
+    plain = augment(images, replace(data, augmentation=Augmentation(2, False)), torch.Generator().manual_seed(0))
+    straight = torch.tensor([draw[2] for draw in draws(data, 0)]) == 0
+    shown = first[straight] != 0
+    assert 10 < straight.sum() < 30 and torch.equal(first[straight][shown], plain[straight][shown])
+
+
+def test_validation_images_are_only_normalized():
+    """Sees a crop or a flip on validation images, or mean and std of other channels."""
+    data = image_set(Augmentation(2, True, 4))
+    expected = data.images["train"].double() / 255
+    for channel in range(3):
+        expected[:, channel] = (expected[:, channel] - data.mean[channel]) / data.std[channel]
+    torch.testing.assert_close(normalize(data.images["train"], data), expected.float(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [-2, 15])
+def test_an_odd_cutout_is_refused(side):
+    """Sees a square a pixel smaller than asked for, as DARTS would cut it."""
+    with pytest.raises(ValueError, match=f"^cutout {side}: an even number of pixels, 0 for none$"):
+        Augmentation(4, True, side)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_makes_the_same_images():
+    """Sees draws that depend on the device, or a division that rounds otherwise there."""
+    data = image_set(Augmentation(2, True, 4))
+    there = data.to("cuda")
+    made, expected = (
+        augment(each.images["train"], each, torch.Generator().manual_seed(0)).cpu() for each in (there, data)
+    )
+    assert there.labels["train"].is_cuda and torch.equal(made, expected)
+
+
+def test_to_moves_every_tensor():
+    """Sees labels left behind on another device."""
+    moved = image_set(Augmentation(0, False)).to("meta")
+    assert moved.images["train"].is_meta and moved.labels["train"].is_meta and moved.name == "toy"
+
+
+def test_a_pass_has_each_index_once():
+    """Sees an index repeated within a pass, lost for ever, or the same order in each pass."""
+    indices = torch.arange(100, 123)
+    stream, passes = Stream(indices, 5, seed=1), []
+    assert stream.batches_per_pass == 4
+    for _ in range(20):
+        batches = [stream.next() for _ in range(4)]
+        assert all(batch.shape == (5,) and batch.dtype == torch.int64 for batch in batches)
+        passes.append(torch.cat(batches).tolist())
+        assert len(set(passes[-1])) == 20 and set(passes[-1]) <= set(range(100, 123))
+    assert len(set(map(tuple, passes))) == 20
+    assert set().union(*passes) == set(range(100, 123))  # what is dropped changes with each pass
+    whole = Stream(indices, 23, seed=1)
+    assert all(whole.next().sort().values.equal(indices) for _ in range(3))
+
+
+def test_streams_are_their_seeds():
+    """Sees streams that share a generator, or that ignore their seed."""
+    indices = torch.arange(50)
+    one, same, other = (Stream(indices, 10, seed=seed) for seed in (1, 1, 2))
+    torch.manual_seed(0)
+    taken = [torch.stack([stream.next() for _ in range(12)]) for stream in (one, same, other)]
+    assert torch.equal(taken[0], taken[1]) and not torch.equal(taken[0], taken[2])
+
+
+@pytest.mark.parametrize("steps", [0, 1, 4, 5, 9])
+def test_a_resumed_stream_goes_on(steps, tmp_path):
+    """Sees a pass begun anew on resuming, a pass skipped at its end, or a state that moves with its stream."""
+    stream = Stream(torch.arange(23), 5, seed=1)
+    for _ in range(steps):
+        stream.next()
+    torch.save(stream.state(), tmp_path / "state.pt")
+    kept = stream.state()
+    expected = [stream.next().tolist() for _ in range(11)]
+    for state in (kept, torch.load(tmp_path / "state.pt", weights_only=True)):
+        resumed = Stream(torch.arange(23), 5, seed=7)
+        resumed.restore(state)
+        assert [resumed.next().tolist() for _ in range(11)] == expected
+    assert all(isinstance(value, int | torch.Tensor) for value in kept.values())
+
+
+def test_a_stream_refuses_what_it_cannot_do():
+    """Sees a pass without a batch, or a run resumed with another batch size."""
+    for size in (0, 24):
+        with pytest.raises(ValueError, match=f"^batch size {size}: allowed 1 to 23, the images there are$"):
+            Stream(torch.arange(23), size, seed=1)
+    stream, state = Stream(torch.arange(23), 5, seed=1), Stream(torch.arange(23), 6, seed=1).state()
+    with pytest.raises(ValueError, match=r"^state of batches of 6 from 23 images; this stream has 5 from 23: resume"):
+        stream.restore(state)
+
+
+@pytest.mark.parametrize("n", [10, 11])
+def test_halves_share_no_image(n):
+    """Sees validation images in the training half, a lost one, or halves that ignore the seed."""
+    train, valid = split_halves(n, 0)
+    assert (len(train), len(valid)) == (n // 2, n - n // 2) and train.dtype == torch.int64
+    assert torch.cat([train, valid]).sort().values.equal(torch.arange(n))
+    assert train.equal(split_halves(n, 0)[0]) and not train.equal(split_halves(n, 1)[0])
+
+
+def test_digits_are_those_of_digits201():
+    """Sees another split than the embedded benchmark's, transposed images, or gray levels cut off."""
+    known, data = load_digits201("digits"), load_images("digits")
+    rows = {"train": ("train", "valid"), "test": ("test",)}
+    for split, parts in rows.items():
+        blocks = torch.from_numpy(np.concatenate([known.images[part] for part in parts]))
+        assert torch.equal(data.images[split], (torch.pixel_shuffle(blocks, 2) * 255).round().byte())
+        assert np.array_equal(data.labels[split], np.concatenate([known.labels[part] for part in parts]))
+    assert len(data.images["train"]) == 1200 and len(data.images["test"]) == 597
+    assert data.images["train"].max() == 255 and data.labels["train"].dtype == torch.int64
+    normal = normalize(data.images["train"], data)
+    assert abs(normal.mean()) < 1e-5 and abs(normal.std(unbiased=False) - 1) < 1e-5
+    assert data.augmentation == Augmentation(padding=1, flip=False, cutout=0) and data.n_classes == 10
+
+
+@pytest.mark.parametrize("n_train", [1, 10, 37, 1200])
+def test_a_part_of_the_training_images(n_train):
+    """Sees classes that a small part lacks, labels of other images, parts that do not nest, a shorter test set."""
+    whole, part = load_images("digits"), load_images("digits", n_train=n_train)
+    counts = torch.bincount(part.labels["train"], minlength=10)
+    assert len(part.labels["train"]) == n_train and (n_train == 1200 or counts.max() - counts.min() <= 1)
+    pairs = [
+        set(zip(map(bytes, d.images["train"].numpy()), d.labels["train"].tolist(), strict=True)) for d in (part, whole)
+    ]
+    assert pairs[0] <= pairs[1] and (n_train < 1200 or pairs[0] == pairs[1])
+    again = load_images("digits", n_train=1200).images["train"]
+    assert torch.equal(part.images["train"], again[:n_train]) and len(part.images["test"]) == 597
+
+
+def write_cifar(folder, name, packed, n=7):
+    """A tiny set in the official layout; split -> images and labels as they were written."""
+    rng, (inner, train, test, classes) = np.random.default_rng(0), FILES[name]
+    written, contents = {"train": [], "test": []}, {}
+    for file in [*train, test]:
+        content = b""
+        for _ in range(n):
+            label, image = int(rng.integers(classes)), rng.integers(0, 256, (3, 32, 32), dtype=np.uint8)
+            coarse = bytes([int(rng.integers(20))]) if name == "cifar100" else b""
+            content += coarse + bytes([label]) + b"".join(bytes(row) for channel in image for row in channel)
+            written["test" if file == test else "train"].append((image, label))
+        contents[file] = content
+    contents["readme.html"] = b"<html>"
+    if packed:
+        with tarfile.open(folder / f"cifar-{name[5:]}-binary.tar.gz", "w:gz") as tar:
+            for file in reversed(contents):
+                member = tarfile.TarInfo(f"{inner}/{file}")
+                member.size = len(contents[file])
+                tar.addfile(member, io.BytesIO(contents[file]))
+    else:
+        (folder / inner).mkdir()
+        for file, content in contents.items():
+            (folder / inner / file).write_bytes(content)
+    return written
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["unpacked", "archive"])
+@pytest.mark.parametrize("name", FILES)
+def test_official_files_are_read_back(name, packed, tmp_path, monkeypatch):
+    """Sees a label byte taken for a pixel, coarse labels for fine ones, batches out of order, something unpacked."""
+    monkeypatch.setenv("FLATLIB_DATA", str(tmp_path))
+    written, before = write_cifar(tmp_path, name, packed), sorted(tmp_path.rglob("*"))
+    for folder in (None, tmp_path):
+        data = load_images(name, folder)
+        for split, pairs in written.items():
+            assert np.array_equal(data.images[split], np.stack([image for image, _ in pairs]))
+            assert data.labels[split].tolist() == [label for _, label in pairs]
+            assert data.images[split].dtype == torch.uint8 and data.labels[split].dtype == torch.int64
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (data.name, data.n_classes) == (name, FILES[name][3])
+    assert data.augmentation == Augmentation(padding=4, flip=True, cutout=0)
+
+
+def test_what_is_fetched_is_what_is_read():
+    """Sees an archive that is fetched under a name that is never looked for."""
+    assert {name: layout.archive for name, layout in LAYOUTS.items()} == {
+        name: source.url.rsplit("/", 1)[1] for name, source in SOURCES.items()
+    }
+    assert set(NAMES) == {"digits", *LAYOUTS}
+
+
+def one_line(error) -> str:
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_missing_files_name_the_command(tmp_path, monkeypatch):
+    """Sees a missing data set that is a traceback, or a command that fetches to another folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLATLIB_DATA", raising=False)
+    with pytest.raises(FileNotFoundError) as error:
+        load_images("cifar10")
+    looked = "no cifar-10-batches-bin and no cifar-10-binary.tar.gz in "
+    assert one_line(error) == looked + "data; get the archive: flatlib data fetch cifar10"
+    with pytest.raises(FileNotFoundError) as error:
+        load_images("cifar10", tmp_path / "my data")
+    command = f"flatlib data fetch cifar10 --folder '{tmp_path / 'my data'}'"
+    assert one_line(error) == f"{looked}{tmp_path / 'my data'}; get the archive: {command}"
+
+
+def spoil(path, how):
+    content = path.read_bytes()
+    where = {"label": 3074 + 1, "bit": len(content) // 2, "checksum": len(content) - 8}.get(how, 0)
+    changed = content[:where] + bytes([content[where] ^ 0xFF]) + content[where + 1 :]
+    # inside the first file: a gzip header without a name, and a block of no known type
+    block = (
+        gzip.compress(gzip.decompress(content)[:20480]) + gzip.compress(b"")[:10] + b"\x07" if how == "block" else b""
+    )
+    others = {"cut": content[:-100], "empty": b"", "page": b"<html>log in</html>", "block": block}
+    path.write_bytes(others.get(how, changed))
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("cut", "train.bin: 21,418 bytes, not whole records of 3,074 bytes"),
+        ("empty", "train.bin: 0 bytes, not whole records of 3,074 bytes"),
+        ("label", r"train.bin: label \d{3}, allowed 0 to 99"),
+        ("gone", "no train.bin"),
+    ],
+)
+def test_damaged_files_are_one_line(how, why, tmp_path):
+    """Sees images shifted by a cut file, a label that no class has, or a traceback."""
+    write_cifar(tmp_path, "cifar100", packed=False)
+    folder = tmp_path / "cifar-100-binary"
+    if how == "gone":
+        (folder / "train.bin").unlink()
+    else:
+        spoil(folder / "train.bin", how)
+    with pytest.raises(ValueError) as error:
+        load_images("cifar100", tmp_path)
+    command = re.escape(f"flatlib data fetch cifar100 --folder {tmp_path}")
+    assert re.fullmatch(rf"{re.escape(str(folder))}: damaged \({why}\); move it away, then: {command}", one_line(error))
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "bit", "block", "checksum", "page"])
+def test_damaged_archives_are_one_line(how, tmp_path):
+    """Sees a half-copied archive or a flipped bit read as images, or a traceback."""
+    write_cifar(tmp_path, "cifar10", packed=True)
+    archive = tmp_path / "cifar-10-binary.tar.gz"
+    spoil(archive, how)
+    with pytest.raises(ValueError) as error:
+        load_images("cifar10", tmp_path)
+    assert re.fullmatch(
+        rf"{re.escape(str(archive))}: damaged \(.+\); move it away, then: flatlib data fetch cifar10 .*",
+        one_line(error),
+    )
+
+
+def test_wrong_arguments_are_one_line():
+    """Sees a misspelt data set or too many images accepted, or an error without what is allowed."""
+    with pytest.raises(ValueError, match=r"^no data set 'mnist'; there are digits, cifar10, cifar100$"):
+        load_images("mnist")
+    for n_train in (-1, 1201):
+        with pytest.raises(ValueError, match=f"^n_train {n_train:,}: digits has 1,200 training images; 0 takes all$"):
+            load_images("digits", n_train=n_train)
+
+
+def test_scikit_learn_only_for_digits(monkeypatch):
+    """Sees a bare GPU machine that needs scikit-learn for CIFAR, or a missing one that is not named."""
+    code = "import sys, flatlib.data.images; sys.exit('sklearn' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(
+        ImportError, match=r"^digits need scikit-learn: pip install scikit-learn, or take --dataset cifar"
+    ):
+        load_images("digits")
