@@ -11,7 +11,8 @@ import torch.nn.functional as F
 
 from flatlib.data.digits import load_digits201
 from flatlib.evaluation.digits201 import Recipe, measure
-from flatlib.evaluation.digits201_build import PART, keep_freed_memory
+from flatlib.evaluation.digits201_build import PART
+from flatlib.memory import keep_freed_memory
 from flatlib.spaces import all_archs, isomorphism_classes, prune_dead_edges
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))

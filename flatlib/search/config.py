@@ -1,4 +1,4 @@
-"""What a search is: its parameters with their limits, and each method's own recipe. Needs neither torch nor pydantic."""
+"""What a search is: its parameters, their limits, and each method's recipe. Needs neither torch nor pydantic."""
 
 import difflib
 from dataclasses import Field, dataclass, field, fields
@@ -160,5 +160,3 @@ def make_config(values: dict[str, Any]) -> SearchConfig:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
             raise ValueError(f"{name} = {value!r}: no such parameter; did you mean {near}? ({allowed(known[near])})")
     return SearchConfig(**values)
-
-

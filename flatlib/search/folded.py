@@ -1,9 +1,236 @@
-"""Placeholder."""
+"""The mixed operations of a source node for all its edges and all neighbors at once: values and gradients.
+
+This is the seam of the search: `mixed_operations` here equals the one in `operations.py`, several times
+faster. Edges and neighbors become channels, in the order (kernel size, edge, neighbor, C), so that a node
+needs one ReLU, three depthwise and three pointwise convolutions; 3 x 3 kernels are padded to 5 x 5. The
+last BatchNorm is never written out: `WeightedSum` takes its statistics and folds them into alpha.
+"""
+
+from typing import Any, NamedTuple
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-class Sum:
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from flatlib.search.convolutions import depthwise, fold_images, fold_rows, pointwise
+from flatlib.search.operations import NORM_EPS, Weights, norm
+from flatlib.spaces import Space
+
+
+class Raw(NamedTuple):
+    """What some operations compute before their last norm."""
+
+    operations: tuple[int, ...]  # K indices of the space
+    outputs: Tensor  # (M, K, E or 1, N C); M = B H W rows; 1: the same for all edges
+    normed: bool  # a norm follows
+
+
+def mixed_operations(
+    space: Space,
+    state: Tensor,  # (B, H, W, N, C)
+    weights: Weights,
+    alphas: Tensor,  # (N, E, O)
+    stride: int,
+) -> tuple[Tensor, ...]:  # E tensors (B, H', W', N, C)
+    """sum_k alpha_k o_k(x_i) for the edges (i, j) of one source node i (Sec. 3.1)."""
+    raws = raw_outputs(space, state, weights, alphas.shape[1], stride)
+    kinds = tuple((raw.operations, raw.normed) for raw in raws)
+    total = WeightedSum.apply(alphas.transpose(0, 1), kinds, *(raw.outputs for raw in raws))
+    b, h, w, n, c = state.shape
+    return total.view(b, -(-h // stride), -(-w // stride), -1, n, c).unbind(3)
+
+
+def operation_outputs(space: Space, state: Tensor, weights: Weights, n_edges: int, stride: int) -> Tensor:
+    """Every operation's output (E, O, B, H', W', C) of a state (B, H, W, 1, C) that no alpha reaches."""
+    b, h, w, _, c = state.shape
+    shape = (n_edges, len(space.operations), b, -(-h // stride), -(-w // stride), c)
+    outputs = state.new_zeros(shape)
+    for raw in raw_outputs(space, state, weights, n_edges, stride):
+        rows = raw.outputs.flatten(1)
+        rows = F.batch_norm(rows, None, None, training=True, eps=NORM_EPS) if raw.normed else rows
+        by_edge = rows.view(*raw.outputs.shape).expand(-1, -1, n_edges, -1).permute(2, 1, 0, 3)
+        outputs[:, raw.operations] = by_edge.unflatten(2, shape[2:5])
+    return outputs
+
+
+# --- the operations up to their last norm -----------------------------------------------------------
+
+
+def raw_outputs(space: Space, state: Tensor, weights: Weights, n_edges: int, stride: int) -> list[Raw]:
+    """All operations of the space but `none`, unweighted."""
+    index, x = space.operations.index, F.relu(state)
+    raws = []
+    if sizes := [size for size in (3, 5) if f"depthwise_{size}" in weights]:
+        separable = tuple(index(f"sep_conv_{size}x{size}") for size in sizes)
+        folded = fold_images(x, len(sizes) * n_edges)
+        raws.append(Raw(separable, _separable(folded, weights, sizes, state.shape[3], stride), True))
+        if "dil_conv_3x3" in space.operations:
+            dilated = tuple(index(f"dil_conv_{size}x{size}") for size in sizes)
+            raws.append(Raw(dilated, _dilated(x, folded, weights, sizes, stride), True))
+    for size in (1, 3):
+        if f"conv_{size}" in weights:
+            raws.append(Raw((index(f"nor_conv_{size}x{size}"),), _standard(x, weights[f"conv_{size}"]), True))
+    raws += [
+        Raw((index(name),), _pool(state, name, stride), "max_pool_3x3" in space.operations)
+        for name in ("max_pool_3x3", "avg_pool_3x3")
+        if name in space.operations
+    ]
+    skip = state.flatten(3).flatten(0, 2)[:, None, None] if stride == 1 else _reduced(x, weights["reduce"])
+    return [*raws, Raw((index("skip_connect"),), skip, stride == 2)]
+
+
+def _kernels(weights: Weights, sizes: list[int], at: int) -> tuple[Tensor, Tensor]:
+    """Depthwise (K, E, C, s, s) and pointwise (K, E, C, C) kernels of all sizes, the smaller padded with zeros."""
+    largest = max(sizes)
+    padded = [F.pad(weights[f"depthwise_{size}"][at], [(largest - size) // 2] * 4) for size in sizes]
+    return torch.stack(padded), torch.stack([weights[f"pointwise_{size}"][at] for size in sizes])
+
+
+def _separable(folded: Tensor, weights: Weights, sizes: list[int], n: int, stride: int) -> Tensor:
+    deep, point = _kernels(weights, sizes, 0)
+    y = pointwise(depthwise(folded, deep, n, stride), point, n)
+    deep, point = _kernels(weights, sizes, 1)
+    y = pointwise(depthwise(F.relu_(norm(y)), deep, n, 1), point, n)
+    return fold_rows(y, *deep.shape[:2])
+
+
+def _dilated(x: Tensor, folded: Tensor, weights: Weights, sizes: list[int], stride: int) -> Tensor:
+    """With stride 2 the taps of a dilated kernel meet every second pixel only: a plain kernel on those."""
+    deep, point = _kernels(weights, sizes, 2)
+    n = x.shape[3]
+    if stride == 2:
+        y = depthwise(fold_images(x[:, ::2, ::2], deep.shape[0] * deep.shape[1]), deep, n, 1)
+    else:
+        y = depthwise(folded, deep, n, 1, dilation=2)
+    return fold_rows(pointwise(y, point, n), *deep.shape[:2])
+
+
+def _standard(x: Tensor, kernel: Tensor) -> Tensor:
+    """NAS-Bench-201's convolutions (E, C, C, s, s), the neighbors as a batch."""
+    b, h, w, n, c = x.shape
+    images = x.permute(0, 3, 4, 1, 2).reshape(b * n, c, h, w)
+    y = F.conv2d(images, kernel.flatten(0, 1), padding=kernel.shape[-1] // 2)
+    return y.view(b, n, len(kernel), c, h, w).permute(0, 4, 5, 2, 1, 3).reshape(b * h * w, 1, len(kernel), n * c)
+
+
+def _pool(state: Tensor, name: str, stride: int) -> Tensor:
+    images = state.flatten(3).permute(0, 3, 1, 2)
+    if name == "max_pool_3x3":
+        y = F.max_pool2d(images, 3, stride, padding=1)
+    else:
+        y = F.avg_pool2d(images, 3, stride, padding=1, count_include_pad=False)
+    return fold_rows(y, 1, 1)
+
+
+def _reduced(x: Tensor, weight: Tensor) -> Tensor:
+    """The skip connection at stride 2: two pointwise convolutions (2, E, C / 2, C), one pixel apart."""
+    odd = F.pad(x[:, 1:, 1:], (0, 0, 0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+    halves = [
+        F.linear(part[:, ::2, ::2], kernel.flatten(0, 1)).unflatten(-1, kernel.shape[:2])  # (B, H', W', N, E, C / 2)
+        for part, kernel in zip((x, odd), weight, strict=True)
+    ]
+    return torch.cat(halves, -1).transpose(3, 4).flatten(4).flatten(0, 2).unsqueeze(1)
+
+
+# --- alpha and the last norm ------------------------------------------------------------------------
+
+
+def _statistics(y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and 1 / standard deviation over the rows of (M, ...)."""
+    rows = y.flatten(1)
+    mean = rows.mean(0)
+    ones = rows.new_ones(1, len(rows))
+    variance = (ones @ (rows * rows)).view(-1) / len(rows) - mean * mean
+    return mean.view(y.shape[1:]), (variance.clamp_(min=0) + NORM_EPS).rsqrt_().view(y.shape[1:])
+
+
+class WeightedSum(Function):
+    """sum_k alpha_k norm(y_k) = sum_k (alpha_k / sigma_k) y_k - sum_k alpha_k mu_k / sigma_k.
+
+    Backwards, with g the gradient of the sum and y^ = norm(y): the gradient of alpha_k is <g, y^_k>, that
+    of y_k is alpha_k / sigma_k (g - mean(g) - y^_k mean(g y^_k)); an output that all edges share sums over them.
+    """
+
     @staticmethod
-    def apply(*terms):
-        return sum(terms)
-def operation_outputs(*a): raise NotImplementedError
-from flatlib.search.operations import mixed_operations
+    def forward(ctx: Any, alphas: Tensor, kinds: tuple, *outputs: Tensor) -> Tensor:
+        """alphas (E, N, O), kinds (operations, normed) and outputs (M, K, E or 1, N C) of each Raw -> (M, E, N C)."""
+        n = alphas.shape[1]
+        channels = outputs[0].shape[-1] // n
+        scales = alphas.permute(2, 0, 1).repeat_interleave(channels, dim=2)  # (O, E, N C)
+        statistics = [_statistics(y) if normed else None for (_, normed), y in zip(kinds, outputs, strict=True)]
+        shift, parts = scales.new_zeros(scales.shape[1:]), []
+        for (operations, _), y, stats in zip(kinds, outputs, statistics, strict=True):
+            scale = scales[list(operations)]
+            if stats is not None:
+                scale = scale * stats[1]
+                shift = shift - (scale * stats[0]).sum(0)
+            parts += list(zip(y.unbind(1), scale, strict=True))
+        total = torch.addcmul(shift, *parts[0])
+        for y, scale in parts[1:]:
+            total.addcmul_(y, scale)
+        ctx.save_for_backward(scales, *outputs)
+        ctx.kinds, ctx.statistics, ctx.n = kinds, statistics, n
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
+        scales, *outputs = ctx.saved_tensors
+        g = g.contiguous()
+        g_sum = g.sum(0)  # (E, N C)
+        d_scales, gradients = torch.zeros_like(scales), []
+        for at, ((operations, _), y, stats) in enumerate(zip(ctx.kinds, outputs, ctx.statistics, strict=True)):
+            ops = list(operations)
+            inner = torch.stack([(part * g).sum(0) for part in y.unbind(1)])  # <g, y_k>
+            if stats is not None:
+                inner = stats[1] * (inner - stats[0] * g_sum)  # <g, y^_k>
+            d_scales[ops] = inner
+            needed = ctx.needs_input_grad[2 + at]
+            gradients.append(_output_gradient(g, g_sum, y, stats, scales[ops], inner) if needed else None)
+        d_alphas = d_scales.unflatten(2, (ctx.n, -1)).sum(3).permute(1, 2, 0)
+        return d_alphas, None, *gradients
+
+
+def _output_gradient(
+    g: Tensor,  # (M, E, N C)
+    g_sum: Tensor,  # (E, N C)
+    y: Tensor,  # (M, K, E or 1, N C)
+    stats: tuple[Tensor, Tensor] | None,
+    scales: Tensor,  # (K, E, N C)
+    inner: Tensor,  # (K, E, N C) <g, y^>
+) -> Tensor:
+    """The gradient of a Raw's outputs, as y * slope + g * scale + offset."""
+    shared = y.shape[2] < g.shape[1]
+    if stats is not None:
+        mean, inverse = stats
+        scales = scales * inverse
+        slope = -scales * inverse * inner / len(g)
+        offset = -scales * g_sum / len(g) - slope * mean
+        if shared:
+            slope, offset = slope.sum(1, keepdim=True), offset.sum(1, keepdim=True)
+        gradient = torch.addcmul(offset, y, slope)
+    else:
+        gradient = torch.zeros_like(y)
+    if not shared:
+        return gradient.addcmul_(g[:, None], scales)
+    for edge in range(g.shape[1]):
+        gradient.addcmul_(g[:, None, edge : edge + 1], scales[:, edge : edge + 1])
+    return gradient
+
+
+class Sum(Function):
+    """Sum of several tensors, without an intermediate for each."""
+
+    @staticmethod
+    def forward(ctx: Any, *terms: Tensor) -> Tensor:
+        ctx.n = len(terms)
+        total = terms[0] + terms[1]
+        for term in terms[2:]:
+            total += term
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, ...]:
+        return (g,) * ctx.n

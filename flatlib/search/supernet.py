@@ -170,7 +170,9 @@ class Supernet:
             for source in range(self.n_inputs - at if plan.searched else 0):
                 x = self._input(named, at, source, stem)
                 own = _of_node(named, at, source)
-                shared[at, source] = folded.operation_outputs(self.space, x, own, self.stride(plan, source))
+                shared[at, source] = folded.operation_outputs(
+                    self.space, x, own, len(self.sources[source]), self.stride(plan, source)
+                )
         return shared
 
     def _stem(self, named: dict, images: Tensor) -> Tensor:  # (B, H, W, 1, C)
@@ -281,7 +283,7 @@ def _conv(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
 def _residual_block(x: Tensor, conv_a: Tensor, conv_b: Tensor, shortcut: Tensor) -> Tensor:
     """NAS-Bench-201's reduction: two 3 x 3 convolutions beside a pooled pointwise one."""
     y = _conv(_conv(x, conv_a, 2), conv_b, 1)
-    pooled = F.avg_pool2d(x.flatten(3).permute(0, 3, 1, 2), 2, ceil_mode=True).permute(0, 2, 3, 1).unflatten(3, x.shape[3:])
+    pooled = (
+        F.avg_pool2d(x.flatten(3).permute(0, 3, 1, 2), 2, ceil_mode=True).permute(0, 2, 3, 1).unflatten(3, x.shape[3:])
+    )
     return y + F.linear(pooled, shortcut)
-
-
