@@ -95,16 +95,18 @@ def unrolled_gradient(
     learning_rate: float,  # xi
     weight_decay: float = 0.0,
     push: Tensor | float = 0.0,  # momentum times SGD's buffer
+    radius: float = 0.01,  # its authors'
 ) -> tuple[Tensor, Tensor]:  # L_val(w', alpha), its gradient, shaped as alphas
     """d/dalpha L_val(w', alpha) with w' = w - xi (push + dL_train/dw + decay w) (Eq. 7 and 8 there).
 
-    The mixed derivative is a central difference of half-width eps = 0.01 / ||v||, v = dL_val/dw', divided by 2 eps.
+    The mixed derivative is a central difference: w +- eps v with v = dL_val/dw', eps = radius / ||v||, over 2 eps.
+    On a network with ReLUs it is noisy: 0.01 reaches over kinks, where the gradient jumps.
     """
     w, alpha = (x.detach().requires_grad_() for x in (weights, alphas))
     (slope,) = torch.autograd.grad(train_loss(w, alpha.detach()), w)
     ahead = (w - learning_rate * (push + slope + weight_decay * w)).detach().requires_grad_()
     loss = valid_loss(ahead, alpha)
     direct, v = torch.autograd.grad(loss, (alpha, ahead))
-    eps = 0.01 / v.norm().clamp(min=1e-12)
+    eps = radius / v.norm().clamp(min=1e-12)
     above, below = (torch.autograd.grad(train_loss(w.detach() + step * v, alpha), alpha)[0] for step in (eps, -eps))
     return loss.detach(), direct - learning_rate * (above - below) / (2 * eps)
