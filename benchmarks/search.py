@@ -115,7 +115,9 @@ def measure(setting: tuple, chunk: int, repetitions: int, threads: int) -> None:
     for process in workers.values():
         process.stdin.close()
         process.wait()
-    (na, nw, nm), (fa, fw, fm) = ([statistics.median(c) for c in zip(*rows[1:], strict=True)] for rows in results.values())
+    (na, nw, nm), (fa, fw, fm) = (
+        [statistics.median(c) for c in zip(*rows[1:], strict=True)] for rows in results.values()
+    )
     ratios = sorted((n[0] + n[1]) / (f[0] + f[1]) for n, f in list(zip(*results.values(), strict=True))[1:])
     c, cells, batch, pixels = setting
     print(

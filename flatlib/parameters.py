@@ -1,34 +1,33 @@
-"""The checked notebook parameters: one class a notebook, one line for each mistake.
+"""The checked notebook parameters: one class a notebook, a subclass of `Settings`.
 
-A notebook sets its parameters as plain names in one cell, papermill overrides them in a second one,
-and the cell after calls `check`, which knows both from the kernel's history. Another notebook's
-parameters are another subclass of `Settings`: fields with a default, limits and a description.
+A parameter is a field with a default, limits and a description; `check` reads them from the kernel.
 """
 
-import ast
-import difflib
+import dataclasses
 import html
 import os
 from math import comb
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+
+from flatlib.parameter_check import ParameterError, check
+from flatlib.search.config import SearchConfig
+
+__all__ = [
+    "MIME",
+    "Assumption",
+    "ParameterError",
+    "RandomSearch",
+    "Search",
+    "Settings",
+    "TableSettings",
+    "Variants",
+    "check",
+]
 
 MIME = "application/vnd.flatlib.settings+json"  # {name: value}, read by the report's index page
-INJECTED = "# Parameters"  # the first line of papermill's cell
-PAPERMILL_OWN = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")  # set by its --inject-paths
-
-
-class ParameterError(ValueError):
-    """Parameters that cannot serve: a line for each, with the value got and the values allowed."""
-
-    def _render_traceback_(self) -> list[str]:
-        return str(self).splitlines()  # Jupyter, papermill and nbconvert show the lines, not the stack
-
-
-# --- the parameters of each notebook --------------------------------------------------------------
 
 
 class Settings(BaseModel):
@@ -132,6 +131,47 @@ class RandomSearch(TableSettings):
         return self
 
 
+# --- searches: fields and limits are SearchConfig's -------------------------------------------------
+
+
+def _search_fields() -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for f in dataclasses.fields(SearchConfig):
+        limits = dict(f.metadata)
+        kind = Literal[limits.pop("choices")] if "choices" in limits else type(f.default)
+        fields[f.name] = (kind, Field(f.default, description=limits.pop("help"), **limits))
+    return fields
+
+
+_SearchFields: Any = create_model("_SearchFields", __base__=Settings, **_search_fields())
+
+
+class Searches(_SearchFields):
+    """What notebooks 03 and 05 share: a search, how often, where it is kept."""
+
+    runs: int = Field(1, ge=1, description="searches from different seeds, seed, seed + 1, ...")
+    random_cells: int = Field(2, ge=0, description="random cells trained beside the found ones; 0 trains none")
+    train_epochs: int = Field(3, ge=1, description="epochs of that training")
+    runs_dir: str = Field("auto", description="a folder for the run folders; 'auto': the checkout's runs/")
+
+    @model_validator(mode="after")
+    def _is_a_search(self) -> "Searches":
+        self.config()
+        return self
+
+    def config(self, **changes: Any) -> SearchConfig:
+        """The search that the parameters describe, with some changed."""
+        names = [f.name for f in dataclasses.fields(SearchConfig)]
+        return SearchConfig(**{name: getattr(self, name) for name in names} | changes)
+
+    def runs_folder(self) -> Path:
+        return (
+            Path(os.path.expanduser(self.runs_dir))
+            if self.runs_dir != "auto"
+            else resolve_reports_dir("auto").parent / "runs"
+        )
+
+
 def resolve_reports_dir(value: str) -> Path:
     """The folder that `reports_dir` names.
 
@@ -146,112 +186,3 @@ def resolve_reports_dir(value: str) -> Path:
         if (parent / "pyproject.toml").is_file() and (parent / "notebooks").is_dir():
             return parent / "reports"
     return Path.cwd() / "reports"
-
-
-# --- the check ------------------------------------------------------------------------------------
-
-S = TypeVar("S", bound=Settings)
-
-
-def check(model: type[S], namespace: dict[str, Any] | None = None) -> S:
-    """The parameters set in the running kernel; ParameterError, a line a mistake, before any work.
-
-    Values are the namespace's globals. What is assigned in the latest parameters cell or in
-    papermill's cell, but is no field of the model, is a mistake too.
-    """
-    if namespace is None:
-        from IPython import get_ipython
-
-        shell = get_ipython()
-        namespace = shell.user_ns if shell else {}
-    fields = model.model_fields
-    names = [*_assigned(namespace.get("In"), model), *fields]
-    values = {name: namespace.get(name) for name in names if name in namespace or name not in fields}
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        lines = [" ".join(_line(model, detail).split()) for detail in error.errors()]
-    raise ParameterError("\n".join(lines))
-
-
-def _assigned(sources: Any, model: type[Settings]) -> list[str]:
-    """Names assigned in the latest parameters cell and in the latest papermill cell after it.
-
-    The parameters cell is known by an annotated field (`d: int = 1`): its comment can be edited
-    away, and papermill writes no annotations. Older versions of either cell do not count.
-    """
-    injected: list[str] | None = None
-    for source in reversed(sources if isinstance(sources, list) else []):
-        targets = _targets(source)
-        if any(annotated and name in model.model_fields for name, annotated in targets):
-            names = [name for name, _ in targets] + (injected or [])
-            return [name for name in names if name not in PAPERMILL_OWN]
-        if injected is None and source.strip().split("\n")[0].strip() == INJECTED:
-            injected = [name for name, _ in targets]
-    raise ParameterError("no parameters found: run the cell of lines such as seed: int = 0 first, then this one")
-
-
-def _targets(source: str) -> list[tuple[str, bool]]:
-    """(name, annotated) of each assignment at module level."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError):  # a cell that did not run
-        return []
-    return [
-        (node.id, isinstance(statement, ast.AnnAssign))
-        for statement in body
-        if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
-        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
-        for node in ast.walk(target)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ]
-
-
-# --- one line a mistake ---------------------------------------------------------------------------
-
-REASONS = {  # pydantic's error type -> ours
-    "int_type": "not an int",
-    "float_type": "not a float",
-    "string_type": "not a str",
-    "literal_error": "no such choice",
-    "finite_number": "not finite",
-    "greater_than_equal": "too small",
-    "less_than_equal": "too large",
-}
-
-
-def _line(model: type[Settings], detail: ErrorDetails) -> str:
-    reason = REASONS.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if not detail["loc"]:  # a contradiction, which names its parameters itself
-        return reason
-    name, value = str(detail["loc"][0]), detail["input"]
-    shown = repr(value)
-    got = f"{name} = {shown if len(shown) <= 100 else shown[:97] + '...'}"
-    schemas = model.model_json_schema()["properties"]
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name.lower(), schemas, n=1, cutoff=0)[0]
-        return f"{got}: no such parameter; did you mean '{near}'? ({_kind(schemas[near])})"
-    if detail["type"] == "float_type" and isinstance(value, str):
-        reason += " but text (YAML takes 1e-3 for text, 1.0e-3 for a number)"
-    limits, text = _limits(schemas[name]), schemas[name]["description"]
-    return f"{got}: {reason}; allowed: {f'{limits} ({text})' if limits else text}"
-
-
-def _kind(schema: dict[str, Any]) -> str:
-    """Type and limits, such as 'int, 1 to 6' or "'first' or 'mean'"."""
-    if "enum" in schema:
-        return _limits(schema)
-    names = {"integer": "int", "number": "float", "string": "str", "boolean": "bool"}
-    return f"{names[schema['type']]}, {_limits(schema) or schema['description']}"
-
-
-def _limits(schema: dict[str, Any]) -> str:
-    """'1 to 6', '4 or more, even', "'first' or 'mean'"; '' where the description says it."""
-    if "enum" in schema:
-        return " or ".join(map(repr, schema["enum"]))
-    parts = []
-    if "minimum" in schema:
-        parts.append(f"{schema['minimum']} " + (f"to {schema['maximum']}" if "maximum" in schema else "or more"))
-    if "multipleOf" in schema:
-        parts.append("even" if schema["multipleOf"] == 2 else f"a multiple of {schema['multipleOf']}")
-    return ", ".join(parts)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 BUNDLE = 20  # channels that a pointwise convolution takes together: wider blocks waste, narrower ones wait
 
@@ -39,36 +40,23 @@ class Depthwise(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
-        ctx.save_for_backward(x, kernel)
-        ctx.geometry = stride, dilation * (kernel.shape[-1] // 2), dilation
-        return F.conv2d(x, kernel, None, *ctx.geometry, groups=x.shape[1])
+        ctx.save_for_backward(x if kernel.requires_grad else None, kernel)
+        ctx.shape, ctx.geometry = x.shape, (stride, dilation * (kernel.shape[-1] // 2), dilation, x.shape[1])
+        return F.conv2d(x, kernel, None, *ctx.geometry)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-        (x, kernel), (stride, padding, dilation) = ctx.saved_tensors, ctx.geometry
+        x, kernel = ctx.saved_tensors
         g = g.contiguous(memory_format=torch.channels_last)
         d_x = d_kernel = None
-        if ctx.needs_input_grad[0] and stride == 1:
-            d_x = F.conv2d(g, kernel.flip(2, 3), None, 1, padding, dilation, groups=g.shape[1])
+        if ctx.needs_input_grad[0] and ctx.geometry[0] == 1:
+            d_x = F.conv2d(g, kernel.flip(2, 3), None, *ctx.geometry)
         elif ctx.needs_input_grad[0]:
-            d_x = _library_gradient(g, x, kernel, ctx.geometry, 0)
+            d_x = conv2d_input(ctx.shape, kernel, g, *ctx.geometry)
         if ctx.needs_input_grad[1]:
-            d_kernel = _kernel_gradient(g, x, kernel, ctx.geometry)
+            d_kernel = conv2d_weight(x, kernel.shape, g, *ctx.geometry)
         return d_x, d_kernel, None, None
-
-
-def _library_gradient(g: Tensor, x: Tensor, kernel: Tensor, geometry: tuple[int, int, int], which: int) -> Tensor:
-    stride, padding, dilation = ([value] * 2 for value in geometry)
-    mask = [which == 0, which == 1, False]
-    groups = g.shape[1]
-    return torch.ops.aten.convolution_backward(
-        g, x, kernel, None, stride, padding, dilation, False, [0, 0], groups, mask
-    )[which]
-
-
-def _kernel_gradient(g: Tensor, x: Tensor, kernel: Tensor, geometry: tuple[int, int, int]) -> Tensor:
-    return _library_gradient(g, x, kernel, geometry, 1)
 
 
 def pointwise(x: Tensor, kernels: Tensor, n: int) -> Tensor:
@@ -81,7 +69,7 @@ class Pointwise(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernels: Tensor) -> Tensor:
-        ctx.save_for_backward(x, kernels)
+        ctx.save_for_backward(x if kernels.requires_grad else None, kernels)
         return F.conv2d(x, *_bundle(kernels))
 
     @staticmethod

@@ -53,7 +53,7 @@ def _depthwise(x: Tensor, kernel: Tensor, stride: int, dilation: int = 1) -> Ten
 
 
 def _pointwise(x: Tensor, kernel: Tensor) -> Tensor:
-    return F.conv2d(x, kernel[:, :, None, None])
+    return F.linear(x.permute(0, 2, 3, 1), kernel).permute(0, 3, 1, 2)
 
 
 def zero(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
@@ -61,7 +61,7 @@ def zero(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
 
 
 def max_pool(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-    return norm(F.max_pool2d(x, 3, stride, padding=1))
+    return norm(F.max_pool2d(x.contiguous(), 3, stride, padding=1))  # vmap asks for it
 
 
 def avg_pool(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:

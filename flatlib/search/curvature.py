@@ -1,0 +1,141 @@
+"""Second derivatives of the validation loss with respect to the architecture (Sec. E, DARTS-ES).
+
+H = mean over batches of d^2 L(x) / dx dx, where x is alpha or the logits, every entry a free variable
+(P = 224 in DARTS, 84 in S3). Exact, by double backward; the weights are constants. BatchNorm makes the
+loss depend on how the data is split, so the batches are the caller's and stay fixed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flatlib.search.supernet import Supernet
+
+Batch = tuple[Tensor, Tensor]  # images (B, in_channels, H, W), labels (B,)
+LossOf = Callable[[Tensor, Batch], Tensor]  # point, batch -> mean loss, a scalar
+
+
+@dataclass(frozen=True)
+class EigenResult:
+    """The k algebraically largest eigenvalues of a Hessian: a large negative one is not among them."""
+
+    values: np.ndarray  # (k,) largest first
+    vectors: np.ndarray  # (k, *point.shape) unit norm over all entries, the entry of largest size positive
+    residuals: np.ndarray  # (k,) |H v - value v|
+    trace: float  # sum of all P eigenvalues
+
+
+# --- the loss as a function of the architecture ----------------------------------------------------
+
+
+def loss_of_alphas(
+    net: Supernet,
+    weights: Tensor,  # (P,)
+    edge_weights: Tensor | None = None,  # (T, E) PC-DARTS's edge normalization, constants
+) -> LossOf:
+    """Cross-entropy as a function of alpha (T, E, O), which need not be on the simplex."""
+    plain, weights = replace(net, folded=False), weights.detach()  # hand-written backwards have no second
+    gamma = None if edge_weights is None else edge_weights.detach()
+
+    def loss(alphas: Tensor, batch: Batch) -> Tensor:
+        images, labels = batch
+        return F.cross_entropy(plain.logits(weights, images, alphas[None], edge_weights=gamma)[0], labels)
+
+    return loss
+
+
+def loss_of_logits(net: Supernet, weights: Tensor, edge_weights: Tensor | None = None) -> LossOf:
+    """The same as a function of the logits: alpha = softmax(logits) for each edge."""
+    of_alphas = loss_of_alphas(net, weights, edge_weights)
+    return lambda logits, batch: of_alphas(logits.softmax(-1), batch)
+
+
+# --- the Hessian -----------------------------------------------------------------------------------
+
+
+def hessian_vector_product(
+    loss_of: LossOf,
+    point: Tensor,
+    vectors: Tensor,  # (K, *point.shape)
+    batches: Sequence[Batch],
+    *,
+    rows: int = 16,  # vectors that pass the graph together: less memory with fewer
+) -> Tensor:  # (K, *point.shape) float64
+    """H v for each vector, H v = d/dx (dL/dx . v); one forward and backward a batch serves all vectors.
+
+    >>> cubic = lambda x, batch: (x**3).sum() / 6
+    >>> hessian_vector_product(cubic, torch.tensor([1.0, 2.0]), torch.eye(2), [None])
+    tensor([[1., 0.],
+            [0., 2.]], dtype=torch.float64)
+    """
+    if not batches:
+        raise ValueError("no batches: a Hessian needs at least one validation batch")
+    total = torch.zeros_like(vectors, dtype=torch.float64)
+    for batch in batches:
+        x = point.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss_of(x, batch), x, create_graph=True)
+        if gradient.requires_grad:  # False: linear in x
+            parts = vectors.to(x).split(rows)
+            total += torch.cat([part for v in parts for part in _double_backward(gradient, x, v)]).double()
+    return total / len(batches)
+
+
+def _double_backward(gradient: Tensor, x: Tensor, vectors: Tensor) -> Iterator[Tensor]:  # each (k, *x.shape)
+    """All vectors at once; one by one where an operation cannot (torch's max pooling of channels-last maps)."""
+    try:
+        yield torch.autograd.grad(gradient, x, vectors, retain_graph=True, is_grads_batched=True)[0]
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        for v in vectors:
+            yield torch.autograd.grad(gradient, x, v, retain_graph=True)[0][None]
+
+
+def hessian(
+    loss_of: LossOf,
+    point: Tensor,
+    batches: Sequence[Batch],
+    *,
+    rows: int = 16,  # taken at once
+    symmetrize: bool = True,  # False: as it was computed, whose asymmetry is rounding
+) -> np.ndarray:  # (P, P) float64
+    """The whole Hessian, P = point.numel() entries in the order of point.flatten()."""
+    n = point.numel()
+    identity = torch.eye(n, dtype=point.dtype, device=point.device).view(n, *point.shape)
+    full = hessian_vector_product(loss_of, point, identity, batches, rows=rows).view(n, n).cpu().numpy()
+    return (full + full.T) / 2 if symmetrize else full
+
+
+# --- its eigenpairs --------------------------------------------------------------------------------
+
+
+def top_eigenpairs(
+    hessian: np.ndarray,  # (P, P) symmetric
+    shape: tuple[int, ...],  # of the point
+    k: int = 2,
+) -> EigenResult:
+    """The k largest eigenvalues, algebraically, and their vectors; ValueError for a Hessian with nan or inf.
+
+    >>> top_eigenpairs(np.diag([1.0, -5.0, 3.0]), (3,)).values
+    array([3., 1.])
+    """
+    bad = int((~np.isfinite(hessian)).sum())
+    if bad:
+        raise ValueError(f"the Hessian has {bad} of {hessian.size} entries nan or inf: did the search diverge?")
+    if not 1 <= k <= len(hessian):
+        raise ValueError(f"k = {k}: allowed: 1 to {len(hessian)}, the Hessian's rows")
+    ascending, columns = np.linalg.eigh(hessian)
+    values, vectors = ascending[::-1][:k], columns.T[::-1][:k]
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(1, keepdims=True), axis=1)
+    vectors = vectors * np.sign(largest)
+    residuals = np.linalg.norm(vectors @ hessian - values[:, None] * vectors, axis=1)
+    return EigenResult(values.copy(), vectors.reshape(k, *shape), residuals, float(np.trace(hessian)))
+
+
+def largest_eigenvalue(loss_of: LossOf, point: Tensor, batches: Sequence[Batch]) -> float:
+    """What DARTS-ES watches after each epoch, with the logits as the point."""
+    return float(top_eigenpairs(hessian(loss_of, point, batches), tuple(point.shape), k=1).values[0])
