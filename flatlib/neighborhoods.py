@@ -6,6 +6,7 @@ probability vector an edge. Leading axes are free: everything works on any numbe
 
 import itertools
 from math import comb
+from typing import Any
 
 import numpy as np
 
@@ -122,13 +123,23 @@ def additive_noise(
 
 
 def additive_neighbor(
-    alphas: np.ndarray,  # (..., E, O)
-    noise: np.ndarray,  # (..., E, O), alphas + noise >= 0
-) -> np.ndarray:  # (..., E, O), on the simplex
+    alphas: Any,  # (..., E, O) array or tensor
+    noise: Any,  # (..., E, O), alphas + noise >= 0
+) -> Any:  # (..., E, O), on the simplex
     """alpha'_k = (alpha_k + q_k) / sum_k (alpha_k + q_k) (Eq. 6); differentiable in alpha."""
     moved = alphas + noise
     stays = (noise == 0).all(-1)[..., None]  # rounding must not move an edge that is not perturbed
     return moved / (stays + ~stays * moved.sum(-1)[..., None])
+
+
+def degraded_operations(
+    shape: tuple[int, ...],  # (..., E)
+    d: int,
+    degraded: tuple[int, ...],  # indices of zero and skip
+    rng: np.random.Generator,
+) -> np.ndarray:  # (..., E) one of `degraded` on d edges; -1: the edge stays
+    """The l of r_l = 1 on each perturbed edge (Sec. A.2.1); zero and skip are equally likely, our choice."""
+    return np.where(perturbed_edges(shape, d, rng), rng.choice(degraded, shape), -1)
 
 
 def multiplicative_neighbor(
@@ -161,8 +172,7 @@ def sample_relaxed_neighbors(
         raise ValueError(f"n_nbr = {n_nbr}: alpha itself is one of them; allowed: 1 or more")
     batch = np.repeat(alphas[None], n_nbr - 1, axis=0)
     if degraded:
-        chosen = np.where(perturbed_edges(batch.shape[:-1], d, rng), rng.choice(degraded, batch.shape[:-1]), -1)
-        neighbors = multiplicative_neighbor(batch, chosen)
+        neighbors = multiplicative_neighbor(batch, degraded_operations(batch.shape[:-1], d, degraded, rng))
     else:
         neighbors = additive_neighbor(batch, additive_noise(batch, d, eps, rng))
     return np.concatenate([alphas[None], neighbors])

@@ -1,6 +1,7 @@
 """What a search is: its parameters, their limits, and each method's recipe. Needs neither torch nor pydantic."""
 
 import difflib
+import math
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -117,7 +118,8 @@ def check_value(f: Field, value: Any) -> None:
             and value <= limits.get("le", value)
             and value > limits.get("gt", float("-inf"))
             and value < limits.get("lt", float("inf"))
-            and value % limits.get("multiple_of", 1) == 0
+            and ("multiple_of" not in limits or value % limits["multiple_of"] == 0)
+            and math.isfinite(value)
         )
     if wrong:
         raise ValueError(f"{f.name} = {value!r}: allowed: {allowed(f)} ({limits['help']})")
@@ -154,9 +156,13 @@ def check_together(config: SearchConfig) -> None:
 
 def make_config(values: dict[str, Any]) -> SearchConfig:
     """A checked config from names and values; ValueError, one line, for an unknown name."""
-    known = {f.name: f for f in fields(SearchConfig)}
+    check_names(values, {f.name: f for f in fields(SearchConfig)})
+    return SearchConfig(**values)
+
+
+def check_names(values: dict[str, Any], known: dict[str, Field]) -> None:
+    """ValueError, one line, for a name that is no parameter: it names the nearest one."""
     for name, value in values.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
             raise ValueError(f"{name} = {value!r}: no such parameter; did you mean {near}? ({allowed(known[near])})")
-    return SearchConfig(**values)

@@ -1,0 +1,239 @@
+"""The two steps of the bilevel search: alpha on validation data, the weights on training data (Eq. 4, 5, Algorithm 1).
+
+DARTS is NA-DARTS with one neighbor, so the methods share this code; what is special to one is in `variants`.
+"""
+
+import copy
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flatlib.search import variants
+from flatlib.search.config import SearchConfig, recipe
+from flatlib.search.objective import (
+    Aggregated,
+    CrossEntropy,
+    aggregated_gradient,
+    build_neighbors,
+    degraded_indices,
+    draw_neighbors,
+)
+from flatlib.search.supernet import Supernet
+from flatlib.spaces import SPACES
+
+Batch = tuple[Tensor, Tensor]  # images (B, in_channels, H, W), labels (B,)
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "float64": torch.float64}
+
+
+class SearchError(RuntimeError):
+    """The search cannot go on; one line."""
+
+
+@dataclass(frozen=True)
+class ArchStep:
+    """What an architecture step saw, before it moved alpha. SNAS: at a Gumbel sample; order 2: at w'."""
+
+    objective: float  # g(f(N(alpha))), nats
+    losses: np.ndarray  # (N,) f of each neighbor, alpha's first
+    valid_loss: float  # f(alpha)
+    accuracy: float  # percent, of alpha
+
+
+@dataclass(frozen=True)
+class WeightStep:
+    """What a weight step saw, before it moved the weights."""
+
+    loss: float  # nats
+    accuracy: float  # percent
+
+
+class Learner:
+    """Weights, logits, their optimizers and random draws. Methods with the same seed start from the same numbers."""
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        *,
+        n_classes: int,
+        in_channels: int,
+        device: str | torch.device = "cpu",
+        chunk: int | None = None,  # neighbors at once; None: all
+        folded: bool = True,
+    ) -> None:
+        self.config, self.recipe, self.chunk = config, recipe(config), chunk
+        self.space, self.device = SPACES[config.space], torch.device(device)
+        self.dtype = DTYPES[config.precision]  # of the supernet; what is learned keeps 32 bits or 64
+        plan = (config.channels, config.cells, n_classes, in_channels, self.recipe.partial)
+        self.net = Supernet(self.space, *plan, folded=folded)
+        self.weights = self._leaf(self.net.initial_weights(torch.Generator().manual_seed(config.seed)))
+        first = np.random.default_rng([config.seed, 0])
+        shape = (self.net.cell_types, len(self.space.edges), len(self.space.operations))
+        self.arch = {"logits": self._leaf(torch.from_numpy(1e-3 * first.standard_normal(shape)))}
+        if self.recipe.partial > 1:
+            self.arch["edge_logits"] = self._leaf(torch.from_numpy(1e-3 * first.standard_normal(shape[:2])))
+        self.sgd, self.adam = self._optimizers()
+        self.rng = np.random.default_rng([config.seed, 1])  # neighbors and noise
+        self.steps = 0  # weight steps done
+        self.begin_epoch(0)
+        if self.device.type == "cuda":  # torch itself lets convolutions use tf32
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
+
+    def _leaf(self, values: Tensor) -> Tensor:
+        kept = torch.float64 if self.dtype == torch.float64 else torch.float32
+        return values.to(self.device, kept).requires_grad_()
+
+    def _optimizers(self) -> tuple[torch.optim.SGD, torch.optim.Adam]:
+        own = self.recipe
+        sgd = torch.optim.SGD([self.weights], momentum=own.momentum, weight_decay=own.weight_decay)
+        decay = own.arch_weight_decay
+        return sgd, torch.optim.Adam(self.arch.values(), own.arch_learning_rate, own.arch_betas, weight_decay=decay)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Set what follows the epoch, 0 for the first: learning rate, noise, temperature, architecture steps or not."""
+        own, epochs = self.recipe, self.config.epochs
+        cosine = (1 + math.cos(math.pi * epoch / epochs)) / 2  # CosineAnnealingLR
+        self.epoch = epoch
+        self.learning_rate = own.learning_rate_end + (own.learning_rate - own.learning_rate_end) * cosine
+        self.sgd.param_groups[0]["lr"] = self.learning_rate
+        self.searches = epoch >= round(own.warm_up * epochs)  # False while the weights warm up: no architecture steps
+        self.noise = variants.ramp(own.noise, epoch, epochs)
+        ends = own.temperature
+        self.temperature = None if ends is None else variants.ramp(ends, epoch, epochs, geometric=True)
+
+    # --- steps -------------------------------------------------------------------------------------
+
+    def arch_step(self, train_batch: Batch, valid_batch: Batch) -> ArchStep:
+        """Descend g(f(N(alpha))) on validation data at the current weights (Algorithm 1), or DARTS's unrolled loss."""
+        alphas, gamma = torch.softmax(self.arch["logits"], -1), self._gamma()
+        neighbors = self._sample(self._neighbors(alphas))
+        loss = self._loss(valid_batch, gamma, neighbors=len(neighbors))
+        if self.config.order == 2:
+            found = self._unrolled(self._loss(train_batch), loss, neighbors)
+        else:
+            found = self._first_order(loss, neighbors)
+        outputs = [neighbors] if gamma is None else [neighbors, gamma]
+        slopes = torch.autograd.grad(outputs, list(self.arch.values()), [found.gradient, *found.others])
+        losses = found.losses.double().cpu().numpy()
+        self._check("architecture", losses, slopes)
+        for learned, slope in zip(self.arch.values(), slopes, strict=True):
+            learned.grad = slope
+        self.adam.step()
+        return ArchStep(found.value, losses, float(losses[0]), loss.accuracy)
+
+    def weight_step(self, train_batch: Batch) -> WeightStep:
+        """Descend the training loss at alpha: at noised alpha with SDARTS-RS, at a Gumbel sample with SNAS."""
+        with torch.no_grad():
+            alphas, gamma = torch.softmax(self.arch["logits"], -1)[None], self._gamma()
+            if self.noise:
+                noise = self.rng.uniform(-self.noise, self.noise, alphas.shape)
+                alphas = variants.smoothed(alphas, torch.from_numpy(noise).to(alphas))
+            alphas = self._sample(alphas)
+        loss = self._loss(train_batch, gamma)
+        value = loss(self.weights, alphas)
+        slopes = torch.autograd.grad(value, self.weights)
+        self._check("weights", value.detach().double().cpu().numpy(), slopes)
+        (self.weights.grad,) = slopes
+        torch.nn.utils.clip_grad_norm_([self.weights], self.recipe.gradient_clip)
+        self.sgd.step()
+        self.steps += 1
+        return WeightStep(value.item(), loss.accuracy)
+
+    def _gamma(self) -> Tensor | None:  # (T, E)
+        return variants.normalize_edges(self.arch["edge_logits"], self.space) if "edge_logits" in self.arch else None
+
+    def _neighbors(self, alphas: Tensor) -> Tensor:  # (T, E, O) -> (N, T, E, O)
+        own, values = self.config, alphas.detach().double().cpu().numpy()
+        degraded = degraded_indices(self.space) if own.multiplicative else ()
+        return build_neighbors(
+            alphas, draw_neighbors(values, own.neighbors, own.d, self.rng, eps=own.eps, degraded=degraded)
+        )
+
+    def _sample(self, alphas: Tensor) -> Tensor:  # (N, T, E, O); SNAS: a Gumbel sample of each
+        if self.temperature is None:
+            return alphas
+        gumbel = torch.from_numpy(self.rng.gumbel(size=alphas.shape)).to(alphas)
+        return variants.gumbel_softmax(alphas, gumbel, self.temperature)
+
+    def _loss(self, batch: Batch, gamma: Tensor | None = None, *, neighbors: int = 1) -> CrossEntropy:
+        """f on a batch, edge weights as a leaf; several neighbors share what no alpha reaches, without weight gradients."""
+        images, labels = batch[0].to(self.device, self.dtype), batch[1].to(self.device)
+        shares = self.net.folded and self.net.partial == 1 and neighbors > 1
+        shared = self.net.share(self.weights.detach().to(self.dtype), images) if shares else None
+        leaf = None if gamma is None else gamma.detach().requires_grad_(gamma.requires_grad)
+        return CrossEntropy(self.net, images, labels, leaf, shared)
+
+    def _first_order(self, loss: CrossEntropy, neighbors: Tensor) -> Aggregated:
+        others = () if loss.edge_weights is None else (loss.edge_weights,)
+        loss_of, own = partial(loss, self.weights.detach()), self.config
+        return aggregated_gradient(loss_of, neighbors, own.aggregator, own.lam, self.chunk, others)
+
+    def _unrolled(self, train_loss: CrossEntropy, valid_loss: CrossEntropy, alphas: Tensor) -> Aggregated:
+        buffer = self.sgd.state[self.weights].get("momentum_buffer", 0.0)  # none before the first weight step
+        value, gradient = variants.unrolled_gradient(
+            train_loss,
+            valid_loss,
+            self.weights,
+            alphas,
+            learning_rate=self.learning_rate,
+            weight_decay=self.recipe.weight_decay,
+            push=self.recipe.momentum * buffer,
+        )
+        return Aggregated(value.item(), value, gradient)
+
+    def _check(self, part: str, losses: np.ndarray, slopes: tuple[Tensor, ...]) -> None:
+        """SearchError, one line, for a loss or gradient that is not finite; nothing has moved yet."""
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if len(bad):
+            itself = " (alpha itself)" if bad[0] == 0 else ""
+            what = f"the loss of neighbor {bad[0] + 1} of {len(losses)}{itself} is {losses[bad[0]]}"
+        elif all(slope.isfinite().all() for slope in slopes):
+            return
+        else:
+            what = "the gradient is not finite"
+        raise SearchError(
+            f"step {self.steps + 1}, {part}: {what}; try precision = float32 (now {self.config.precision}), a larger "
+            "batch_size or another seed, and check that all images are finite"
+        )
+
+    # --- what is kept ------------------------------------------------------------------------------
+
+    def alphas(self) -> np.ndarray:  # (T, E, O) float64
+        """alpha = softmax(logits), without any noise."""
+        return torch.softmax(self.arch["logits"].detach().double(), -1).cpu().numpy()
+
+    def edge_weights(self) -> np.ndarray | None:  # (T, E) float64
+        """PC-DARTS's normalized edge weights."""
+        gamma = self._gamma()
+        return None if gamma is None else gamma.detach().double().cpu().numpy()
+
+    def state(self) -> dict[str, Any]:
+        """A copy of all that the next steps depend on; `torch.load(weights_only=True)` reads it."""
+        leaves = {name: leaf.detach() for name, leaf in self._leaves().items()}
+        optimizers = {"sgd": self.sgd.state_dict(), "adam": self.adam.state_dict()}
+        numbers = {"rng": self.rng.bit_generator.state, "epoch": self.epoch, "steps": self.steps}
+        return copy.deepcopy(leaves | optimizers | numbers)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state()` of the same config, to the bit; SearchError, one line, for another network's."""
+        for name, leaf in self._leaves().items():
+            saved = state.get(name)
+            if saved is None or saved.shape != leaf.shape:
+                shape = None if saved is None else tuple(saved.shape)
+                raise SearchError(
+                    f"{name} of shape {shape}: this search has {tuple(leaf.shape)}; use its own checkpoint"
+                )
+        for name, leaf in self._leaves().items():
+            leaf.data.copy_(state[name])
+        self.sgd.load_state_dict(copy.deepcopy(state["sgd"]))
+        self.adam.load_state_dict(copy.deepcopy(state["adam"]))
+        self.rng.bit_generator.state = state["rng"]
+        self.steps = state["steps"]
+        self.begin_epoch(state["epoch"])
+
+    def _leaves(self) -> dict[str, Tensor]:
+        return {"weights": self.weights} | self.arch

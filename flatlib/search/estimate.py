@@ -1,0 +1,124 @@
+"""What a search will take, before it starts: neighbors at once, seconds, memory."""
+
+import sys
+import time
+from dataclasses import dataclass
+
+import torch
+
+from flatlib.data.images import ImageSet, normalize
+from flatlib.search.bilevel import Learner
+from flatlib.search.config import SearchConfig, recipe
+from flatlib.search.hardware import hardware
+from flatlib.spaces import SPACES
+
+CACHE_BYTES = 10 * 2**20  # measured best on a CPU (SPEED.md): 10 neighbors at C = 4, 16 px; 1 at C = 16, 32 px
+GPU_SHARE = 0.8  # of the free memory; the allocator's fragments need the rest
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one search from its beginning."""
+
+    seconds: float
+    memory_bytes: int  # at its peak: of the device on a GPU, else of this process
+    chunk: int  # neighbors at once
+    text: str  # one line
+
+
+def estimate(config: SearchConfig, image_set: ImageSet, chunk: int | None = None) -> Estimate:
+    """Time a step or two of a throw-away copy, on the images' device; the search itself is left as it is."""
+    chunk = chunk or choose_chunk(config, image_set)
+    learner = _copy(config, image_set, chunk)
+    searching = 0
+    for epoch in range(config.epochs):
+        learner.begin_epoch(epoch)
+        searching += learner.searches
+    learner.begin_epoch(config.epochs - 1)  # architecture steps, if there are any
+    arch, weight = _time_step(learner, image_set)
+    if arch + weight < 2:  # the first one also warms up
+        arch, weight = _time_step(learner, image_set)
+    steps = len(image_set.labels["train"]) // 2 // config.batch_size
+    seconds, memory = steps * (searching * arch + config.epochs * weight), _peak_bytes(image_set)
+    return Estimate(seconds, memory, chunk, _text(config, image_set, steps, seconds, memory, chunk))
+
+
+def choose_chunk(config: SearchConfig, image_set: ImageSet) -> int:
+    """Neighbors at once, shared out evenly: on a CPU what stays in the cache, on a GPU what fits its free memory."""
+    neighbors = config.neighbors
+    if neighbors == 1:
+        return 1
+    if image_set.images["train"].is_cuda:
+        most = int(GPU_SHARE * torch.cuda.mem_get_info()[0] / _gpu_bytes_of_one(config, image_set))
+    else:
+        most = CACHE_BYTES // widest_bytes(config, image_set)
+    passes = -(-neighbors // max(most, 1))
+    return -(-neighbors // passes)
+
+
+def widest_bytes(config: SearchConfig, image_set: ImageSet) -> int:
+    """Convolved feature maps of the first cell's first source node, for one neighbor."""
+    space = SPACES[config.space]
+    edges = sum(source == 0 for source, _ in space.edges)
+    kernels = len({name[-3:] for name in space.operations if "conv" in name})  # sizes are folded together
+    numbers = image_set.images["train"][0, 0].numel() * config.batch_size * config.channels // recipe(config).partial
+    return edges * kernels * numbers * (8 if config.precision == "float64" else 4)
+
+
+def _gpu_bytes_of_one(config: SearchConfig, image_set: ImageSet) -> int:
+    learner = _copy(config, image_set, 1)
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    _time_step(learner, image_set)
+    return max(torch.cuda.max_memory_allocated() - before, 1)
+
+
+def _copy(config: SearchConfig, image_set: ImageSet, chunk: int) -> Learner:
+    images = image_set.images["train"]
+    n_classes, in_channels = image_set.n_classes, images.shape[1]
+    return Learner(config, n_classes=n_classes, in_channels=in_channels, device=images.device, chunk=chunk)
+
+
+def _time_step(learner: Learner, image_set: ImageSet) -> tuple[float, float]:
+    """Seconds of an architecture step (0 where the epoch has none) and of a weight step."""
+    rows = slice(learner.config.batch_size)
+    batch = normalize(image_set.images["train"][rows], image_set), image_set.labels["train"][rows]
+    begin = time.perf_counter()
+    if learner.searches:
+        learner.arch_step(batch, batch)
+    between = time.perf_counter()  # each step ends with a number on the CPU, so a GPU is waited for
+    learner.weight_step(batch)
+    return between - begin, time.perf_counter() - between
+
+
+def _peak_bytes(image_set: ImageSet) -> int:
+    if image_set.images["train"].is_cuda:
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return (1 if sys.platform == "darwin" else 1024) * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _text(config: SearchConfig, image_set: ImageSet, steps: int, seconds: float, memory: int, chunk: int) -> str:
+    machine = hardware(image_set.labels["train"].device.type)
+    where = machine["cpu"] if machine["device"] == "cpu" else machine["device"]
+    extra = ", eigenvalues not counted" if recipe(config).hessian_batches else ""
+    neighbors = f" {chunk} of {config.neighbors} neighbors at once;" if config.neighbors > 1 else ""
+    size = f", {memory / 1e9:.1f} GB" if memory else ""
+    return (
+        f"about {duration(seconds)} for {config.epochs} epochs of {steps} steps{extra}{size};"
+        f"{neighbors} {machine['threads']} thread{'s' * (machine['threads'] > 1)}, {where}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Two figures.
+
+    >>> duration(4.2), duration(69.6), duration(700), duration(86400)
+    ('4.2 s', '70 s', '12 min', '24 h')
+    """
+    size, unit = next((size, unit) for size, unit in ((3600, "h"), (60, "min"), (0, "s")) if seconds >= 2 * size)
+    value = seconds / (size or 1)
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"

@@ -1,0 +1,35 @@
+"""What a search runs on, for its folder and its estimate."""
+
+import os
+import platform
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def resolve_device(name: str) -> str:
+    """'auto' is a GPU where there is one. ValueError, one line, for a GPU that is not there."""
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise ValueError("device = 'cuda': this torch sees no GPU; allowed here: auto, cpu")
+    return "cuda" if there and name == "auto" else name.replace("auto", "cpu")
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
+
+
+def hardware(device: str = "cpu") -> dict[str, Any]:
+    """Names of processor and device, cores and torch's threads."""
+    name = torch.cuda.get_device_name() if device == "cuda" else device
+    return {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": name}
+
+
+def cpu_name() -> str:
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:  # Linux; elsewhere Python's own answer
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

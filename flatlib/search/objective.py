@@ -1,0 +1,172 @@
+"""g(f(N(alpha))) over sampled neighbors, and its gradient with respect to alpha (Eq. 5, Sec. 4.2.2, 4.2.3, A).
+
+The random constants of a step's neighbors are drawn first; the neighbors are then a differentiable function
+of alpha, and dg/dalpha = sum_n (dg/df_n) df_n/dalpha'_n dalpha'_n/dalpha needs one chunk of them in memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flatlib import aggregators
+from flatlib.neighborhoods import additive_neighbor, additive_noise, degraded_operations
+from flatlib.search.supernet import Shared, Supernet
+from flatlib.spaces import Space
+
+Loss = Callable[[Tensor], Tensor]  # alphas (n, T, E, O) -> losses (n,)
+
+
+@dataclass(frozen=True)
+class NeighborDraw:
+    """The random constants of a step's neighbors, alpha itself left out: `noise` of Eq. 6 or `chosen` of Eq. A."""
+
+    noise: np.ndarray | None = None  # (N - 1, T, E, O), zero on edges that stay
+    chosen: np.ndarray | None = None  # (N - 1, T, E) operation; -1: the edge stays
+
+
+def draw_neighbors(
+    alphas: np.ndarray,  # (T, E, O) float64
+    n_nbr: int,  # N, alpha itself included
+    d: int,
+    rng: np.random.Generator,
+    *,
+    eps: float = 0.1,
+    degraded: tuple[int, ...] = (),
+) -> NeighborDraw:
+    """d edges a cell type, anew for each neighbor: additive with threshold eps, or multiplicative with `degraded`."""
+    batch = np.repeat(alphas[None], n_nbr - 1, axis=0)
+    if degraded:
+        return NeighborDraw(chosen=degraded_operations(batch.shape[:-1], d, degraded, rng))
+    return NeighborDraw(noise=additive_noise(batch, d, eps, rng))
+
+
+def degraded_indices(space: Space) -> tuple[int, int]:
+    """Where zero and skip stand among the space's operations."""
+    return space.operations.index("none"), space.operations.index("skip_connect")
+
+
+def build_neighbors(alphas: Tensor, draw: NeighborDraw) -> Tensor:  # (T, E, O) -> (N, T, E, O)
+    """The neighbors as a differentiable function of alpha, alpha itself first (Eq. 6 or A)."""
+    if draw.chosen is not None:
+        moved = multiplicative_neighbor(alphas, torch.as_tensor(draw.chosen, device=alphas.device))
+    else:
+        moved = additive_neighbor(alphas, torch.as_tensor(draw.noise).to(alphas))
+    return torch.cat([alphas[None], moved])
+
+
+def multiplicative_neighbor(
+    alphas: Tensor,  # (..., E, O)
+    chosen: Tensor,  # (..., E) the operation each edge is set to; -1: the edge stays
+) -> Tensor:  # (..., E, O)
+    """Eq. A on tensors. alpha'_k = r_k alpha_k / sum_k r_k alpha_k is the constant r: no gradient on a moved edge."""
+    r = F.one_hot(chosen.clamp(min=0), alphas.shape[-1]).to(alphas)
+    return torch.where((chosen < 0)[..., None], alphas, r)
+
+
+# --- f --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class CrossEntropy:
+    """f on one batch: weights (P,), alphas (n, T, E, O) -> losses (n,) in nats."""
+
+    net: Supernet
+    images: Tensor  # (B, in_channels, H, W), of the dtype that the supernet computes in
+    labels: Tensor  # (B,)
+    edge_weights: Tensor | None = None  # (T, E) PC-DARTS's
+    shared: Shared | None = None
+    hits: list[Tensor] = field(default_factory=list)  # share of images right, at the first alphas of each call
+
+    def __call__(self, weights: Tensor, alphas: Tensor) -> Tensor:
+        """The network in its own precision, the loss in that of the weights."""
+        dtype = self.images.dtype
+        gamma = None if self.edge_weights is None else self.edge_weights.to(dtype)
+        logits = self.net.logits(
+            weights.to(dtype), self.images, alphas.to(dtype), edge_weights=gamma, shared=self.shared
+        ).to(weights.dtype)
+        self.hits.append((logits[0].argmax(-1) == self.labels).double().mean())
+        losses = F.cross_entropy(logits.flatten(0, 1), self.labels.repeat(len(alphas)), reduction="none")
+        return losses.view(len(alphas), -1).mean(1)
+
+    @property
+    def accuracy(self) -> float:
+        """Percent, at the first alphas it was asked for."""
+        return 100 * float(self.hits[0])
+
+
+# --- g and its gradient ---------------------------------------------------------------------------
+
+
+def loss_weights(losses: Tensor, aggregator: str, lam: float = 1.0) -> Tensor:  # (N,), alpha first -> (N,)
+    r"""dg / df_n.
+
+    mean: $1 / N$. max: 1 at the worst, of equals the first (Danskin, Sec. A.2.1).
+    variance, $g = f_1 + \lambda \sigma$: $[n = 1] + \lambda (f_n - \bar f) / (N \sigma)$, and $[n = 1]$ where
+    $\sigma = 0$ (Sec. A.1). ValueError, one line, for another aggregator.
+
+    >>> loss_weights(torch.tensor([1.0, 3.0]), "variance")
+    tensor([0.5000, 0.5000])
+    """
+    n, at = len(losses), torch.arange(len(losses), device=losses.device)
+    if aggregator == "mean":
+        return torch.full_like(losses, 1 / n)
+    if aggregator == "max":
+        return (at == losses.argmax()).to(losses)
+    if aggregator == "variance":
+        centered = losses - losses.mean()
+        slope = centered / (n * centered.square().mean().sqrt())
+        return (at == 0) + lam * torch.where(losses.max() > losses.min(), slope, 0)  # rounding hides sigma = 0
+    raise ValueError(f"aggregator {aggregator!r}: no gradient known; choose mean, max, variance")
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """g over the sampled neighbors."""
+
+    value: float  # g
+    losses: Tensor  # (N,), alpha's first
+    gradient: Tensor  # (N, T, E, O) dg / dalpha'
+    others: tuple[Tensor, ...] = ()  # dg with respect to what else the loss reads
+
+
+def aggregated_gradient(
+    loss_of: Loss,
+    neighbors: Tensor,  # (N, T, E, O), alpha itself first
+    aggregator: str,
+    lam: float = 1.0,
+    chunk: int | None = None,  # neighbors in memory; None: all
+    others: tuple[Tensor, ...] = (),  # leaves that loss_of reads, such as PC-DARTS's edge weights
+) -> Aggregated:
+    """g, every f and dg / dalpha', `chunk` neighbors at a time (Sec. 4.2.3, A.1, A.2).
+
+    mean goes once forward and back through each neighbor. max and variance take the losses without a graph
+    first; then max goes back through the worst neighbor only. The paper's remark that the variance must keep
+    all neighbors in memory is thus avoided.
+    """
+    neighbors, size = neighbors.detach(), chunk or len(neighbors)
+    if aggregator == "mean" or len(neighbors) == 1:  # known before the losses
+        losses, weights = None, loss_weights(neighbors.new_zeros(len(neighbors)), aggregator, lam)
+    else:
+        losses = torch.cat([_without_graph(loss_of, part) for part in neighbors.split(size)])
+        weights = loss_weights(losses, aggregator, lam)
+    gradient, seen = torch.zeros_like(neighbors), list[Tensor]()
+    totals = tuple(torch.zeros_like(other) for other in others)
+    for part in weights.nonzero().flatten().split(size):
+        leaf = neighbors[part].requires_grad_()
+        own = loss_of(leaf)
+        slopes = torch.autograd.grad(own @ weights[part].to(own), (leaf, *others))
+        seen.append(own.detach())
+        gradient[part] = slopes[0]
+        totals = tuple(total + slope for total, slope in zip(totals, slopes[1:], strict=True))
+    losses = torch.cat(seen) if losses is None else losses
+    g = aggregators.aggregator(aggregator, lam)(losses.double().cpu().numpy())
+    return Aggregated(float(g), losses, gradient, totals)
+
+
+@torch.no_grad()
+def _without_graph(loss_of: Loss, alphas: Tensor) -> Tensor:
+    return loss_of(alphas)

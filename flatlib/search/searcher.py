@@ -1,0 +1,150 @@
+"""A search at the border between two steps: it can be stopped there and goes on to the same bits (Algorithm 1)."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from flatlib.data.images import ImageSet, Stream, augment, normalize, split_halves
+from flatlib.search.bilevel import Batch, Learner
+from flatlib.search.config import SearchConfig, recipe
+from flatlib.search.derive import derive
+from flatlib.search.runs import Result
+from flatlib.search.trace import Epoch, SearchTrace, entropy
+from flatlib.search.variants import stopped_at
+from flatlib.spaces import SPACES
+
+Eigenvalue = Callable[[Learner, list[Batch]], float]
+
+
+class Searcher:
+    """Learner, data and trace: all that a checkpoint holds."""
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        image_set: ImageSet,  # on the device
+        *,
+        chunk: int,
+        eigenvalue_of: Eigenvalue | None = None,
+    ) -> None:
+        self.config, self.image_set, self.eigenvalue_of = config, image_set, eigenvalue_of
+        self.images, self.labels = image_set.images["train"], image_set.labels["train"]
+        device, seeds = self.images.device, np.random.SeedSequence([config.seed, 2]).generate_state(4).tolist()
+        halves = [half.to(device) for half in split_halves(len(self.labels), seeds[0])]
+        self.valid_half = halves[1]
+        self.streams = [Stream(half, config.batch_size, seed) for half, seed in zip(halves, seeds[1:3], strict=True)]
+        self.generator = torch.Generator().manual_seed(seeds[3])  # of the augmentation
+        self.learner = Learner(
+            config, n_classes=image_set.n_classes, in_channels=self.images.shape[1], device=device, chunk=chunk
+        )
+        self.steps = self.streams[0].batches_per_pass  # of an epoch
+        self.done: list[Epoch] = []
+        self.alphas, self.edge_weights = [self.learner.alphas()], [self.learner.edge_weights()]
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self.at, self.sums = 0, np.zeros(6)  # steps done; sums of Epoch's fields from train_loss to spread
+        self.spent, self.since = 0.0, time.monotonic()
+        if len(self.done) < self.config.epochs:
+            self.learner.begin_epoch(len(self.done))
+
+    # --- a step, an epoch --------------------------------------------------------------------------
+
+    def _batch(self, stream: Stream) -> Batch:
+        rows = stream.next()
+        return augment(self.images[rows], self.image_set, self.generator), self.labels[rows]
+
+    def step(self) -> None:
+        """An architecture step, then a weight step (Algorithm 1).
+
+        Validation batches are augmented too: DARTS's public code draws both halves through its training transform.
+        """
+        train, seen = self._batch(self.streams[0]), [np.nan] * 4
+        if self.learner.searches:
+            arch = self.learner.arch_step(train, self._batch(self.streams[1]))
+            seen = [arch.valid_loss, arch.accuracy, arch.objective, float(np.std(arch.losses))]
+        weight = self.learner.weight_step(train)
+        self.sums += [weight.loss, weight.accuracy, *seen]
+        self.at += 1
+
+    def end_epoch(self) -> None:
+        """Close the line of the trace; with DARTS-ES the largest eigenvalue belongs to it."""
+        alphas, eigenvalue = self.learner.alphas(), np.nan
+        if self.eigenvalue_of and self.learner.searches:
+            eigenvalue = float(self.eigenvalue_of(self.learner, self.hessian_batches()))
+        means, rate = (self.sums / self.at).tolist(), self.learner.learning_rate
+        self.done.append(Epoch._make([len(self.done) + 1, *means, entropy(alphas), eigenvalue, rate, self.seconds]))
+        self.alphas.append(alphas)
+        self.edge_weights.append(self.learner.edge_weights())
+        self._begin_epoch()
+
+    def hessian_batches(self) -> list[Batch]:
+        """The first validation images, always the same and not augmented, in batches of the search's size."""
+        size = self.config.batch_size
+        batches = self.valid_half[: size * recipe(self.config).hessian_batches].split(size)
+        return [(normalize(self.images[rows], self.image_set), self.labels[rows]) for rows in batches]
+
+    @property
+    def seconds(self) -> float:
+        """Of the running epoch."""
+        return self.spent + time.monotonic() - self.since
+
+    @property
+    def stopped_at(self) -> int | None:
+        """DARTS-ES: the epoch whose alpha is kept, once the curvature rose."""
+        own = recipe(self.config)
+        eigenvalues = [epoch.eigenvalue for epoch in self.done]
+        return stopped_at(eigenvalues, own.window, own.tolerance) if self.eigenvalue_of else None
+
+    @property
+    def finished(self) -> bool:
+        return len(self.done) == self.config.epochs or self.stopped_at is not None
+
+    # --- what remains ------------------------------------------------------------------------------
+
+    @property
+    def trace(self) -> SearchTrace:
+        weights = [weights for weights in self.edge_weights if weights is not None]
+        return SearchTrace(tuple(self.done), np.stack(self.alphas), np.stack(weights) if weights else None)
+
+    def result(self) -> Result:
+        """The cell of the last alpha, or of the kept one, and the trace's numbers there."""
+        trace, epoch = self.trace, self.stopped_at or len(self.done)
+        weights = None if trace.edge_weights is None else trace.edge_weights[epoch]
+        final = {name: float(value) for name, value in self.done[epoch - 1]._asdict().items() if name != "epoch"}
+        seconds = float(trace.column("seconds").sum())
+        cell = derive(SPACES[self.config.space], trace.alphas[epoch], weights)
+        return Result(cell, epoch, len(self.done), self.steps * len(self.done), seconds, final)
+
+    def state(self) -> dict[str, Any]:
+        trace = self.trace
+        return {
+            "learner": self.learner.state(),
+            "streams": [stream.state() for stream in self.streams],
+            "generator": self.generator.get_state(),
+            "epoch": len(self.done),
+            "step": self.at,
+            "sums": self.sums.tolist(),
+            "seconds": self.seconds,
+            "trace": [list(epoch) for epoch in self.done],
+            "alphas": torch.from_numpy(trace.alphas),
+            "edge_weights": None if trace.edge_weights is None else torch.from_numpy(trace.edge_weights),
+            "chunk": self.learner.chunk,
+            "threads": torch.get_num_threads(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; the chunk stays this searcher's."""
+        self.done = [Epoch(*values) for values in state["trace"]]
+        self.alphas = list(state["alphas"].numpy())
+        weights = state["edge_weights"]
+        self.edge_weights = [None] * len(self.alphas) if weights is None else list(weights.numpy())
+        self.learner.restore(state["learner"])
+        for stream, taken in zip(self.streams, state["streams"], strict=True):
+            stream.restore(taken)
+        self.generator.set_state(state["generator"])
+        self._begin_epoch()
+        self.at, self.sums, self.spent = state["step"], np.array(state["sums"]), state["seconds"]

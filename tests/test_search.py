@@ -1,0 +1,370 @@
+"""Sees a search that goes on otherwise than it would have: a lost random state, step, sum or optimizer."""
+
+import copy
+import errno
+import itertools
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from flatlib.data.images import Stream, augment, load_images, split_halves
+from flatlib.search import checkpoint, estimate, search, searcher
+from flatlib.search.bilevel import ArchStep, Learner, SearchError, WeightStep
+from flatlib.search.checkpoint import RunError, RunStoppedError
+from flatlib.search.config import SearchConfig
+from flatlib.search.derive import derive
+from flatlib.search.runs import run_path
+from flatlib.search.search import load_for, search_runs, summarize
+from flatlib.spaces import DARTS
+
+TINY = SearchConfig(channels=2, cells=3, epochs=2, n_nbr=2, n_train=64, batch_size=8, device="cpu")
+IMAGES = load_images("digits", None, 64)
+run_search = search.search
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def same(a, b, at="state"):
+    """Equal to the bit, but for seconds."""
+    if isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype and torch.equal(a, b), at
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), at
+        for key in a.keys() - {"seconds"}:
+            same(a[key], b[key], f"{at}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), at
+        for i, pair in enumerate(zip(a, b, strict=True)):
+            same(*pair, f"{at}[{i}]")
+    else:
+        assert a == b or (a != a and b != b), at
+
+
+def state(folder, config=TINY):
+    kept = checkpoint.load_checkpoint(folder / "checkpoint.pt", config)
+    kept["trace"] = [line[:-1] for line in kept["trace"]]
+    return kept
+
+
+def same_run(a, b):
+    same(state(a.folder, a.config), state(b.folder, b.config))
+    same([epoch[:-1] for epoch in a.trace.epochs], [epoch[:-1] for epoch in b.trace.epochs])
+    np.testing.assert_array_equal(a.trace.alphas, b.trace.alphas)
+    np.testing.assert_array_equal(a.trace.edge_weights, b.trace.edge_weights)
+    assert a.result.cell == b.result.cell
+    same(a.result.final, b.result.final)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """Never stopped."""
+    torch.set_num_threads(1)
+    return run_search(TINY, tmp_path_factory.mktemp("reference"), image_set=IMAGES)
+
+
+def stopping(*stops):
+    """A callback that interrupts after each of these steps (epoch, step), once."""
+    left = set(stops)
+
+    def on_step(config, epoch, step, steps):
+        if (epoch, step) in left:
+            left.remove((epoch, step))
+            raise KeyboardInterrupt
+
+    return on_step
+
+
+def with_stops(config, runs_dir, *stops, image_set=IMAGES):
+    for stop in stops:
+        with pytest.raises(KeyboardInterrupt, match=rf"keeps epoch {stop[0]}, step {stop[1]}, and the same command"):
+            run_search(config, runs_dir, image_set=image_set, on_step=stopping(stop))
+        assert not (run_path(runs_dir, config) / "result.json").exists()
+    return run_search(config, runs_dir, image_set=image_set)
+
+
+def test_the_reference_learns_and_counts(reference):
+    assert reference.result.epoch == reference.result.epochs == 2 and reference.result.steps == 8
+    assert reference.trace.alphas.shape == (3, 2, 14, 8) and reference.trace.edge_weights is None
+    assert not np.array_equal(reference.trace.alphas[1], reference.trace.alphas[2])
+    assert np.isfinite(reference.trace.column("objective")).all() and (reference.trace.column("spread") > 0).all()
+    assert reference.trace.column("epoch").tolist() == [1, 2]
+
+
+def test_stopped_at_every_border_it_goes_on_to_the_same_bits(reference, tmp_path):
+    stops = [(epoch, step) for epoch in (1, 2) for step in (1, 2, 3, 4)]
+    same_run(with_stops(TINY, tmp_path, *stops), reference)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "na-pc-darts", "channels": 8, "epochs": 4},  # one epoch of warm-up, edge weights
+        {"method": "na-snas"},
+        {"method": "sdarts-rs"},
+        {"method": "darts", "order": 2},
+        {"aggregator": "variance"},
+        {"aggregator": "max", "space": "nas-bench-201", "d": 2, "precision": "float64"},
+    ],
+    ids=str,
+)
+def test_each_method_goes_on_to_the_same_bits(tmp_path, change):
+    config = replace(TINY, n_train=32) if "epochs" in change else replace(TINY, n_train=32, epochs=1)
+    config, images = replace(config, **change), load_for(replace(config, **change))
+    whole = run_search(config, tmp_path / "whole", image_set=images)
+    same_run(with_stops(config, tmp_path / "stopped", (config.epochs, 1), image_set=images), whole)
+    assert (whole.trace.edge_weights is not None) == ("pc" in config.method)
+    if "pc" in config.method:
+        assert np.isnan(whole.trace.column("objective")).tolist() == [True, False, False, False]
+
+
+def test_another_seed_is_another_search(reference, tmp_path):
+    other = run_search(replace(TINY, seed=1), tmp_path, image_set=IMAGES)
+    assert not np.array_equal(other.trace.alphas[0], reference.trace.alphas[0])
+    assert not torch.equal(state(other.folder, other.config)["generator"], state(reference.folder)["generator"])
+
+
+def test_a_finished_search_is_read_not_repeated(reference, monkeypatch):
+    monkeypatch.setattr(search, "Searcher", None)
+    monkeypatch.setattr(search, "load_images", None)
+    again = run_search(TINY, reference.folder.parent)
+    same_run(again, reference)
+
+
+def test_a_plain_loop_finds_the_same(reference):
+    """The streams, the augmentation and the running means, written down once more without the class."""
+    seeds = np.random.SeedSequence([0, 2]).generate_state(4).tolist()
+    train, valid = (Stream(half, 8, seed) for half, seed in zip(split_halves(64, seeds[0]), seeds[1:3], strict=True))
+    draws = torch.Generator().manual_seed(seeds[3])
+    learner = Learner(TINY, n_classes=10, in_channels=1, chunk=2)
+
+    def batch(rows):
+        return augment(IMAGES.images["train"][rows], IMAGES, draws), IMAGES.labels["train"][rows]
+
+    for epoch in range(2):
+        learner.begin_epoch(epoch)
+        losses, objectives, alphas = [], [], learner.alphas()
+        np.testing.assert_array_equal(alphas, reference.trace.alphas[epoch])
+        for _ in range(4):
+            images = batch(train.next())
+            objectives.append(learner.arch_step(images, batch(valid.next())).objective)
+            losses.append(learner.weight_step(images).loss)
+        line = reference.trace.epochs[epoch]
+        np.testing.assert_allclose(
+            [line.train_loss, line.objective], [np.mean(losses), np.mean(objectives)], rtol=1e-12
+        )
+        assert line.learning_rate == learner.learning_rate
+    np.testing.assert_array_equal(learner.alphas(), reference.trace.alphas[2])
+
+
+def test_global_random_states_are_left_alone(tmp_path):
+    before = torch.get_rng_state(), copy.deepcopy(np.random.get_state()[1])  # noqa: NPY002
+    estimate.estimate(TINY, IMAGES)
+    run_search(replace(TINY, epochs=1), tmp_path, image_set=IMAGES)
+    assert torch.equal(before[0], torch.get_rng_state())
+    np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+
+
+# --- a learner with a script ----------------------------------------------------------------------
+
+
+class Scripted(Learner):
+    """Steps that cost nothing; what they see is told by `losses`."""
+
+    seen, most = [], 99
+
+    def arch_step(self, train_batch, valid_batch):
+        if self.chunk > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
+        self.seen.append(("arch", self.epoch, valid_batch[1]))
+        return ArchStep(3.0, np.array([1.0, 3.0]), 1.0, 50.0)
+
+    def weight_step(self, train_batch):
+        self.seen.append(("weight", self.epoch, train_batch[1]))
+        self.steps += 1
+        return WeightStep(float(self.steps), 25.0)
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    monkeypatch.setattr(searcher, "Learner", Scripted)
+    monkeypatch.setattr(Scripted, "seen", [])
+    return Scripted
+
+
+def test_a_line_of_the_trace_is_the_epochs_mean(scripted, tmp_path):
+    run = with_stops(TINY, tmp_path, (1, 3), (2, 2))
+    first, second = run.trace.epochs
+    assert (first.train_loss, second.train_loss) == (2.5, 6.5)  # of 1 .. 4, of 5 .. 8
+    assert first[2:7] == (25.0, 1.0, 50.0, 3.0, 1.0)  # the spread of 1 and 3
+    assert [name for name, *_ in scripted.seen] == ["arch", "weight"] * 8  # Algorithm 1's order
+
+
+def test_while_the_weights_warm_up_no_validation_batch_is_drawn(scripted, tmp_path):
+    config = replace(TINY, method="pc-darts", channels=8, epochs=4)
+    run = run_search(config, tmp_path, image_set=IMAGES)
+    assert [name for name, epoch, _ in scripted.seen if epoch == 0] == ["weight"] * 4
+    assert np.isnan(run.trace.epochs[0][3:7]).all() and run.trace.epochs[1].objective == 3.0
+    assert state(run.folder, config)["streams"][1]["done"] == 4 and len(scripted.seen) == 16 + 12
+
+
+def test_darts_es_keeps_the_older_alpha(scripted, tmp_path):
+    config, asked = replace(TINY, method="darts-es", epochs=20), []
+
+    def eigenvalue_of(learner, batches):
+        asked.append(batches)
+        with torch.no_grad():
+            learner.arch["logits"][0, 0, len(asked) % 8] += 3
+        return 1.0 if learner.epoch < 5 else 2.0
+
+    def run(runs_dir, on_step=None):
+        return run_search(config, runs_dir, image_set=IMAGES, eigenvalue_of=eigenvalue_of, on_step=on_step)
+
+    whole = run(tmp_path)
+    assert whole.result.epochs == 10 and whole.result.epoch == 5 and whole.result.final["eigenvalue"] == 1.0
+    assert len(whole.trace.alphas) == 11
+    assert whole.result.cell == derive(DARTS, whole.trace.alphas[5]) != derive(DARTS, whole.trace.alphas[10])
+    images, labels = zip(*[batches[0] for batches in asked], strict=True)
+    assert all(torch.equal(images[0], other) for other in images) and len(labels[0]) == 8  # the same, not augmented
+
+
+@pytest.mark.parametrize(("n_nbr", "most", "chunks"), [(8, 3, [8, 4, 2]), (2, 1, [2, 1])])
+def test_out_of_memory_halves_the_chunk_and_goes_on(scripted, tmp_path, monkeypatch, n_nbr, most, chunks):
+    monkeypatch.setattr(Scripted, "most", most)
+    config = replace(TINY, n_nbr=n_nbr)
+    with pytest.warns(UserWarning, match="out of memory with") as warned:
+        run = run_search(config, tmp_path, image_set=IMAGES)
+    halved = [f"with {before} neighbors at once; going on with {after}" for before, after in itertools.pairwise(chunks)]
+    assert [str(warning.message).removeprefix("out of memory ") for warning in warned] == halved
+    assert run.result.steps == 8
+    assert [name for name, *_ in scripted.seen] == ["arch", "weight"] * 8
+    assert state(run.folder, config)["chunk"] == chunks[-1]
+
+
+def test_out_of_memory_with_one_neighbor_is_one_line_and_keeps_the_checkpoint(scripted, tmp_path, monkeypatch):
+    monkeypatch.setattr(Scripted, "most", 0)
+    with pytest.warns(UserWarning), pytest.raises(RunStoppedError, match="out of memory with 1 neighbor") as error:
+        run_search(TINY, tmp_path, image_set=IMAGES)
+    assert "\n" not in str(error.value) and (run_path(tmp_path, TINY) / "checkpoint.pt").exists()
+
+
+# --- what stops a search --------------------------------------------------------------------------
+
+
+def test_ctrl_c_within_a_step_waits_for_its_end(reference, tmp_path, monkeypatch):
+    plain, calls = Learner.weight_step, []
+
+    def interrupted(self, batch):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(self, batch)
+
+    monkeypatch.setattr(Learner, "weight_step", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="keeps epoch 1, step 3"):
+        run_search(TINY, tmp_path, image_set=IMAGES)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    same_run(run_search(TINY, tmp_path, image_set=IMAGES), reference)
+
+
+def test_an_interrupt_that_tears_a_step_falls_back_on_the_last_checkpoint(reference, tmp_path, monkeypatch):
+    def torn(self, batch):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="keeps the last checkpoint"):
+        patch.setattr(Learner, "weight_step", torn)  # after the architecture step has moved alpha
+        run_search(TINY, tmp_path, image_set=IMAGES)
+    same_run(run_search(TINY, tmp_path, image_set=IMAGES), reference)
+
+
+def test_a_full_disk_stops_in_one_line_and_the_search_goes_on_later(reference, tmp_path, monkeypatch):
+    plain, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(1)
+        if len(calls) > 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        plain(descriptor)
+
+    with monkeypatch.context() as patch, pytest.raises(RunStoppedError, match="No space left on device") as error:
+        patch.setattr(checkpoint.os, "fsync", full)
+        run_search(TINY, tmp_path, image_set=IMAGES, checkpoint_seconds=0)
+    assert "\n" not in str(error.value)
+    kept = state(run_path(tmp_path, TINY))
+    assert (kept["epoch"], kept["step"]) == (0, 2)
+    same_run(run_search(TINY, tmp_path, image_set=IMAGES), reference)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(searcher, "augment", lambda images, *_: images.float() * np.inf)
+    with pytest.raises(SearchError) as error:
+        run_search(TINY, tmp_path, image_set=IMAGES)
+    assert "\n" not in str(error.value)
+    folder = run_path(tmp_path, TINY)
+    assert state(folder)["step"] == 0 and not (folder / "result.json").exists()
+
+
+def test_another_number_of_threads_warns(reference, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_search(TINY, tmp_path, image_set=IMAGES, on_step=stopping((2, 4)))
+    torch.set_num_threads(2)
+    with pytest.warns(UserWarning, match="begun with 1 threads, now 2"):
+        run_search(TINY, tmp_path, image_set=IMAGES)
+
+
+def test_too_large_a_batch_and_an_absent_gpu_are_refused_before_work(tmp_path):
+    with pytest.raises(ValueError, match="batch_size = 40: allowed: 2 to 32, the images of each half"):
+        run_search(replace(TINY, batch_size=40), tmp_path)
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device = 'cuda': this torch sees no GPU"):
+            run_search(replace(TINY, device="cuda"), tmp_path, image_set=IMAGES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_at_work_is_refused(tmp_path):
+    def second(*_):
+        with pytest.raises(RunError, match="is at work on this search"):
+            run_search(TINY, tmp_path, image_set=IMAGES)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_search(TINY, tmp_path, image_set=IMAGES, on_step=second)
+
+
+# --- several seeds, and what they take ------------------------------------------------------------
+
+
+def test_runs_are_summarized_over_seeds(scripted, tmp_path):
+    runs = search_runs(TINY, 3, tmp_path, image_set=IMAGES)
+    assert [run.config.seed for run in runs] == [0, 1, 2]
+    finals = [{"x": 1.0, "y": np.nan}, {"x": 2.0, "y": 5.0}, {"x": 6.0, "y": np.nan}]
+    runs = [replace(run, result=replace(run.result, final=final)) for run, final in zip(runs, finals, strict=True)]
+    summary = summarize([*runs, replace(runs[0], result=None)])
+    assert summary["x"] == (3.0, pytest.approx((14 / 3) ** 0.5), 3) and summary["y"] == (5.0, 0.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("channels", "batch", "pixels", "chunk"), [(4, 32, 8, 10), (4, 32, 16, 10), (16, 16, 32, 1), (4, 32, 32, 2)]
+)
+def test_neighbors_at_once_follow_from_the_sizes(channels, batch, pixels, chunk):
+    images = replace(IMAGES, images={"train": torch.zeros(4, 3, pixels, pixels, dtype=torch.uint8)})
+    config = SearchConfig(channels=channels, batch_size=batch)
+    assert estimate.choose_chunk(config, images) == chunk
+    assert estimate.choose_chunk(replace(config, method="darts"), images) == 1
+
+
+def test_the_estimate_counts_epochs_steps_and_warm_up(monkeypatch):
+    monkeypatch.setattr(estimate, "_time_step", lambda learner, _: (0.5 * learner.searches, 0.25))
+    config = replace(TINY, method="na-pc-darts", channels=8, epochs=10)  # 3 of 10 epochs warm up
+    found = estimate.estimate(config, IMAGES)
+    assert found.seconds == 4 * (7 * 0.5 + 10 * 0.25) and found.chunk == 2
+    assert found.text.startswith("about 24 s for 10 epochs of 4 steps, ") and "\n" not in found.text

@@ -1,0 +1,278 @@
+"""Sees a killed search that ends otherwise than one left alone, and a mistake that is not told in one line at once."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from flatlib.search import __main__ as command
+from flatlib.search.bilevel import Learner
+from flatlib.search.checkpoint import load_checkpoint
+from flatlib.search.command_line import Options, help_text, read_arguments
+from flatlib.search.config import SearchConfig
+from flatlib.search.runs import open_run, read_run, run_path
+from flatlib.spaces import parse_genotype
+
+TINY = SearchConfig(channels=2, cells=3, epochs=2, n_nbr=2, n_train=64, batch_size=8, device="cpu")
+WORDS = [
+    f"--{name}={getattr(TINY, name)}" for name in ("channels", "cells", "epochs", "n_train", "batch_size", "device")
+]
+WORDS += ["--n-nbr", "2", "--threads", "1"]
+BARE = """
+import sys
+for name in ("pydantic", "pandas", "plotly", "typer", "tqdm"):
+    sys.modules[name] = None  # importing it is an ImportError
+from flatlib.search.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+main = command.main
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    monkeypatch.setattr("warnings.formatwarning", None)  # which main sets
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def state(path, config=TINY):
+    """The checkpoint without its seconds, as text and tensors in order."""
+    found = []
+
+    def walk(at, value):
+        if isinstance(value, dict):
+            for key in sorted(value, key=str):
+                walk(f"{at}.{key}", value[key])
+        elif isinstance(value, list | tuple):
+            for i, item in enumerate(value):
+                walk(f"{at}[{i}]", item)
+        else:
+            found.append((at, value.numpy().tobytes() if isinstance(value, torch.Tensor) else repr(value)))
+
+    kept = load_checkpoint(path / "checkpoint.pt", config)
+    walk("", kept | {"seconds": 0, "trace": [line[:-1] for line in kept["trace"]]})
+    return found
+
+
+def test_a_killed_search_goes_on_to_the_same_bits(tmp_path, capsys):
+    """SIGKILL after a random step, wherever the process is then; what is left is whole at each moment."""
+    assert main([*WORDS, "--runs_dir", str(tmp_path / "whole")]) == 0
+    whole = run_path(tmp_path / "whole", TINY)
+    assert f"{whole}: 8 steps in" in capsys.readouterr().out
+
+    path = run_path(tmp_path / "killed", TINY)
+    words = [*WORDS, "--runs_dir", str(tmp_path / "killed"), "--checkpoint-seconds", "0"]
+    target = int(np.random.default_rng().integers(1, 8))
+    process = subprocess.Popen([sys.executable, "-c", BARE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        while process.poll() is None:
+            kept = load_checkpoint(path / "checkpoint.pt", TINY)
+            if kept and 4 * kept["epoch"] + kept["step"] >= target:
+                break
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL, errors.decode()
+    assert not (path / "result.json").exists()
+    (path / "checkpoint.pt.part").write_bytes(b"half")  # as of a kill while it was written
+
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert f"going on with {path}" in told.out and not told.err
+    assert state(path) == state(whole), f"killed after step {target}"
+    ours, theirs = read_run(path), read_run(whole)
+    assert repr([line[:-1] for line in ours.trace.epochs]) == repr([line[:-1] for line in theirs.trace.epochs])
+    np.testing.assert_array_equal(ours.trace.alphas, theirs.trace.alphas)
+    assert ours.result.cell == theirs.result.cell
+
+
+def test_what_it_prints_and_that_a_finished_search_is_read(tmp_path, capsys, monkeypatch):
+    words = [*WORDS, "--epochs", "1", "--n_train", "32", "--runs_dir", str(tmp_path), "--runs", "2"]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(
+        r"2 of 2 searches to do, each: about \S+ s for 1 epochs of 2 steps, \d\.\d GB; 2 of 2 neighbors at once; "
+        r"1 thread, .+", lines[0]
+    )  # fmt: skip
+    assert re.match(
+        r"seed 0, epoch 1/1: training \d\.\d{3} \(\d+\.\d %\), validation .*entropy of alpha 2\.0", lines[1]
+    )
+    config = replace(TINY, epochs=1, n_train=32)
+    assert parse_genotype(lines[2]) == read_run(run_path(tmp_path, config)).result.cell
+    assert lines[3].startswith(str(run_path(tmp_path, config))) and lines[4].startswith("seed 1, ")
+    monkeypatch.setattr("flatlib.search.search.load_images", None)
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines() == [*lines[2:4], *lines[5:7]]
+
+
+# --- mistakes -------------------------------------------------------------------------------------
+
+
+def refused(words, says, capsys, code=2):
+    assert main(words) == code
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1 and told.err.startswith("flatlib.search: ") and not told.out
+    assert re.search(says, told.err), told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--n_nbrs", "3"], r"n_nbrs = '3': no such parameter; did you mean n_nbr\? \(int at least 1\)"),
+        (["--run", "3"], "did you mean runs"),
+        (["--n_nbr", "three"], "n_nbr = 'three': allowed: int at least 1"),
+        (["--n_nbr", "2.5"], "n_nbr = 2.5: allowed: int at least 1"),
+        (["--n_nbr", "0"], "n_nbr = 0: allowed"),
+        (["--eps", "nan"], "eps = nan: allowed: float above 0 and below 1"),
+        (["--lam", "inf"], "lam = inf: allowed"),
+        (["--lam", "-1"], "lam = -1.0: allowed"),
+        (["--method", "na_darts"], "method = 'na_darts': allowed: na-darts, darts"),
+        (["--runs", "0"], "runs = 0: allowed: int at least 1"),
+        (["--order", "2"], "order = 2 with method = na-darts"),
+        (["--seed"], "--seed: no value"),
+        (["--seed", "--d", "3"], "--seed: no value"),
+        (["a.yaml", "b.yaml"], "'b.yaml': one YAML file at most"),
+        (["absent.yaml"], r"absent.yaml: cannot be read \(No such file or directory\)"),
+        (["--batch_size", "700"], "batch_size = 700: allowed: 2 to 600"),
+        (["--dataset", "cifar10", "--data_dir", "absent"], "flatlib data fetch cifar10"),
+        (["--n_train", "5000"], "n_train 5,000: digits has 1,200"),
+        (["--runs_dir", "file"], "cannot be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_before_any_work(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(Learner, "weight_step", None)
+    refused(words, says, capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_at_work_or_with_a_foreign_checkpoint_is_one_line(tmp_path, capsys):
+    words = [*WORDS, "--runs_dir", str(tmp_path)]
+    with open_run(tmp_path, TINY) as folder:
+        refused(words, rf"process {os.getpid()} is at work on this search", capsys)
+    (folder.path / "checkpoint.pt").write_bytes(b"mine")
+    refused(words, r"damaged, or no checkpoint of flatlib \(4 bytes\)", capsys)
+    assert (folder.path / "checkpoint.pt").read_bytes() == b"mine"
+
+
+def test_a_search_that_has_to_stop_is_one_line_and_exit_1(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("flatlib.search.searcher.augment", lambda images, *_: images.float() * np.inf)
+    assert main([*WORDS, "--runs_dir", str(tmp_path)]) == 1
+    assert re.fullmatch(r"flatlib.search: .*(not finite|nan).*\n", capsys.readouterr().err)
+
+
+def test_ctrl_c_is_one_line_and_exit_130(tmp_path, capsys, monkeypatch):
+    plain = Learner.weight_step
+
+    def interrupted(self, batch):
+        if self.epoch == 1 and self.steps == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(self, batch)
+
+    monkeypatch.setattr(command, "_estimate", lambda *_: "")
+    monkeypatch.setattr(Learner, "weight_step", interrupted)
+    assert main([*WORDS, "--runs_dir", str(tmp_path)]) == 130
+    told = capsys.readouterr().err
+    assert re.fullmatch(
+        r"flatlib.search: interrupted; .* keeps epoch 2, step 3, and the same command goes on .*\n", told
+    )
+
+
+def test_without_scikit_learn_digits_are_refused_and_nothing_heavy_is_imported(tmp_path):
+    program = """
+import sys
+sys.modules["sklearn"] = None
+from flatlib.search.__main__ import main
+code = main(sys.argv[1:])
+heavy = {"pydantic", "pandas", "plotly", "typer", "scipy", "IPython"} & {name.split(".")[0] for name in sys.modules}
+sys.exit(f"imported: {heavy}" if heavy else code)
+"""
+    words = [*WORDS, "--runs_dir", str(tmp_path / "runs")]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and not done.stdout, done.stderr
+    assert re.fullmatch(r"flatlib.search: digits need scikit-learn: .*--dataset cifar10\n", done.stderr)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_help_and_mistakes_do_not_wait_for_torch():
+    program = """
+import sys
+sys.modules["torch"] = sys.modules["numpy"] = None
+from flatlib.search.__main__ import main
+sys.exit(10 * main(["--help"]) + main(["--d", "-1"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.startswith("flatlib.search: d = -1: allowed: int at least 0")
+    for f in (*fields(SearchConfig), *fields(Options)):
+        assert re.search(rf"--{f.name} {re.escape(repr(f.default))} +{re.escape(f.metadata['help'])} \(", done.stdout)
+    assert "example: python -m flatlib.search" in help_text()
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def test_a_flat_file_is_read_and_the_command_line_wins(tmp_path):
+    path = tmp_path / "search.yaml"
+    path.write_text(
+        "\ufeff---\r\n# a search\r\n\r\nmethod: darts   # plain\r\neps: 1e-3\r\nlam: 2\r\nd: 3 #three\r\n"
+        "space: 's3'\r\naggregator : \"max\"\r\nruns: 4\r\nruns_dir: my runs/#1\r\ndata_dir: 2024\r\n",
+        encoding="utf-8",
+    )
+    config, options = read_arguments([str(path), "--d", "5", "--runs-dir=here"])
+    assert config == SearchConfig(method="darts", eps=1e-3, lam=2, d=5, space="s3", aggregator="max")
+    assert options == Options(runs=4, runs_dir="here", data_dir="2024")
+    assert read_arguments([str(path)])[1].runs_dir == "my runs/#1"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "d:",
+        "d: [1, 2]",
+        "d: {a: 1}",
+        "  d: 3",
+        "- d",
+        "d: |",
+        "d: >",
+        "d: &a 3",
+        "d: *a",
+        "d",
+        "d:3",
+        "d: '3",
+        "d: !!int 3",
+    ],
+)
+def test_what_is_not_flat_is_one_line_that_names_the_line(line, tmp_path, capsys):
+    path = tmp_path / "search.yaml"
+    path.write_text(f"# one\nseed: 1\n{line}\n")
+    refused(
+        [str(path)],
+        rf"search.yaml, line 3: {re.escape(repr(line.strip()))} is not flat; expected 'name: value'",
+        capsys,
+    )
+
+
+def test_other_files_are_one_line(tmp_path, capsys):
+    path = tmp_path / "search.yaml"
+    for content, says in [
+        (b"seed: 1\nseed: 2\n", "line 2: seed is given twice"),
+        (b"\xff\xfe\x00", "not a text file"),
+        (b"sead: 1\n", "sead = '1': no such parameter; did you mean seed"),
+        (b"seed: '1'\n", "seed = '1': allowed: int at least 0"),
+    ]:
+        path.write_bytes(content)
+        refused([str(path)], says, capsys)
+    refused([str(tmp_path)], "cannot be read", capsys)
