@@ -30,7 +30,8 @@ def tiny(method="na-darts", **values):
     """A config of the smallest network of its method, in float64."""
     channels = 8 if method.endswith("pc-darts") else 2
     defaults = {"space": "nas-bench-201", "channels": channels, "cells": 3, "epochs": 4, "n_nbr": 3, "d": 2}
-    return SearchConfig(**({"precision": "float64", "method": method} | defaults | values))
+    own = {"precision": "float64", "method": method, "arch_learning_rate": 0.0}
+    return SearchConfig(**(own | defaults | values))
 
 
 def learner(config, **options):

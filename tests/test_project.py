@@ -44,7 +44,7 @@ def test_notebooks_hold_no_outputs_and_no_logic(path):
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
     for cell in code:
         source = "".join(cell["source"])
-        assert len(source.splitlines()) <= 15
+        assert len(source.splitlines()) <= 15 or "parameters" in cell["metadata"].get("tags", [])
         assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.walk(ast.parse(source)))
 
 
