@@ -158,12 +158,11 @@ class _Searches(Settings):
 
     @property
     def runs_folder(self) -> Path:
-        """Where the run folders go: `runs_dir`; 'auto' is runs/ beside the reports."""
-        return (
-            Path(os.path.expanduser(self.runs_dir))
-            if self.runs_dir != "auto"
-            else resolve_reports_dir(self.reports_dir).parent / "runs"
-        )
+        """Where run folders go: `runs_dir`; 'auto' is runs/ beside a folder named reports, else below it."""
+        if self.runs_dir != "auto":
+            return Path(os.path.expanduser(self.runs_dir))
+        folder = resolve_reports_dir(self.reports_dir).absolute()
+        return (folder.parent if folder.name == "reports" else folder) / "runs"
 
 
 def _search_fields(*left_out: str, **defaults: Any) -> Any:

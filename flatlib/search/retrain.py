@@ -3,9 +3,6 @@
 A sanity check at search time, not the evaluation phase (Tables 3-6), whose networks are deeper and wider.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -64,18 +61,3 @@ def trained_accuracy(
     with torch.no_grad():
         predicted = net.logits(weights, normalize(images.images["test"], images), alphas)[0].argmax(1)
     return float((predicted == images.labels["test"]).double().mean() * 100)
-
-
-def compare_cells(
-    cells: dict[str, Cell],
-    net: Supernet,
-    images: ImageSet,
-    *,
-    seeds: int = 1,
-    progress: Callable[[Iterable], Iterable] = iter,
-    **training: Any,
-) -> dict[str, np.ndarray]:  # name -> (seeds,) percent
-    """Test accuracy of several cells, each from the same seeds."""
-    jobs = [(name, seed) for name in cells for seed in range(seeds)]
-    found = [trained_accuracy(net, cells[name], images, seed=seed, **training) for name, seed in progress(jobs)]
-    return {name: np.array(found).reshape(len(cells), seeds)[at] for at, name in enumerate(cells)}

@@ -38,7 +38,7 @@ class SearchTrace:
 def entropy(alphas: np.ndarray) -> float:  # (..., E, O) -> nats
     """-sum_k alpha_k log alpha_k, mean over all edges.
 
-    >>> round(entropy(np.full((1, 4), 0.25)) / np.log(4), 6)
+    >>> round(float(entropy(np.full((1, 4), 0.25)) / np.log(4)), 6)
     1.0
     """
     logs = np.log(np.where(alphas > 0, alphas, 1.0))

@@ -1,0 +1,130 @@
+"""Searches as a notebook runs and compares them: the live panel, the table of what was found, the cells trained."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from pandas.io.formats.style import Styler
+
+from flatlib.data.images import load_images
+from flatlib.display.cell import cells, count_operations, depth
+from flatlib.display.live import LivePanel
+from flatlib.display.plots import PALETTE, lay_out
+from flatlib.memory import keep_freed_memory
+from flatlib.search.config import SearchConfig
+from flatlib.search.estimate import estimate
+from flatlib.search.retrain import Cell, random_cell, trained_accuracy
+from flatlib.search.runs import Run, finished_run
+from flatlib.search.search import load_for, search, seeds
+from flatlib.search.supernet import Supernet
+from flatlib.search.trace import SearchTrace
+from flatlib.spaces import SPACES
+
+Found = dict[str, list[Run]]  # method -> a run for each seed
+
+
+def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> Styler:
+    """What each method's searches will take on this machine; finished ones are read, not repeated."""
+    rows = {}
+    for method, config in configs.items():
+        waiting = [one for one in seeds(config, runs) if finished_run(runs_dir, one) is None]
+        text = estimate(config, load_for(config)).text if waiting else f"read from {runs_dir}"
+        rows[method] = {"to run": f"{len(waiting)} of {runs}", "each": text}
+    return pd.DataFrame.from_dict(rows, orient="index").style
+
+
+def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, *, panel: bool = True) -> Found:
+    """Search with each method from each seed, drawn while it runs."""
+    keep_freed_memory()
+    found: Found = {}
+    for method, config in configs.items():
+        space = SPACES[config.space]
+        for one in seeds(config, runs):
+            title = f"{method} on {config.dataset}, seed {one.seed}"
+            live = LivePanel(space, config.epochs, title) if panel and finished_run(runs_dir, one) is None else None
+            run = search(one, runs_dir, on_epoch=lambda _, trace, live=live: live and live.update(trace))
+            found.setdefault(method, []).append(run)
+    return found
+
+
+def first_traces(found: Found) -> dict[str, SearchTrace]:
+    """The trace of each method's first seed, by a name for legends."""
+    return {f"{method}, seed {runs[0].config.seed}": runs[0].trace for method, runs in found.items()}
+
+
+def cell_of(run: Run) -> Cell:
+    assert run.result is not None  # `search` returns finished runs only
+    return run.result.cell
+
+
+def summary_frame(found: Found) -> pd.DataFrame:
+    """One line a run: its last numbers and what its cells are made of."""
+    lines = []
+    for method, runs in found.items():
+        for run in runs:
+            assert run.result is not None
+            final, kinds = run.result.final, cells(run.result.cell)
+            line: dict[str, Any] = {"method": method, "seed": run.config.seed, "epochs": run.result.epoch}
+            line |= {name: final[name] for name in ("valid_loss", "valid_accuracy", "spread", "entropy")}
+            for kind, cell in kinds.items():
+                counts, name = count_operations(cell), kind.removesuffix(" cell")
+                line |= {f"{name}: depth": depth(cell), f"{name}: skip %": 100 * counts.skip_share}
+                line |= {f"{name}: without parameters %": 100 * counts.parameter_free_share}
+            lines.append(line | {"seconds": run.result.seconds})
+    return pd.DataFrame(lines)
+
+
+def summary(found: Found) -> Styler:
+    """Mean ± population standard deviation over the seeds of each method, a line a number."""
+    frame = summary_frame(found).drop(columns="seed")
+    groups = frame.groupby("method", sort=False)
+    means, spreads, n = groups.mean(), groups.std(ddof=0), groups.size()
+    texts = {
+        f"{method} (n = {n[method]})": {
+            name: f"{means.loc[method, name]:.3g}" + (f" ± {spreads.loc[method, name]:.2g}" if n[method] > 1 else "")
+            for name in means.columns
+        }
+        for method in means.index
+    }
+    return pd.DataFrame(texts).style
+
+
+# --- the cells trained from new weights ---------------------------------------------------------------
+
+
+def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> pd.DataFrame:
+    """Test accuracy (%) of every found cell and of random ones, each trained alone; no lines with epochs = 0."""
+    own = next(iter(found.values()))[0].config
+    space, images = SPACES[own.space], load_images(own.dataset, n_train=own.n_train)
+    chosen = [(method, run.config.seed, cell_of(run)) for method, runs in found.items() for run in runs]
+    rng = np.random.default_rng([seed, 4])
+    chosen += [("random", number, random_cell(space, rng)) for number in range(random_cells)]
+    net, training = Supernet(space, own.channels, own.cells, images.n_classes), {"epochs": epochs, "seed": seed}
+    lines = [
+        {
+            "kind": kind,
+            "number": number,
+            "accuracy": trained_accuracy(net, cell, images, batch_size=own.batch_size, **training),
+        }
+        for kind, number, cell in (chosen if epochs else [])
+    ]
+    return pd.DataFrame(lines, columns=["kind", "number", "accuracy"])
+
+
+def plot_trained(frame: pd.DataFrame, setting: str) -> go.Figure:
+    """One point a trained cell, beside each other by method."""
+    figure, kinds = go.Figure(), list(dict.fromkeys(frame.kind))
+    for kind, color in zip(kinds, PALETTE[1:], strict=False):
+        rows = frame[frame.kind == kind]
+        figure.add_scatter(
+            x=[kind] * len(rows),
+            y=rows.accuracy,
+            mode="markers",
+            name=kind,
+            text=rows.number,
+            marker={"size": 11, "color": color},
+        )
+    figure.update_yaxes(title_text="test accuracy (%)")
+    return lay_out(figure.update_layout(showlegend=False), f"Cells trained from new weights ({setting})", 360)
