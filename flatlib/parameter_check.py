@@ -81,6 +81,7 @@ def _targets(source: str) -> list[tuple[str, bool]]:
 
 # --- one line a mistake ---------------------------------------------------------------------------
 
+EXCLUSIVE = {"exclusiveMinimum": "above", "exclusiveMaximum": "below"}
 REASONS = {  # pydantic's error type -> ours
     "int_type": "not an int",
     "float_type": "not a float",
@@ -88,7 +89,9 @@ REASONS = {  # pydantic's error type -> ours
     "literal_error": "no such choice",
     "finite_number": "not finite",
     "greater_than_equal": "too small",
+    "greater_than": "too small",
     "less_than_equal": "too large",
+    "less_than": "too large",
 }
 
 
@@ -124,6 +127,7 @@ def _limits(schema: dict[str, Any]) -> str:
     parts = []
     if "minimum" in schema:
         parts.append(f"{schema['minimum']} " + (f"to {schema['maximum']}" if "maximum" in schema else "or more"))
+    parts += [f"{word} {schema[key]}" for key, word in EXCLUSIVE.items() if key in schema]
     if "multipleOf" in schema:
         parts.append("even" if schema["multipleOf"] == 2 else f"a multiple of {schema['multipleOf']}")
     return ", ".join(parts)

@@ -18,9 +18,9 @@ from flatlib.search.config import SearchConfig
 __all__ = [
     "MIME",
     "Assumption",
+    "NaDarts",
     "ParameterError",
     "RandomSearch",
-    "Search",
     "Settings",
     "TableSettings",
     "Variants",
@@ -134,42 +134,72 @@ class RandomSearch(TableSettings):
 # --- searches: fields and limits are SearchConfig's -------------------------------------------------
 
 
-def _search_fields() -> dict[str, Any]:
+class _Searches(Settings):
+    """What notebooks 03 and 05 share: how often a search is run, where it is kept, what its cells are compared with."""
+
+    runs: int = Field(1, ge=1, description="searches from different seeds: seed, seed + 1, ...")
+    random_cells: int = Field(2, ge=0, description="random cells trained beside the found ones")
+    train_epochs: int = Field(3, ge=0, description="epochs of that training; 0 trains none")
+    runs_dir: str = Field("auto", description="a folder for run folders; 'auto': the checkout's runs/")
+
+    @model_validator(mode="after")
+    def _is_a_search(self) -> "_Searches":
+        self.configs()
+        return self
+
+    def configs(self) -> dict[str, SearchConfig]:
+        """Method -> its search from the first seed; all share every other parameter."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(SearchConfig) if hasattr(self, f.name)}
+        return {method: SearchConfig(**own | {"method": method}) for method in self.methods_to_run}
+
+    @property
+    def methods_to_run(self) -> list[str]:
+        raise TypeError("a notebook's own class says which methods it runs")
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where the run folders go: `runs_dir`; 'auto' is runs/ beside the reports."""
+        return (
+            Path(os.path.expanduser(self.runs_dir))
+            if self.runs_dir != "auto"
+            else resolve_reports_dir(self.reports_dir).parent / "runs"
+        )
+
+
+def _search_fields(*left_out: str, **defaults: Any) -> Any:
+    """A base class with the fields of SearchConfig."""
     fields: dict[str, Any] = {}
     for f in dataclasses.fields(SearchConfig):
         limits = dict(f.metadata)
         kind = Literal[limits.pop("choices")] if "choices" in limits else type(f.default)
-        fields[f.name] = (kind, Field(f.default, description=limits.pop("help"), **limits))
-    return fields
+        if f.name not in left_out:
+            default = defaults.get(f.name, f.default)
+            fields[f.name] = (kind, Field(default, description=limits.pop("help"), **limits))
+    return create_model("_SearchFields", __base__=_Searches, **fields)
 
 
-_SearchFields: Any = create_model("_SearchFields", __base__=Settings, **_search_fields())
+_NaDarts: Any = _search_fields()
+_Variants: Any = _search_fields("method", "order", space="s3", channels=8, epochs=12)
 
 
-class Searches(_SearchFields):
-    """What notebooks 03 and 05 share: a search, how often, where it is kept."""
+class NaDarts(_NaDarts):
+    """Notebook 03, Sec. 4.2, 5.2 and D."""
 
-    runs: int = Field(1, ge=1, description="searches from different seeds, seed, seed + 1, ...")
-    random_cells: int = Field(2, ge=0, description="random cells trained beside the found ones; 0 trains none")
-    train_epochs: int = Field(3, ge=1, description="epochs of that training")
-    runs_dir: str = Field("auto", description="a folder for the run folders; 'auto': the checkout's runs/")
+    beside: str = Field("darts", description="a second method from the same seeds; 'none': none")
 
-    @model_validator(mode="after")
-    def _is_a_search(self) -> "Searches":
-        self.config()
-        return self
+    @property
+    def methods_to_run(self) -> list[str]:
+        return [self.method, *([self.beside] if self.beside not in ("none", self.method) else [])]
 
-    def config(self, **changes: Any) -> SearchConfig:
-        """The search that the parameters describe, with some changed."""
-        names = [f.name for f in dataclasses.fields(SearchConfig)]
-        return SearchConfig(**{name: getattr(self, name) for name in names} | changes)
 
-    def runs_folder(self) -> Path:
-        return (
-            Path(os.path.expanduser(self.runs_dir))
-            if self.runs_dir != "auto"
-            else resolve_reports_dir("auto").parent / "runs"
-        )
+class Variants(_Variants):
+    """Notebook 05, Sec. 5.2, Table 6."""
+
+    methods: str = Field("darts darts-es pc-darts", description="methods, each run as it is and with na-")
+
+    @property
+    def methods_to_run(self) -> list[str]:
+        return [prefix + method for method in self.methods.split() for prefix in ("", "na-")]
 
 
 def resolve_reports_dir(value: str) -> Path:

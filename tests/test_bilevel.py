@@ -30,7 +30,8 @@ def tiny(method="na-darts", **values):
     """A config of the smallest network of its method, in float64."""
     channels = 8 if method.endswith("pc-darts") else 2
     defaults = {"space": "nas-bench-201", "channels": channels, "cells": 3, "epochs": 4, "n_nbr": 3, "d": 2}
-    return SearchConfig(**({"precision": "float64", "method": method} | defaults | values))
+    own = {"precision": "float64", "method": method, "arch_learning_rate": 0.0}
+    return SearchConfig(**(own | defaults | values))
 
 
 def learner(config, **options):
@@ -189,6 +190,44 @@ def test_arch_step_takes_no_weight_gradient(monkeypatch):
     assert seen and not any(seen)
 
 
+def test_weight_step_takes_no_architecture_gradient(monkeypatch):
+    """Sees a weight step that pays for gradients of alpha or of PC-DARTS's edge weights."""
+    seen = []
+    logits = Supernet.logits
+
+    def noting(net, weights, images, alphas, *, edge_weights, **options):
+        seen.append((weights.requires_grad, alphas.requires_grad, edge_weights.requires_grad))
+        return logits(net, weights, images, alphas, edge_weights=edge_weights, **options)
+
+    monkeypatch.setattr(Supernet, "logits", noting)
+    learner(tiny("na-pc-darts")).weight_step(batches()[0])
+    assert seen == [(True, False, False)]
+
+
+@pytest.mark.parametrize("method", ["darts", "na-darts", "na-pc-darts", "snas"])
+@pytest.mark.parametrize("aggregator", ["mean", "max", "variance"])
+def test_folded_steps_are_the_plain_ones(method, aggregator):
+    """Sees a fast path that is called with other inputs than the plain one."""
+    config, data = tiny(method, aggregator=aggregator, space="s3"), batches()
+    fast, plain = (learner(config, folded=folded, chunk=2) for folded in (True, False))
+    assert np.allclose(fast.arch_step(*data).losses, plain.arch_step(*data).losses, rtol=1e-12, atol=0)
+    assert fast.weight_step(data[0]).loss == pytest.approx(plain.weight_step(data[0]).loss, rel=1e-12)
+    for own, other in zip((fast.weights, *fast.arch.values()), (plain.weights, *plain.arch.values()), strict=True):
+        assert (own.grad - other.grad).norm() < 1e-10 * other.grad.norm()  # 1e-15 measured
+
+
+@pytest.mark.parametrize("eps", [0.1, 0.02])
+def test_neighbors_follow_the_seed_and_the_threshold(eps):
+    """Sees neighbors that are the same for each seed, and eps passed over."""
+    found = []
+    for seed in (0, 0, 1):
+        own = learner(tiny(eps=eps, n_nbr=20, seed=seed))
+        found.append(own._neighbors(torch.full((1, 6, 5), 0.2, dtype=torch.float64)).numpy())
+    assert (found[0] == found[1]).all() and (found[0][1:] != found[2][1:]).any((1, 2, 3)).all()
+    ratio, limit = (found[0].max(-1) / found[0].min(-1)).max(), (0.2 + eps) / (0.2 - eps)
+    assert 1 + 0.7 * (limit - 1) < ratio <= limit + 1e-12
+
+
 @pytest.mark.parametrize("aggregator", ["mean", "max", "variance"])
 def test_chunks_give_the_same_step(aggregator):
     """Sees a step that depends on how many neighbors are in memory."""
@@ -299,7 +338,7 @@ def test_restored_search_gives_the_same_bits(method, precision):
     first = run(own, [2, 3], data)
     torch.save(state, file)
     file.seek(0)
-    for saved in (torch.load(file, weights_only=True), state):
+    for saved in (torch.load(file, weights_only=True), state, state):  # twice: restoring must not move the state
         other = learner(config)
         other.restore(saved)
         assert other.learning_rate != learner(config).learning_rate and other.steps == 2

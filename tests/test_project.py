@@ -12,7 +12,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LAYERS = ["display", "tabular evaluation", "data", "spaces", "neighborhoods aggregators"]  # imports run downwards
+# Imports run downwards, and among the rooms of one layer only as ASIDE says.
+LAYERS = [
+    "display",
+    "tabular search evaluation landscape",
+    "data",
+    "spaces",
+    "neighborhoods aggregators",
+]
+ASIDE = {("evaluation", "search"), ("landscape", "search")}
 
 
 def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
@@ -36,7 +44,7 @@ def test_notebooks_hold_no_outputs_and_no_logic(path):
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
     for cell in code:
         source = "".join(cell["source"])
-        assert len(source.splitlines()) <= 15
+        assert len(source.splitlines()) <= 15 or "parameters" in cell["metadata"].get("tags", [])
         assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.walk(ast.parse(source)))
 
 
@@ -62,7 +70,8 @@ def test_imports_run_downwards():
         for node in ast.walk(ast.parse(path.read_text())):
             if room in level and isinstance(node, ast.ImportFrom) and (node.module or "").startswith("flatlib."):
                 other = node.module.split(".")[1]
-                assert other == room or level.get(other, 9) > level[room], f"{path.name} imports {other}"
+                allowed = other == room or (room, other) in ASIDE or level.get(other, 9) > level[room]
+                assert allowed, f"{path.name} imports {other}"
 
 
 def test_tabular_loads_no_torch():

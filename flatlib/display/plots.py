@@ -19,7 +19,7 @@ MAX_POINTS = 2000  # of a scatter: more only slows the page
 SHOWN_SHARE = 0.97  # of the cells within a scatter's axes: a few useless cells would squeeze the rest
 
 
-def _layout(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
+def lay_out(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
     return figure.update_layout(
         template="plotly_white",
         title={"text": title, "font": {"size": 15}},
@@ -74,7 +74,7 @@ def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
     figure.update_yaxes(title_text="test error (%)", col=1)
     figure.update_yaxes(hoverformat=".2f")
     figure.update_annotations(font_size=12)
-    return _layout(
+    return lay_out(
         figure, f"Flat and sharp minima: halves of the {n_top} best cells, 95 % interval of the difference", 420
     )
 
@@ -110,7 +110,7 @@ def plot_ranking(experiment: Experiment, column: str) -> go.Figure:
     figure.update_yaxes(title_text=f"test error, {column} (%)", col=1)
     figure.update_annotations(font_size=12)
     shown_of = f"{len(shown):,} of {len(errors):,} cells, double-click shows the worst too"
-    return _layout(figure, f"What ranks cells better? ({shown_of})", 420)
+    return lay_out(figure, f"What ranks cells better? ({shown_of})", 420)
 
 
 def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], column: str) -> go.Figure:
@@ -141,7 +141,7 @@ def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], colu
     )
     _epoch_axis(figure, points)
     figure.update_yaxes(title_text="Kendall's tau")
-    return _layout(figure, f"Rank correlation with the test error on {column}, all cells", 520)
+    return lay_out(figure, f"Rank correlation with the test error on {column}, all cells", 520)
 
 
 def plot_regret(experiment: Experiment, searches: Sequence[Searches], column: str) -> go.Figure:
@@ -173,7 +173,7 @@ def plot_regret(experiment: Experiment, searches: Sequence[Searches], column: st
         )
     figure.update_xaxes(title_text="evaluations of f (repeats count)", type="log")
     figure.update_yaxes(title_text=f"regret on {column} (percentage points)", rangemode="tozero")
-    return _layout(figure, f"Regret of the incumbent (mean of {n} runs; band: middle half)", 440)
+    return lay_out(figure, f"Regret of the incumbent (mean of {n} runs; band: middle half)", 440)
 
 
 def plot_rivals(points: Sequence[RivalPoint], column: str) -> go.Figure:
@@ -198,7 +198,7 @@ def plot_rivals(points: Sequence[RivalPoint], column: str) -> go.Figure:
     _epoch_axis(figure, points)
     figure.update_yaxes(title_text=f"test error, {column} (%)")
     n = len(points[0].errors)
-    return _layout(figure, f"What {n} runs of each sampler find (dotted: on the neighborhood)", 480)
+    return lay_out(figure, f"What {n} runs of each sampler find (dotted: on the neighborhood)", 480)
 
 
 def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "ranking", "search")) -> go.Figure:
@@ -237,4 +237,4 @@ def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "
     _epoch_axis(figure, points)
     figure.add_hline(y=0, line={"color": "#999999", "width": 1})
     figure.update_annotations(font_size=12)
-    return _layout(figure, "The paper's claims by the epoch of f (above 0 is in their favor; all seeds of f)", 420)
+    return lay_out(figure, "The paper's claims by the epoch of f (above 0 is in their favor; all seeds of f)", 420)

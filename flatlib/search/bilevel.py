@@ -160,7 +160,7 @@ class Learner:
         return variants.gumbel_softmax(alphas, gumbel, self.temperature)
 
     def _loss(self, batch: Batch, gamma: Tensor | None = None, *, neighbors: int = 1) -> CrossEntropy:
-        """f on a batch, edge weights as a leaf; several neighbors share what no alpha reaches, without weight gradients."""
+        """f on a batch, edge weights as a leaf; many neighbors share what no alpha reaches, without weight gradient."""
         images, labels = batch[0].to(self.device, self.dtype), batch[1].to(self.device)
         shares = self.net.folded and self.net.partial == 1 and neighbors > 1
         shared = self.net.share(self.weights.detach().to(self.dtype), images) if shares else None

@@ -12,7 +12,7 @@ from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.hardware import hardware
 from flatlib.spaces import SPACES
 
-CACHE_BYTES = 10 * 2**20  # measured best on a CPU (SPEED.md): 10 neighbors at C = 4, 16 px; 1 at C = 16, 32 px
+CACHE_BYTES = 8 * 2**20  # benchmarks/search.py: 10 neighbors at C = 4, batch 32, 8 px; 5 at 16 px; 1 at C = 16, 32 px
 GPU_SHARE = 0.8  # of the free memory; the allocator's fragments need the rest
 
 

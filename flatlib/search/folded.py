@@ -137,9 +137,14 @@ def _reduced(x: Tensor, weight: Tensor) -> Tensor:
 # --- alpha and the last norm ------------------------------------------------------------------------
 
 
+def wide(y: Tensor) -> torch.dtype:
+    """What sums over many rows are kept in: float32 where y is narrower."""
+    return torch.promote_types(y.dtype, torch.float32)
+
+
 def _statistics(y: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and 1 / standard deviation over the rows of (M, ...)."""
-    rows = y.flatten(1)
+    """Mean and 1 / standard deviation over the rows of (M, ...), in float32 at least."""
+    rows = y.flatten(1).to(wide(y))
     mean = rows.mean(0)
     ones = rows.new_ones(1, len(rows))
     variance = (ones @ (rows * rows)).view(-1) / len(rows) - mean * mean
@@ -158,7 +163,7 @@ class WeightedSum(Function):
         """alphas (E, N, O), kinds (operations, normed) and outputs (M, K, E or 1, N C) of each Raw -> (M, E, N C)."""
         n = alphas.shape[1]
         channels = outputs[0].shape[-1] // n
-        scales = alphas.permute(2, 0, 1).repeat_interleave(channels, dim=2)  # (O, E, N C)
+        scales = alphas.permute(2, 0, 1).repeat_interleave(channels, dim=2).to(wide(alphas))  # (O, E, N C)
         statistics = [_statistics(y) if normed else None for (_, normed), y in zip(kinds, outputs, strict=True)]
         shift, parts = scales.new_zeros(scales.shape[1:]), []
         for (operations, _), y, stats in zip(kinds, outputs, statistics, strict=True):
@@ -166,8 +171,8 @@ class WeightedSum(Function):
             if stats is not None:
                 scale = scale * stats[1]
                 shift = shift - (scale * stats[0]).sum(0)
-            parts += list(zip(y.unbind(1), scale, strict=True))
-        total = torch.addcmul(shift, *parts[0])
+            parts += list(zip(y.unbind(1), scale.to(y.dtype), strict=True))
+        total = torch.addcmul(shift.to(outputs[0].dtype), *parts[0])
         for y, scale in parts[1:]:
             total.addcmul_(y, scale)
         ctx.save_for_backward(scales, *outputs)
@@ -179,17 +184,17 @@ class WeightedSum(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         scales, *outputs = ctx.saved_tensors
         g = g.contiguous()
-        g_sum = g.sum(0)  # (E, N C)
+        g_sum = g.sum(0, dtype=wide(g))  # (E, N C)
         d_scales, gradients = torch.zeros_like(scales), []
         for at, ((operations, _), y, stats) in enumerate(zip(ctx.kinds, outputs, ctx.statistics, strict=True)):
             ops = list(operations)
-            inner = torch.stack([(part * g).sum(0) for part in y.unbind(1)])  # <g, y_k>
+            inner = torch.stack([(part * g).sum(0, dtype=wide(g)) for part in y.unbind(1)])  # <g, y_k>
             if stats is not None:
                 inner = stats[1] * (inner - stats[0] * g_sum)  # <g, y^_k>
             d_scales[ops] = inner
             needed = ctx.needs_input_grad[2 + at]
             gradients.append(_output_gradient(g, g_sum, y, stats, scales[ops], inner) if needed else None)
-        d_alphas = d_scales.unflatten(2, (ctx.n, -1)).sum(3).permute(1, 2, 0)
+        d_alphas = d_scales.unflatten(2, (ctx.n, -1)).sum(3).permute(1, 2, 0).to(g.dtype)
         return d_alphas, None, *gradients
 
 
@@ -210,9 +215,10 @@ def _output_gradient(
         offset = -scales * g_sum / len(g) - slope * mean
         if shared:
             slope, offset = slope.sum(1, keepdim=True), offset.sum(1, keepdim=True)
-        gradient = torch.addcmul(offset, y, slope)
+        gradient = torch.addcmul(offset.to(y.dtype), y, slope.to(y.dtype))
     else:
         gradient = torch.zeros_like(y)
+    scales = scales.to(y.dtype)
     if not shared:
         return gradient.addcmul_(g[:, None], scales)
     for edge in range(g.shape[1]):

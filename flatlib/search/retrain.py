@@ -4,6 +4,7 @@ A sanity check at search time, not the evaluation phase (Tables 3-6), whose netw
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def compare_cells(
     *,
     seeds: int = 1,
     progress: Callable[[Iterable], Iterable] = iter,
-    **training: int | float,
+    **training: Any,
 ) -> dict[str, np.ndarray]:  # name -> (seeds,) percent
     """Test accuracy of several cells, each from the same seeds."""
     jobs = [(name, seed) for name in cells for seed in range(seeds)]

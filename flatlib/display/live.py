@@ -1,0 +1,117 @@
+"""A panel that is drawn anew after each epoch of a running search."""
+
+import json
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+from IPython import get_ipython
+from IPython.display import display
+from plotly.subplots import make_subplots
+
+from flatlib.display.card import PLOTLY_MIME
+from flatlib.display.cell import cells, short_name
+from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.search import (
+    ACCURACY,
+    LOSS,
+    add_curves,
+    alpha_maps,
+    cell_kinds,
+    derived_cells,
+    explain_dashes,
+    style_alphas,
+)
+from flatlib.search.trace import SearchTrace
+from flatlib.spaces import Space
+
+
+class Pace(NamedTuple):
+    """How far a search is, in epochs and seconds."""
+
+    done: int
+    spent: float
+    left: float | None  # at the mean pace so far; None before the first epoch
+
+
+def pace(trace: SearchTrace, epochs: int) -> Pace:
+    seconds = trace.column("seconds")
+    left = float(seconds.mean()) * (epochs - len(seconds)) if len(seconds) else None
+    return Pace(len(seconds), float(seconds.sum()), left)
+
+
+def in_words(now: Pace, epochs: int) -> str:
+    """The line above the figure.
+
+    >>> in_words(Pace(3, 12.2, 5200.0), 10)
+    'epoch 3 of 10, 12 s spent, about 87 min left'
+    """
+    left = "" if now.left is None or now.done >= epochs else f", about {_duration(now.left)} left"
+    return f"epoch {now.done} of {epochs}, {_duration(now.spent)} spent{left}"
+
+
+def _duration(seconds: float) -> str:
+    size, unit = next((step for step in ((3600, "h"), (60, "min")) if seconds >= 2 * step[0]), (1, "s"))
+    return f"{seconds / size:.{1 if unit == 'h' else 0}f} {unit}"
+
+
+def cell_lines(trace: SearchTrace, space: Space) -> list[list[str]]:
+    """Each cell found so far as lines 'node: operation (source), ...', numbered as the edges of the alphas."""
+    return [
+        [
+            f"{node}: " + ", ".join(f"{short_name(op)} ({source})" for op, source, to in cell.edges if to == node)
+            for node in range(cell.n_inputs, cell.n_nodes)
+        ]
+        for cell in cells(derived_cells(trace, space)[-1]).values()
+    ]
+
+
+def plot_live(trace: SearchTrace, space: Space, epochs: int, title: str) -> go.Figure:
+    """Losses and accuracy so far, alpha now, and the cell found so far."""
+    kinds, lines = cell_kinds(space), cell_lines(trace, space)
+    below = {"colspan": 2} if len(kinds) == 1 else {}
+    rows = [170, 20 * len(space.edges)]
+    figure = make_subplots(
+        2,
+        2,
+        specs=[[{}, {}], [below, {} if not below else None]],
+        subplot_titles=[LOSS, ACCURACY, *(f"α, {kind}" for kind in kinds)],
+        row_heights=rows,
+        vertical_spacing=70 / (70 + sum(rows)),
+        horizontal_spacing=0.1,
+    )
+    add_curves(figure, title, trace, PALETTE[1], {LOSS: (1, 1), ACCURACY: (1, 2)})
+    figure.update_traces(showlegend=False).update_xaxes(range=[0, epochs + 0.5], row=1)
+    for col, heatmap in enumerate(alpha_maps(trace.alphas[-1], space), 1):
+        figure.add_trace(heatmap, row=2, col=col)
+    style_alphas(figure, space, float(trace.alphas.max()), row=2)
+    explain_dashes(figure)
+    for axis, found in zip(figure.select_xaxes(row=2), lines, strict=True):
+        place = {"xref": "paper", "x": axis.domain[0], "xanchor": "left", "yref": "paper", "y": 0, "yanchor": "top"}
+        figure.add_annotation(text="<br>".join(found), showarrow=False, align="left", yshift=-55, **place)
+    figure.update_annotations(font_size=12)
+    lay_out(figure, f"{title}<br>{in_words(pace(trace, epochs), epochs)}", 90 + 70 + sum(rows) + 190)
+    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom", "traceorder": "normal"}
+    figure.update_layout(margin={"t": 90, "b": 190}, legend=legend)
+    return figure.update_coloraxes(colorbar={"y": 0, "yanchor": "bottom", "len": rows[1] / (70 + sum(rows))})
+
+
+class LivePanel:
+    """One displayed figure that `update` replaces; a stored notebook keeps its last state.
+
+    Plotly's own display ignores ids, so the figure is displayed as its MIME bundle. Without IPython nothing happens.
+    """
+
+    def __init__(self, space: Space, epochs: int, title: str) -> None:
+        self.space, self.epochs, self.title = space, epochs, title
+        self._handle: Any = None
+
+    def update(self, trace: SearchTrace) -> None:
+        if get_ipython() is None:
+            return
+        figure = plot_live(trace, self.space, self.epochs, self.title)
+        words = f"{self.title}: {in_words(pace(trace, self.epochs), self.epochs)}"
+        bundle = {PLOTLY_MIME: json.loads(figure.to_json()), "text/plain": words}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
