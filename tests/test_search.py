@@ -237,6 +237,26 @@ def test_darts_es_keeps_the_older_alpha(scripted, tmp_path):
     assert all(torch.equal(images[0], other) for other in images) and len(labels[0]) == 8  # the same, not augmented
 
 
+def test_darts_es_watches_the_hessian_of_the_logits(tmp_path):
+    """Oracle: torch's own Hessian of the validation loss, entry by entry, in float64."""
+    config = replace(TINY, method="darts-es", space="nas-bench-201", d=2, epochs=1, precision="float64", n_train=32)
+    one = searcher.Searcher(config, load_for(config), chunk=1, eigenvalue_of=search.eigenvalue_of_logits)
+    one.step()
+    ((images, labels),) = one.hessian_batches()
+    plain = replace(one.learner.net, folded=False)
+
+    def loss(logits):
+        outputs = plain.logits(one.learner.weights.detach(), images.double(), logits.softmax(-1)[None])
+        return torch.nn.functional.cross_entropy(outputs[0], labels)
+
+    hessian = torch.autograd.functional.hessian(loss, one.learner.arch["logits"].detach()).view(30, 30)
+    largest = torch.linalg.eigvalsh(hessian)[-1].item()
+    before = copy.deepcopy(one.learner.state())
+    one.end_epoch()
+    assert one.done[0].eigenvalue == pytest.approx(largest, rel=1e-9)
+    same(before, one.learner.state())
+
+
 @pytest.mark.parametrize(("n_nbr", "most", "chunks"), [(8, 3, [8, 4, 2]), (2, 1, [2, 1])])
 def test_out_of_memory_halves_the_chunk_and_goes_on(scripted, tmp_path, monkeypatch, n_nbr, most, chunks):
     monkeypatch.setattr(Scripted, "most", most)

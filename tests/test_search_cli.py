@@ -29,8 +29,18 @@ BARE = """
 import sys
 for name in ("pydantic", "pandas", "plotly", "typer", "tqdm"):
     sys.modules[name] = None  # importing it is an ImportError
+import time
 from flatlib.search.__main__ import main
-sys.exit(main(sys.argv[1:]))
+from flatlib.search.searcher import Searcher
+
+plain, last, done = Searcher.step, int(sys.argv[1]), []
+
+def step(self):
+    done.append(len(done) < last or time.sleep(60))  # so that it cannot end before it is killed
+    plain(self)
+
+Searcher.step = step
+sys.exit(main(sys.argv[2:]))
 """
 main = command.main
 
@@ -72,7 +82,10 @@ def test_a_killed_search_goes_on_to_the_same_bits(tmp_path, capsys):
     path = run_path(tmp_path / "killed", TINY)
     words = [*WORDS, "--runs_dir", str(tmp_path / "killed"), "--checkpoint-seconds", "0"]
     target = int(np.random.default_rng().integers(1, 8))
-    process = subprocess.Popen([sys.executable, "-c", BARE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    last = str(min(target + 2, 7))
+    process = subprocess.Popen(
+        [sys.executable, "-c", BARE, last, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     try:
         while process.poll() is None:
             kept = load_checkpoint(path / "checkpoint.pt", TINY)

@@ -64,13 +64,14 @@ def search(
 
 
 def eigenvalue_of_logits(learner: Learner, batches: list[Batch]) -> float:
-    """What DARTS-ES watches: the largest eigenvalue of the Hessian with respect to the logits."""
+    """What DARTS-ES watches: the largest eigenvalue of the Hessian with respect to the logits, in the kept precision."""
     from flatlib.search.curvature import largest_eigenvalue, loss_of_logits
 
     gamma = learner.edge_weights()
     edges = None if gamma is None else torch.from_numpy(gamma).to(learner.weights)
     loss_of = loss_of_logits(learner.net, learner.weights, edges)
-    return largest_eigenvalue(loss_of, learner.arch["logits"].detach(), batches)
+    cast = [(images.to(learner.weights), labels) for images, labels in batches]
+    return largest_eigenvalue(loss_of, learner.arch["logits"].detach(), cast)
 
 
 def load_for(config: SearchConfig, data_dir: str | Path | None = None) -> ImageSet:
