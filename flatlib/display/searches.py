@@ -1,6 +1,7 @@
 """Searches as a notebook runs and compares them: the live panel, the table of what was found, the cells trained."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,14 @@ def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, 
         for one in seeds(config, runs):
             title = f"{method} on {config.dataset}, seed {one.seed}"
             live = LivePanel(space, config.epochs, title) if panel and finished_run(runs_dir, one) is None else None
-            run = search(one, runs_dir, on_epoch=lambda _, trace, live=live: live and live.update(trace))
+            run = search(one, runs_dir, on_epoch=partial(_draw, live))
             found.setdefault(method, []).append(run)
     return found
+
+
+def _draw(panel: LivePanel | None, _: SearchConfig, trace: SearchTrace) -> None:
+    if panel:
+        panel.update(trace)
 
 
 def first_traces(found: Found) -> dict[str, SearchTrace]:
