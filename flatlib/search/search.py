@@ -64,7 +64,7 @@ def search(
 
 
 def eigenvalue_of_logits(learner: Learner, batches: list[Batch]) -> float:
-    """What DARTS-ES watches: the largest eigenvalue of the Hessian with respect to the logits, in the kept precision."""
+    """What DARTS-ES watches: the largest eigenvalue of the Hessian with respect to the logits."""
     from flatlib.search.curvature import largest_eigenvalue, loss_of_logits
 
     gamma = learner.edge_weights()
