@@ -36,7 +36,7 @@ class SearchConfig:
     lam: float = parameter(1.0, "lambda of the variance aggregator, Sec. A.1", ge=0)
     channels: int = parameter(4, "C of the first cells; 16 in the paper", ge=2, multiple_of=2)
     cells: int = parameter(4, "cells of the supernet; 8 in the paper", ge=3)
-    epochs: int = parameter(10, "epochs of search; 50 in the paper", ge=1)
+    epochs: int = parameter(8, "epochs of search; 50 in the paper", ge=1)
     batch_size: int = parameter(32, "images a step from each half; 64 in the paper", ge=2)
     arch_learning_rate: float = parameter(
         0.03, "Adam's, for the logits; 0: the method's own, 3e-4 (PC-DARTS 6e-4) for 19,550 steps", ge=0
