@@ -178,7 +178,7 @@ def _search_fields(*left_out: str, **defaults: Any) -> Any:
 
 
 _NaDarts: Any = _search_fields()
-_Variants: Any = _search_fields("method", "order", space="s3", channels=8, epochs=12)
+_Variants: Any = _search_fields("method", "order", space="s3", channels=8, cells=3, epochs=12)
 
 
 class NaDarts(_NaDarts):

@@ -74,12 +74,18 @@ def summary_frame(found: Found) -> pd.DataFrame:
             final, kinds = run.result.final, cells(run.result.cell)
             line: dict[str, Any] = {"method": method, "seed": run.config.seed, "epochs": run.result.epoch}
             line |= {name: final[name] for name in ("valid_loss", "valid_accuracy", "spread", "entropy")}
+            if run.config.neighbors == 1:
+                line["spread"] = np.nan  # of one neighbor
             for kind, cell in kinds.items():
                 counts, name = count_operations(cell), kind.removesuffix(" cell")
                 line |= {f"{name}: depth": depth(cell), f"{name}: skip %": 100 * counts.skip_share}
                 line |= {f"{name}: without parameters %": 100 * counts.parameter_free_share}
             lines.append(line | {"seconds": run.result.seconds})
     return pd.DataFrame(lines)
+
+
+def _text(mean: float, spread: float) -> str:
+    return "" if np.isnan(mean) else f"{mean:.3g}" + ("" if np.isnan(spread) else f" ± {spread:.2g}")
 
 
 def summary(found: Found) -> Styler:
@@ -89,12 +95,32 @@ def summary(found: Found) -> Styler:
     means, spreads, n = groups.mean(), groups.std(ddof=0), groups.size()
     texts = {
         f"{method} (n = {n[method]})": {
-            name: f"{means.loc[method, name]:.3g}" + (f" ± {spreads.loc[method, name]:.2g}" if n[method] > 1 else "")
+            name: _text(means.loc[method, name], spreads.loc[method, name] if n[method] > 1 else np.nan)
             for name in means.columns
         }
         for method in means.index
     }
     return pd.DataFrame(texts).style
+
+
+def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
+    """The largest eigenvalue of the Hessian with respect to the logits after each epoch, where it was taken (DARTS-ES)."""
+    figure, watched = (
+        go.Figure(),
+        [name for name, trace in traces.items() if np.isfinite(trace.column("eigenvalue")).any()],
+    )
+    for name, color in zip(watched, PALETTE[1:], strict=False):
+        trace = traces[name]
+        figure.add_scatter(
+            x=trace.column("epoch"),
+            y=trace.column("eigenvalue"),
+            mode="lines+markers",
+            name=name,
+            line={"color": color},
+        )
+    figure.update_xaxes(title_text="epoch").update_yaxes(title_text="largest eigenvalue", rangemode="tozero")
+    found = "one fixed validation batch" if watched else "no method that was run takes it"
+    return lay_out(figure, f"Curvature of the validation loss at alpha ({found})", 340)
 
 
 # --- the cells trained from new weights ---------------------------------------------------------------
