@@ -104,7 +104,7 @@ def summary(found: Found) -> Styler:
 
 
 def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
-    """The largest eigenvalue of the Hessian with respect to the logits after each epoch, where it was taken (DARTS-ES)."""
+    """The largest eigenvalue of the Hessian with respect to the logits, after each epoch (DARTS-ES)."""
     figure, watched = (
         go.Figure(),
         [name for name, trace in traces.items() if np.isfinite(trace.column("eigenvalue")).any()],
