@@ -31,7 +31,7 @@ def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> 
     rows = {}
     for method, config in configs.items():
         waiting = [one for one in seeds(config, runs) if finished_run(runs_dir, one) is None]
-        text = estimate(config, load_for(config)).text if waiting else f"read from {runs_dir}"
+        text = estimate(config, load_for(config)).text if waiting else "finished: read from its folder"
         rows[method] = {"to run": f"{len(waiting)} of {runs}", "each": text}
     return pd.DataFrame.from_dict(rows, orient="index").style
 
@@ -43,9 +43,9 @@ def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, 
     for method, config in configs.items():
         space = SPACES[config.space]
         for one in seeds(config, runs):
-            title = f"{method} on {config.dataset}, seed {one.seed}"
-            live = LivePanel(space, config.epochs, title) if panel and finished_run(runs_dir, one) is None else None
+            live = LivePanel(space, config.epochs, f"{method} on {config.dataset}, seed {one.seed}") if panel else None
             run = search(one, runs_dir, on_epoch=partial(_draw, live))
+            _draw(live, one, run.trace)  # of a finished search nothing was drawn
             found.setdefault(method, []).append(run)
     return found
 
