@@ -27,8 +27,8 @@ from naive_supernet import NaiveSupernet, naive_arch_gradient
 
 SETTINGS = {  # channels, cells, batch, pixels: neighbors at once, repetitions
     (4, 4, 32, 8): (10, 9),
-    (4, 4, 32, 16): (10, 7),
-    (16, 8, 16, 32): (1, 3),
+    (4, 4, 32, 16): (5, 7),
+    (16, 8, 16, 32): (1, 2),
 }
 N_NBR = 10
 
