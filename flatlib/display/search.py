@@ -37,7 +37,7 @@ def progress(trace: SearchTrace) -> list[Curve]:
     train, valid, aggregate = DASHES
     columns = [(LOSS, train, "train_loss"), (LOSS, valid, "valid_loss"), (LOSS, aggregate, "objective")]
     columns += [(ACCURACY, train, "train_accuracy"), (ACCURACY, valid, "valid_accuracy")]
-    if np.array_equal(trace.column("objective"), trace.column("valid_loss")):
+    if np.array_equal(trace.column("objective"), trace.column("valid_loss"), equal_nan=True):
         columns.pop(2)
     curves = [Curve(panel, name, trace.column("epoch"), trace.column(column)) for panel, name, column in columns]
     entropies = np.array([entropy(alphas) for alphas in trace.alphas])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from flatlib.display.plots import PALETTE, lay_out
 from flatlib.memory import keep_freed_memory
 from flatlib.search.config import SearchConfig
 from flatlib.search.estimate import estimate
+from flatlib.search.hardware import resolve_device
 from flatlib.search.retrain import Cell, random_cell, trained_accuracy
 from flatlib.search.runs import Run, finished_run
 from flatlib.search.search import load_for, search, seeds
@@ -31,7 +33,11 @@ def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> 
     rows = {}
     for method, config in configs.items():
         waiting = [one for one in seeds(config, runs) if finished_run(runs_dir, one) is None]
-        text = estimate(config, load_for(config)).text if waiting else "finished: read from its folder"
+        text = (
+            estimate(config, load_for(config).to(resolve_device(config.device))).text
+            if waiting
+            else "finished: read from its folder"
+        )
         rows[method] = {"to run": f"{len(waiting)} of {runs}", "each": text}
     return pd.DataFrame.from_dict(rows, orient="index").style
 
@@ -109,7 +115,7 @@ def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
         go.Figure(),
         [name for name, trace in traces.items() if np.isfinite(trace.column("eigenvalue")).any()],
     )
-    for name, color in zip(watched, PALETTE[1:], strict=False):
+    for name, color in zip(watched, cycle(PALETTE[1:])):
         trace = traces[name]
         figure.add_scatter(
             x=trace.column("epoch"),
@@ -129,7 +135,7 @@ def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
 def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> pd.DataFrame:
     """Test accuracy (%) of every found cell and of random ones, each trained alone; no lines with epochs = 0."""
     own = next(iter(found.values()))[0].config
-    space, images = SPACES[own.space], load_images(own.dataset, n_train=own.n_train)
+    space, images = SPACES[own.space], load_images(own.dataset, n_train=own.n_train).to(resolve_device(own.device))
     chosen = [(method, run.config.seed, cell_of(run)) for method, runs in found.items() for run in runs]
     rng = np.random.default_rng([seed, 4])
     chosen += [("random", number, random_cell(space, rng)) for number in range(random_cells)]
@@ -148,7 +154,7 @@ def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> p
 def plot_trained(frame: pd.DataFrame, setting: str) -> go.Figure:
     """One point a trained cell, beside each other by method."""
     figure, kinds = go.Figure(), list(dict.fromkeys(frame.kind))
-    for kind, color in zip(kinds, PALETTE[1:], strict=False):
+    for kind, color in zip(kinds, cycle(PALETTE[1:])):
         rows = frame[frame.kind == kind]
         figure.add_scatter(
             x=[kind] * len(rows),

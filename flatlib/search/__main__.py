@@ -1,6 +1,7 @@
 """The command `python -m flatlib.search`: needs torch and numpy only, so that it runs on a bare GPU machine."""
 
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,10 @@ from flatlib.search.config import SearchConfig
 if TYPE_CHECKING:
     from flatlib.data.images import ImageSet
     from flatlib.search.runs import Run
+    from flatlib.search.searcher import StepProgress
     from flatlib.search.trace import SearchTrace
+
+QUIET = 30.0  # seconds without a line, at most
 
 
 def main(argv: list[str]) -> int:
@@ -23,7 +27,7 @@ def main(argv: list[str]) -> int:
     try:
         return prepare(*read_arguments(argv))()
     except KeyboardInterrupt as stop:
-        return _say(str(stop) or "interrupted, before there was anything to keep", 130)
+        return _say(str(stop) or "interrupted; what was last saved is kept", 130)
     except (ValueError, OSError, ImportError) as error:
         return _say(error, 2)
 
@@ -72,8 +76,9 @@ def work(configs: list[SearchConfig], options: Options, image_set: "ImageSet | N
     """Search after search; 1, and one line, where one had to stop."""
     from flatlib.search.bilevel import SearchError
     from flatlib.search.checkpoint import RunStoppedError
-    from flatlib.search.search import search
+    from flatlib.search.search import search, summarize
 
+    found = []
     for config in configs:
         try:
             with Progress() as progress:
@@ -89,14 +94,19 @@ def work(configs: list[SearchConfig], options: Options, image_set: "ImageSet | N
         except (RunStoppedError, SearchError) as error:
             return _say(error, 1)
         report(run)
+        found.append(run)
+    if len(found) > 1:
+        for name, (mean, std, n) in summarize(found).items():
+            print(f"{name}: {mean:.4g} +- {std:.2g} (n = {n})")
     return 0
 
 
 class Progress:
-    """A line an epoch; on a terminal with tqdm, a bar within it."""
+    """A line an epoch; within it a bar on a terminal with tqdm, elsewhere a line every half minute."""
 
     def __init__(self) -> None:
         self.bar: Any = None
+        self.said = time.monotonic()
 
     def __enter__(self) -> "Progress":
         return self
@@ -106,20 +116,34 @@ class Progress:
             self.bar.close()
         self.bar = None
 
-    def step(self, config: SearchConfig, epoch: int, step: int, steps: int) -> None:
-        if not sys.stderr.isatty():
-            return
-        try:
-            from tqdm import tqdm
-        except ImportError:
-            return
+    def step(self, config: SearchConfig, now: "StepProgress") -> None:
+        words = f"loss {now.loss:.3f}, accuracy {now.accuracy:.1f} %, entropy of alpha {now.entropy:.3f}"
         if self.bar is None:
-            self.bar = tqdm(total=steps, initial=step - 1, desc=f"epoch {epoch}", leave=False)
-        self.bar.update()
+            self.bar = _bar(now)
+        if self.bar is not None:
+            self.bar.set_postfix_str(words, refresh=False)
+            self.bar.update()
+        elif time.monotonic() - self.said > QUIET and now.step < now.steps:
+            self._print(f"seed {config.seed}, epoch {now.epoch}, step {now.step}/{now.steps}: {words}")
 
     def epoch(self, config: SearchConfig, trace: "SearchTrace") -> None:
         self.__exit__()
-        print(epoch_line(config, trace), flush=True)
+        self._print(epoch_line(config, trace))
+
+    def _print(self, line: str) -> None:
+        print(line, flush=True)
+        self.said = time.monotonic()
+
+
+def _bar(now: "StepProgress") -> Any:
+    """tqdm's, with the time left of the epoch; None without a terminal or tqdm."""
+    if not sys.stderr.isatty():
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=now.steps, initial=now.step - 1, desc=f"epoch {now.epoch}", leave=False)
 
 
 def epoch_line(config: SearchConfig, trace: "SearchTrace") -> str:

@@ -5,7 +5,8 @@ import math
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
-METHODS = ("darts", "darts-es", "pc-darts", "snas", "sdarts-rs")  # each also as na-...: with the neighborhood
+METHODS = ("darts", "darts-es", "pc-darts", "snas", "sdarts-rs")
+ALL_METHODS = tuple(prefix + name for name in METHODS for prefix in ("na-", ""))  # na-: with the neighborhood
 
 
 def parameter(default: Any, help: str, **limits: Any) -> Any:
@@ -20,9 +21,7 @@ class SearchConfig:
     space: str = parameter("darts", "search space", choices=("darts", "s3", "nas-bench-201"))
     dataset: str = parameter("digits", "images searched on", choices=("digits", "cifar10", "cifar100"))
     n_train: int = parameter(0, "training images used, both halves together; 0: all", ge=0)
-    method: str = parameter(
-        "na-darts", "search method", choices=tuple(prefix + name for name in METHODS for prefix in ("na-", ""))
-    )
+    method: str = parameter("na-darts", "search method", choices=ALL_METHODS)
     order: int = parameter(1, "1: first order, 2: unrolled (without neighborhood)", ge=1, le=2)
     aggregator: str = parameter("mean", "g of Eq. 5", choices=("mean", "max", "variance"))
     representation: str = parameter(
@@ -41,6 +40,7 @@ class SearchConfig:
     arch_learning_rate: float = parameter(
         0.03, "Adam's, for the logits; 0: the method's own, 3e-4 (PC-DARTS 6e-4) for 19,550 steps", ge=0
     )
+    hessian_batches: int = parameter(1, "validation batches whose Hessian DARTS-ES takes after each epoch", ge=1)
     precision: str = parameter("float32", "of the supernet", choices=("float32", "tf32", "bf16", "float64"))
     device: str = parameter("auto", "'auto': a GPU if there is one", choices=("auto", "cpu", "cuda"))
     seed: int = parameter(0, "seed of every random draw", ge=0)
@@ -48,6 +48,8 @@ class SearchConfig:
     def __post_init__(self) -> None:
         for f in fields(self):
             check_value(f, getattr(self, f.name))
+            if type(f.default) is float:  # an int there is the same search
+                object.__setattr__(self, f.name, float(getattr(self, f.name)))
         check_together(self)
 
     @property
@@ -86,14 +88,14 @@ class Recipe:
     partial: int = 1  # PC-DARTS's K
     noise: tuple[float, float] = (0.0, 0.0)  # SDARTS-RS: of alpha in the weight step, from first to last epoch
     temperature: tuple[float, float] | None = None  # SNAS's Gumbel-Softmax, from first to last epoch
-    hessian_batches: int = 0  # DARTS-ES: validation batches whose Hessian is taken after each epoch
+    watches_curvature: bool = False  # DARTS-ES: takes the largest eigenvalue after each epoch
     tolerance: float = 0.75  # DARTS-ES stops where old / new mean eigenvalue falls below
     window: int = 5  # DARTS-ES: epochs of each mean
 
 
 RECIPES = {
     "darts": Recipe(),
-    "darts-es": Recipe(hessian_batches=1),
+    "darts-es": Recipe(watches_curvature=True),
     "pc-darts": Recipe(
         learning_rate=0.1, learning_rate_end=0.0, arch_learning_rate=6e-4, warm_up=15 / 50, partial=4
     ),  # its authors': 15 of 50 epochs, batch 256
@@ -149,6 +151,11 @@ def check_together(config: SearchConfig) -> None:
         raise ValueError(
             f"order = 2 with method = {config.method}: the unrolled step is DARTS's own; NA-DARTS is first order "
             "(Algorithm 1); use order = 1, or method = darts or darts-es"
+        )
+    if config.order == 2 and config.precision in ("tf32", "bf16"):
+        raise ValueError(
+            f"precision = {config.precision} with order = 2: it rounds the small difference of weights away; "
+            "allowed: float32, float64"
         )
     edges = 6 if config.space == "nas-bench-201" else 14
     if config.d > edges:

@@ -90,6 +90,6 @@ def _bundle(kernels: Tensor) -> tuple[Any, ...]:
     groups, c, _ = kernels.shape
     size = max(k for k in range(1, groups + 1) if groups % k == 0 and (k == 1 or k * c <= BUNDLE))
     blocks = kernels.new_zeros(groups // size, size, c, size, c)
-    at = torch.arange(size)
+    at = torch.arange(size, device=kernels.device)
     blocks[:, at, :, at] = kernels.view(groups // size, size, c, c).transpose(0, 1)
     return blocks.view(groups * c, size * c, 1, 1), None, 1, 0, 1, groups // size

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flatlib.spaces import NAS_BENCH_201, Genotype, Space, arch_to_string
+from flatlib.spaces import NAS_BENCH_201, Genotype, Space, arch_to_string, string_to_arch
 
 
 def derive(
@@ -24,7 +24,7 @@ def derive(
 
 
 def _derive_cell(space: Space, alphas: np.ndarray, weights: np.ndarray) -> tuple[tuple[str, int], ...]:
-    """(operation, source) pairs, two a node, by source (DARTS keeps the order of the edges' strength)."""
+    """(operation, source) pairs, two a node, the stronger edge first."""
     none = space.operations.index("none")
     strengths = np.delete(alphas, none, axis=-1)
     names = [name for name in space.operations if name != "none"]
@@ -39,8 +39,6 @@ def _derive_cell(space: Space, alphas: np.ndarray, weights: np.ndarray) -> tuple
 
 def one_hot_alphas(space: Space, cell: Genotype | str) -> np.ndarray:  # (T, E, O)
     """A discrete cell as alphas: 1 at each chosen operation, `none` on every other edge."""
-    from flatlib.spaces import string_to_arch
-
     if isinstance(cell, str):
         return np.eye(len(space.operations))[string_to_arch(cell)][None]
     alphas = np.zeros((2, len(space.edges), len(space.operations)))

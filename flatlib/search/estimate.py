@@ -49,7 +49,12 @@ def choose_chunk(config: SearchConfig, image_set: ImageSet) -> int:
     if neighbors == 1:
         return 1
     if image_set.images["train"].is_cuda:
-        most = int(GPU_SHARE * torch.cuda.mem_get_info()[0] / _gpu_bytes_of_one(config, image_set))
+        try:
+            one = _gpu_bytes_of_one(config, image_set)
+        except torch.OutOfMemoryError:  # the search itself will say so
+            return 1
+        torch.cuda.empty_cache()  # what this process keeps for itself is free
+        most = int(GPU_SHARE * torch.cuda.mem_get_info()[0] / one)
     else:
         most = CACHE_BYTES // widest_bytes(config, image_set)
     passes = -(-neighbors // max(most, 1))
@@ -76,7 +81,9 @@ def _gpu_bytes_of_one(config: SearchConfig, image_set: ImageSet) -> int:
 def _copy(config: SearchConfig, image_set: ImageSet, chunk: int) -> Learner:
     images = image_set.images["train"]
     n_classes, in_channels = image_set.n_classes, images.shape[1]
-    return Learner(config, n_classes=n_classes, in_channels=in_channels, device=images.device, chunk=chunk)
+    learner = Learner(config, n_classes=n_classes, in_channels=in_channels, device=images.device, chunk=chunk)
+    learner.begin_epoch(config.epochs - 1)  # with architecture steps, if the method has any
+    return learner
 
 
 def _time_step(learner: Learner, image_set: ImageSet) -> tuple[float, float]:
@@ -104,7 +111,7 @@ def _peak_bytes(image_set: ImageSet) -> int:
 def _text(config: SearchConfig, image_set: ImageSet, steps: int, seconds: float, memory: int, chunk: int) -> str:
     machine = hardware(image_set.labels["train"].device.type)
     where = machine["cpu"] if machine["device"] == "cpu" else machine["device"]
-    extra = ", eigenvalues not counted" if recipe(config).hessian_batches else ""
+    extra = ", eigenvalues not counted" if recipe(config).watches_curvature else ""
     neighbors = f" {chunk} of {config.neighbors} neighbors at once;" if config.neighbors > 1 else ""
     size = f", {memory / 1e9:.1f} GB" if memory else ""
     return (

@@ -15,6 +15,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from flatlib.search.convolutions import depthwise, fold_images, fold_rows, pointwise
+from flatlib.search.feature_maps import shifted
 from flatlib.search.operations import NORM_EPS, Weights, norm
 from flatlib.spaces import Space
 
@@ -22,7 +23,7 @@ from flatlib.spaces import Space
 class Raw(NamedTuple):
     """What some operations compute before their last norm."""
 
-    operations: tuple[int, ...]  # K indices of the space
+    operations: slice  # K of the space's operations
     outputs: Tensor  # (M, K, E or 1, N C); M = B H W rows; 1: the same for all edges
     normed: bool  # a norm follows
 
@@ -63,22 +64,28 @@ def raw_outputs(space: Space, state: Tensor, weights: Weights, n_edges: int, str
     index, x = space.operations.index, F.relu(state)
     raws = []
     if sizes := [size for size in (3, 5) if f"depthwise_{size}" in weights]:
-        separable = tuple(index(f"sep_conv_{size}x{size}") for size in sizes)
+        first = index(f"sep_conv_{sizes[0]}x{sizes[0]}")
+        separable = slice(first, first + len(sizes))
         folded = fold_images(x, len(sizes) * n_edges)
         raws.append(Raw(separable, _separable(folded, weights, sizes, state.shape[3], stride), True))
         if "dil_conv_3x3" in space.operations:
-            dilated = tuple(index(f"dil_conv_{size}x{size}") for size in sizes)
+            first = index("dil_conv_3x3")
+            dilated = slice(first, first + len(sizes))
             raws.append(Raw(dilated, _dilated(x, folded, weights, sizes, stride), True))
     for size in (1, 3):
         if f"conv_{size}" in weights:
-            raws.append(Raw((index(f"nor_conv_{size}x{size}"),), _standard(x, weights[f"conv_{size}"]), True))
+            raws.append(Raw(_one(index(f"nor_conv_{size}x{size}")), _standard(x, weights[f"conv_{size}"]), True))
     raws += [
-        Raw((index(name),), _pool(state, name, stride), "max_pool_3x3" in space.operations)
+        Raw(_one(index(name)), _pool(state, name, stride), "max_pool_3x3" in space.operations)
         for name in ("max_pool_3x3", "avg_pool_3x3")
         if name in space.operations
     ]
     skip = state.flatten(3).flatten(0, 2)[:, None, None] if stride == 1 else _reduced(x, weights["reduce"])
-    return [*raws, Raw((index("skip_connect"),), skip, stride == 2)]
+    return [*raws, Raw(_one(index("skip_connect")), skip, stride == 2)]
+
+
+def _one(index: int) -> slice:
+    return slice(index, index + 1)
 
 
 def _kernels(weights: Weights, sizes: list[int], at: int) -> tuple[Tensor, Tensor]:
@@ -126,10 +133,9 @@ def _pool(state: Tensor, name: str, stride: int) -> Tensor:
 
 def _reduced(x: Tensor, weight: Tensor) -> Tensor:
     """The skip connection at stride 2: two pointwise convolutions (2, E, C / 2, C), one pixel apart."""
-    odd = F.pad(x[:, 1:, 1:], (0, 0, 0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
     halves = [
         F.linear(part[:, ::2, ::2], kernel.flatten(0, 1)).unflatten(-1, kernel.shape[:2])  # (B, H', W', N, E, C / 2)
-        for part, kernel in zip((x, odd), weight, strict=True)
+        for part, kernel in zip((x, shifted(x)), weight, strict=True)
     ]
     return torch.cat(halves, -1).transpose(3, 4).flatten(4).flatten(0, 2).unsqueeze(1)
 
@@ -147,8 +153,8 @@ def _statistics(y: Tensor) -> tuple[Tensor, Tensor]:
     rows = y.flatten(1).to(wide(y))
     mean = rows.mean(0)
     ones = rows.new_ones(1, len(rows))
-    variance = (ones @ (rows * rows)).view(-1) / len(rows) - mean * mean
-    return mean.view(y.shape[1:]), (variance.clamp_(min=0) + NORM_EPS).rsqrt_().view(y.shape[1:])
+    variance = (ones @ (rows - mean).square_()).view(-1) / len(rows)  # a product is the fastest sum over rows
+    return mean.view(y.shape[1:]), (variance + NORM_EPS).rsqrt_().view(y.shape[1:])
 
 
 class WeightedSum(Function):
@@ -167,7 +173,7 @@ class WeightedSum(Function):
         statistics = [_statistics(y) if normed else None for (_, normed), y in zip(kinds, outputs, strict=True)]
         shift, parts = scales.new_zeros(scales.shape[1:]), []
         for (operations, _), y, stats in zip(kinds, outputs, statistics, strict=True):
-            scale = scales[list(operations)]
+            scale = scales[operations]
             if stats is not None:
                 scale = scale * stats[1]
                 shift = shift - (scale * stats[0]).sum(0)
@@ -187,13 +193,12 @@ class WeightedSum(Function):
         g_sum = g.sum(0, dtype=wide(g))  # (E, N C)
         d_scales, gradients = torch.zeros_like(scales), []
         for at, ((operations, _), y, stats) in enumerate(zip(ctx.kinds, outputs, ctx.statistics, strict=True)):
-            ops = list(operations)
             inner = torch.stack([(part * g).sum(0, dtype=wide(g)) for part in y.unbind(1)])  # <g, y_k>
             if stats is not None:
                 inner = stats[1] * (inner - stats[0] * g_sum)  # <g, y^_k>
-            d_scales[ops] = inner
+            d_scales[operations] = inner
             needed = ctx.needs_input_grad[2 + at]
-            gradients.append(_output_gradient(g, g_sum, y, stats, scales[ops], inner) if needed else None)
+            gradients.append(_output_gradient(g, g_sum, y, stats, scales[operations], inner) if needed else None)
         d_alphas = d_scales.unflatten(2, (ctx.n, -1)).sum(3).permute(1, 2, 0).to(g.dtype)
         return d_alphas, None, *gradients
 

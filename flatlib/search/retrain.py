@@ -40,13 +40,14 @@ def trained_accuracy(
 ) -> float:  # percent
     """Train one discrete cell on the whole training set (SGD, cosine to 0, momentum 0.9), judge it on the test set.
 
-    BatchNorm uses the batch's own statistics throughout; the test set is one batch.
+    BatchNorm uses the batch's own statistics throughout; the test set is cut into equal batches of at most 500.
     """
     net = Supernet(net.space, net.channels, net.cells, images.n_classes, len(images.mean), folded=False)
-    alphas = torch.tensor(one_hot_alphas(net.space, cell), dtype=torch.float32)[None]
+    device = images.labels["train"].device
+    alphas = torch.tensor(one_hot_alphas(net.space, cell), dtype=torch.float32, device=device)[None]
     generator = torch.Generator().manual_seed(seed)
-    weights = net.initial_weights(generator).requires_grad_()
-    stream = Stream(torch.arange(len(images.labels["train"])), batch_size, seed)
+    weights = net.initial_weights(generator).to(device).requires_grad_()
+    stream = Stream(torch.arange(len(images.labels["train"]), device=device), batch_size, seed)
     optimizer = torch.optim.SGD([weights], learning_rate, 0.9, weight_decay=3e-4)
     steps = epochs * stream.batches_per_pass
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -59,5 +60,6 @@ def trained_accuracy(
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        predicted = net.logits(weights, normalize(images.images["test"], images), alphas)[0].argmax(1)
+        tests = images.images["test"].chunk(-(-len(images.labels["test"]) // 500))
+        predicted = torch.cat([net.logits(weights, normalize(part, images), alphas)[0].argmax(1) for part in tests])
     return float((predicted == images.labels["test"]).double().mean() * 100)

@@ -14,17 +14,16 @@ import numpy as np
 import torch
 
 from flatlib.data.images import ImageSet, load_images
-from flatlib.search.bilevel import Batch, Learner
 from flatlib.search.checkpoint import RunStoppedError
-from flatlib.search.config import SearchConfig, recipe
+from flatlib.search.config import SearchConfig
 from flatlib.search.estimate import choose_chunk
 from flatlib.search.hardware import resolve_device
 from flatlib.search.runs import Run, RunFolder, finished_run, open_run, read_run
-from flatlib.search.searcher import Eigenvalue, Searcher
+from flatlib.search.searcher import Searcher, StepProgress
 from flatlib.search.trace import SearchTrace
 
 OnEpoch = Callable[[SearchConfig, SearchTrace], Any]
-OnStep = Callable[[SearchConfig, int, int, int], Any]  # epoch and step (1 for the first), steps of an epoch
+OnStep = Callable[[SearchConfig, StepProgress], Any]
 AGAIN = "the same command goes on from there"
 
 
@@ -38,7 +37,6 @@ def search(
     on_step: OnStep | None = None,
     chunk: int | None = None,  # neighbors at once; None: as before, or chosen from the sizes
     checkpoint_seconds: float = 60.0,  # within an epoch; after each epoch anyway
-    eigenvalue_of: Eigenvalue | None = None,  # DARTS-ES's; None: `eigenvalue_of_logits`
 ) -> Run:
     """Run a search, go on with an interrupted one to the same bits, or read a finished one.
 
@@ -50,28 +48,15 @@ def search(
         return run
     device = resolve_device(config.device)
     images = (image_set or load_for(config, data_dir)).to(device)
-    if recipe(config).hessian_batches:
-        eigenvalue_of = eigenvalue_of or eigenvalue_of_logits
     with open_run(runs_dir, config) as folder, held_interrupt() as interrupted:
         if run := finished_run(runs_dir, config):  # by another process, meanwhile
             return run
         hooks = Hooks(folder, interrupted, checkpoint_seconds, on_epoch, on_step)
         saved = folder.load()
         chunk = chunk or (saved["chunk"] if saved else choose_chunk(config, images))
-        while not _attempt(config, images, chunk, eigenvalue_of, saved, hooks):
+        while not _attempt(config, images, chunk, saved, hooks):
             chunk, saved = _smaller(chunk, folder), folder.load()
         return read_run(folder.path)
-
-
-def eigenvalue_of_logits(learner: Learner, batches: list[Batch]) -> float:
-    """What DARTS-ES watches: the largest eigenvalue of the Hessian with respect to the logits."""
-    from flatlib.search.curvature import largest_eigenvalue, loss_of_logits
-
-    gamma = learner.edge_weights()
-    edges = None if gamma is None else torch.from_numpy(gamma).to(learner.weights)
-    loss_of = loss_of_logits(learner.net, learner.weights, edges)
-    cast = [(images.to(learner.weights), labels) for images, labels in batches]
-    return largest_eigenvalue(loss_of, learner.arch["logits"].detach(), cast)
 
 
 def load_for(config: SearchConfig, data_dir: str | Path | None = None) -> ImageSet:
@@ -97,13 +82,12 @@ def _attempt(
     config: SearchConfig,
     images: ImageSet,
     chunk: int,
-    eigenvalue_of: Eigenvalue | None,
     saved: dict[str, Any] | None,
     hooks: Hooks,
 ) -> bool:
     """Search to the end; False where the memory did not suffice."""
     try:
-        searcher = Searcher(config, images, chunk=chunk, eigenvalue_of=eigenvalue_of)
+        searcher = Searcher(config, images, chunk=chunk)
         if saved:
             _warn_of_threads(saved["threads"], hooks.folder.path)
             searcher.restore(saved)
@@ -150,7 +134,7 @@ def _run(searcher: Searcher, hooks: Hooks) -> None:
                 searcher.step()
                 border = True
                 if hooks.on_step:
-                    hooks.on_step(searcher.config, len(searcher.done) + 1, searcher.at, searcher.steps)
+                    hooks.on_step(searcher.config, searcher.so_far)
                 if hooks.interrupted():
                     raise KeyboardInterrupt
                 if time.monotonic() - saved >= hooks.checkpoint_seconds:

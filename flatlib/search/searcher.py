@@ -1,22 +1,31 @@
 """A search at the border between two steps: it can be stopped there and goes on to the same bits (Algorithm 1)."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from flatlib.data.images import ImageSet, Stream, augment, normalize, split_halves
-from flatlib.search.bilevel import Batch, Learner
+from flatlib.search.bilevel import Batch, Learner, SearchError
 from flatlib.search.config import SearchConfig, recipe
+from flatlib.search.curvature import largest_eigenvalue, loss_of_logits
 from flatlib.search.derive import derive
 from flatlib.search.runs import Result
 from flatlib.search.trace import Epoch, SearchTrace, entropy
 from flatlib.search.variants import stopped_at
 from flatlib.spaces import SPACES
 
-Eigenvalue = Callable[[Learner, list[Batch]], float]
+
+class StepProgress(NamedTuple):
+    """Where a search stands within an epoch; loss and accuracy are means over its weight steps so far."""
+
+    epoch: int  # 1 for the first
+    step: int
+    steps: int  # of an epoch
+    loss: float  # training, nats
+    accuracy: float  # training, percent
+    entropy: float  # of alpha now, nats
 
 
 class Searcher:
@@ -28,9 +37,8 @@ class Searcher:
         image_set: ImageSet,  # on the device
         *,
         chunk: int,
-        eigenvalue_of: Eigenvalue | None = None,
     ) -> None:
-        self.config, self.image_set, self.eigenvalue_of = config, image_set, eigenvalue_of
+        self.config, self.image_set = config, image_set
         self.images, self.labels = image_set.images["train"], image_set.labels["train"]
         device, seeds = self.images.device, np.random.SeedSequence([config.seed, 2]).generate_state(4).tolist()
         halves = [half.to(device) for half in split_halves(len(self.labels), seeds[0])]
@@ -73,8 +81,8 @@ class Searcher:
     def end_epoch(self) -> None:
         """Close the line of the trace; with DARTS-ES the largest eigenvalue belongs to it."""
         alphas, eigenvalue = self.learner.alphas(), np.nan
-        if self.eigenvalue_of and self.learner.searches:
-            eigenvalue = float(self.eigenvalue_of(self.learner, self.hessian_batches()))
+        if recipe(self.config).watches_curvature and self.learner.searches:
+            eigenvalue = eigenvalue_of_logits(self.learner, self.hessian_batches())
         means, rate = (self.sums / self.at).tolist(), self.learner.learning_rate
         self.done.append(Epoch._make([len(self.done) + 1, *means, entropy(alphas), eigenvalue, rate, self.seconds]))
         self.alphas.append(alphas)
@@ -84,8 +92,13 @@ class Searcher:
     def hessian_batches(self) -> list[Batch]:
         """The first validation images, always the same and not augmented, in batches of the search's size."""
         size = self.config.batch_size
-        batches = self.valid_half[: size * recipe(self.config).hessian_batches].split(size)
+        batches = self.valid_half[: size * self.config.hessian_batches].split(size)
         return [(normalize(self.images[rows], self.image_set), self.labels[rows]) for rows in batches]
+
+    @property
+    def so_far(self) -> StepProgress:
+        loss, accuracy = (self.sums[:2] / self.at).tolist()
+        return StepProgress(len(self.done) + 1, self.at, self.steps, loss, accuracy, entropy(self.learner.alphas()))
 
     @property
     def seconds(self) -> float:
@@ -97,7 +110,7 @@ class Searcher:
         """DARTS-ES: the epoch whose alpha is kept, once the curvature rose."""
         own = recipe(self.config)
         eigenvalues = [epoch.eigenvalue for epoch in self.done]
-        return stopped_at(eigenvalues, own.window, own.tolerance) if self.eigenvalue_of else None
+        return stopped_at(eigenvalues, own.window, own.tolerance) if own.watches_curvature else None
 
     @property
     def finished(self) -> bool:
@@ -148,3 +161,15 @@ class Searcher:
         self.generator.set_state(state["generator"])
         self._begin_epoch()
         self.at, self.sums, self.spent = state["step"], np.array(state["sums"]), state["seconds"]
+
+
+def eigenvalue_of_logits(learner: Learner, batches: list[Batch]) -> float:
+    """What DARTS-ES watches: the largest eigenvalue of the Hessian with respect to the logits."""
+    gamma = learner.edge_weights()
+    edges = None if gamma is None else torch.from_numpy(gamma).to(learner.weights)
+    loss_of = loss_of_logits(learner.net, learner.weights, edges)
+    batches = [(images.to(learner.weights), labels) for images, labels in batches]
+    try:
+        return largest_eigenvalue(loss_of, learner.arch["logits"].detach(), batches)
+    except ValueError as error:
+        raise SearchError(f"after epoch {learner.epoch + 1}, curvature: {error}") from None

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flatlib.search import folded
+from flatlib.search.feature_maps import factorized_reduce, halve, norm, residual_block, shuffle
 from flatlib.search.operations import NORM_EPS, Weights, fan_in, mixed_operations, node_weights
 from flatlib.spaces import NAS_BENCH_201, Space
 
@@ -154,10 +155,10 @@ class Supernet:
                 gamma = None if edge_weights is None else edge_weights[kind]
                 x = self._cell(named, at, inputs, alphas[:, kind], gamma, shared or {})
             else:
-                x = _residual_block(x, named["conv_a", at, -1], named["conv_b", at, -1], named["shortcut", at, -1])
+                x = residual_block(x, named["conv_a", at, -1], named["conv_b", at, -1], named["shortcut", at, -1])
             inputs = [*inputs, x][-self.n_inputs :]
         if self.space is NAS_BENCH_201:
-            x = F.relu(_norm(x) * named["last_scale", -1, -1] + named["last_shift", -1, -1])
+            x = F.relu(norm(x) * named["last_scale", -1, -1] + named["last_shift", -1, -1])
         pooled = x.mean((1, 2)).transpose(0, 1)  # (N, B, C)
         return F.linear(pooled, named["head", -1, -1], named["head_bias", -1, -1])
 
@@ -187,10 +188,8 @@ class Supernet:
             return x
         weight, x = named["input", at, i], F.relu(x)
         if weight.dim() == 2:
-            return _norm(F.linear(x, weight))
-        odd = F.pad(x[:, 1:, 1:], (0, 0, 0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
-        halves = F.linear(x[:, ::2, ::2], weight[0]), F.linear(odd[:, ::2, ::2], weight[1])
-        return _norm(torch.cat(halves, -1))
+            return norm(F.linear(x, weight))
+        return factorized_reduce(x, weight)
 
     def _cell(
         self, named: dict, at: int, inputs: list[Tensor], alphas: Tensor, gamma: Tensor | None, shared: Shared
@@ -223,31 +222,15 @@ class Supernet:
         gamma = torch.ones_like(alphas[0, :, 0]) if gamma is None else gamma
         channels = x.shape[-1] // self.partial
         terms = mixed(self.space, x[..., :channels].contiguous(), weights, alphas * gamma[:, None], stride)
-        rest = _halve(x[..., channels:]) if stride == 2 else x[..., channels:]
+        rest = halve(x[..., channels:]) if stride == 2 else x[..., channels:]
         return tuple(
-            _shuffle(torch.cat([term, weight * rest], -1), self.partial)
+            shuffle(torch.cat([term, weight * rest], -1), self.partial)
             for term, weight in zip(terms, gamma, strict=True)
         )
-
-    @cached_property
-    def n_weights(self) -> int:
-        """P."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
-
-
-def _of_node(named: dict[tuple[str, int, int], Tensor], at: int, source: int) -> Weights:
-    names = ("depthwise_3", "pointwise_3", "depthwise_5", "pointwise_5", "conv_1", "conv_3", "reduce")
-    return {name: named[name, at, source] for name in names if (name, at, source) in named}
 
 
 def _neighbors(x: Tensor, n: int) -> Tensor:  # (B, H, W, 1, C) -> (B, H, W, n, C)
     return x if n == 1 else x.expand(-1, -1, -1, n, -1).contiguous()
-
-
-def _norm(x: Tensor) -> Tensor:
-    """BatchNorm of (B, H, W, N, C), each neighbor by itself, without weights."""
-    rows = x.reshape(-1, x.shape[3] * x.shape[4])
-    return F.batch_norm(rows, None, None, training=True, eps=NORM_EPS).view(x.shape)
 
 
 def _sum(terms: list[Tensor]) -> Tensor:
@@ -261,29 +244,6 @@ def _shared_terms(outputs: Tensor, alphas: Tensor) -> tuple[Tensor, ...]:
     return terms.view(edges, -1, b, h, w, c).permute(0, 2, 3, 4, 1, 5).contiguous().unbind()
 
 
-def _halve(x: Tensor) -> Tensor:
-    """2 x 2 maximum of (B, H, W, N, C), for the channels that go by (PC-DARTS)."""
-    images = F.max_pool2d(x.flatten(3).permute(0, 3, 1, 2), 2, ceil_mode=True).permute(0, 2, 3, 1)
-    return images.unflatten(3, x.shape[3:])
-
-
-def _shuffle(x: Tensor, groups: int) -> Tensor:
-    """Channels of `groups` blocks interleaved, so that each channel meets the operations in turn (PC-DARTS)."""
-    return x.unflatten(-1, (groups, -1)).transpose(-1, -2).flatten(-2)
-
-
-def _conv(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """ReLU, convolution, norm of (B, H, W, N, C)."""
-    b, h, w, n, c = x.shape
-    images = F.relu(x).permute(0, 3, 4, 1, 2).reshape(b * n, c, h, w)
-    y = F.conv2d(images, kernel, None, stride, padding=kernel.shape[-1] // 2)
-    return _norm(y.unflatten(0, (b, n)).permute(0, 3, 4, 1, 2))
-
-
-def _residual_block(x: Tensor, conv_a: Tensor, conv_b: Tensor, shortcut: Tensor) -> Tensor:
-    """NAS-Bench-201's reduction: two 3 x 3 convolutions beside a pooled pointwise one."""
-    y = _conv(_conv(x, conv_a, 2), conv_b, 1)
-    pooled = (
-        F.avg_pool2d(x.flatten(3).permute(0, 3, 1, 2), 2, ceil_mode=True).permute(0, 2, 3, 1).unflatten(3, x.shape[3:])
-    )
-    return y + F.linear(pooled, shortcut)
+def _of_node(named: dict[tuple[str, int, int], Tensor], at: int, source: int) -> Weights:
+    names = ("depthwise_3", "pointwise_3", "depthwise_5", "pointwise_5", "conv_1", "conv_3", "reduce")
+    return {name: named[name, at, source] for name in names if (name, at, source) in named}
