@@ -127,7 +127,8 @@ def test_what_it_prints_and_that_a_finished_search_is_read(tmp_path, capsys, mon
     monkeypatch.setattr("flatlib.search.search.load_images", None)
     assert main(words) == 0
     again = capsys.readouterr().out.splitlines()
-        assert again == [*lines[2:4], *lines[5:]] and any(line.startswith("valid_accuracy: ") and line.endswith("(n = 2)") for line in again)
+    assert again == [*lines[2:4], *lines[5:]]
+    assert any(re.fullmatch(r"valid_accuracy: \S+ \+- \S+ \(n = 2\)", line) for line in again)
 
 
 # --- mistakes -------------------------------------------------------------------------------------
