@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from flatlib.parameter_check import ParameterError, check
-from flatlib.search.config import SearchConfig
+from flatlib.search.config import METHODS, SearchConfig
 
 __all__ = [
     "MIME",
@@ -186,6 +186,13 @@ class NaDarts(_NaDarts):
 
     beside: str = Field("darts", description="a second method from the same seeds; 'none': none")
 
+    @field_validator("beside")
+    @classmethod
+    def _is_none_or_a_method(cls, value: str) -> str:
+        if value != "none" and value.removeprefix("na-") not in METHODS:
+            raise ValueError(f"no such method; there are {', '.join(METHODS)}, each also with na-")
+        return value
+
     @property
     def methods_to_run(self) -> list[str]:
         return [self.method, *([self.beside] if self.beside not in ("none", self.method) else [])]
@@ -195,6 +202,13 @@ class Variants(_Variants):
     """Notebook 05, Sec. 5.2, Table 6."""
 
     methods: str = Field("darts darts-es pc-darts", description="methods, each run as it is and with na-")
+
+    @field_validator("methods")
+    @classmethod
+    def _are_methods(cls, value: str) -> str:
+        if not value.split() or set(value.split()) - set(METHODS):
+            raise ValueError(f"not one or more of {', '.join(METHODS)}")
+        return value
 
     @property
     def methods_to_run(self) -> list[str]:

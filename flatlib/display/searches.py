@@ -1,5 +1,6 @@
 """Searches as a notebook runs and compares them: the live panel, the table of what was found, the cells trained."""
 
+import itertools
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -109,7 +110,7 @@ def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
         go.Figure(),
         [name for name, trace in traces.items() if np.isfinite(trace.column("eigenvalue")).any()],
     )
-    for name, color in zip(watched, PALETTE[1:], strict=False):
+    for name, color in zip(watched, itertools.cycle(PALETTE[1:])):
         trace = traces[name]
         figure.add_scatter(
             x=trace.column("epoch"),
@@ -148,7 +149,7 @@ def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> p
 def plot_trained(frame: pd.DataFrame, setting: str) -> go.Figure:
     """One point a trained cell, beside each other by method."""
     figure, kinds = go.Figure(), list(dict.fromkeys(frame.kind))
-    for kind, color in zip(kinds, PALETTE[1:], strict=False):
+    for kind, color in zip(kinds, itertools.cycle(PALETTE[1:])):  # the colors go round
         rows = frame[frame.kind == kind]
         figure.add_scatter(
             x=[kind] * len(rows),
