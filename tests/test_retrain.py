@@ -15,7 +15,9 @@ from flatlib.spaces import DARTS, NAS_BENCH_201, S3, Genotype, genotype, string_
 
 GENOTYPES = pytest.mark.parametrize("space", [DARTS, S3], ids=lambda space: space.name)
 NODES = (2, 3, 4, 5)
-SKIPS = Genotype((("skip_connect", 0), ("skip_connect", 1)) * 4, NODES, (("skip_connect", 0), ("skip_connect", 1)) * 4, NODES)
+SKIPS = Genotype(
+    (("skip_connect", 0), ("skip_connect", 1)) * 4, NODES, (("skip_connect", 0), ("skip_connect", 1)) * 4, NODES
+)
 NORMAL = (("sep_conv_3x3", 0), ("dil_conv_3x3", 1), ("sep_conv_5x5", 1), ("skip_connect", 2))
 NORMAL += (("dil_conv_5x5", 0), ("max_pool_3x3", 3), ("avg_pool_3x3", 0), ("sep_conv_3x3", 4))
 MIXED = Genotype(NORMAL, NODES, (("sep_conv_5x5", 0), ("dil_conv_5x5", 1)) * 4, NODES)
@@ -122,7 +124,7 @@ def test_a_few_epochs_beat_chance():
     """Sees weights that do not learn, labels of another split, accuracy as a share, or a seed without effect."""
     net, images = Supernet(DARTS, 4, 3, 10, 1), load_images("digits")
     accuracy = trained_accuracy(net, MIXED, images, epochs=2)
-    assert 60 < accuracy <= 100  # chance is 10; five seeds give 70 to 85
+    assert 60 < accuracy <= 100  # chance is 10; five seeds give 85 to 90
     assert accuracy * 597 / 100 == pytest.approx(round(accuracy * 597 / 100))  # of 597 test images
     assert trained_accuracy(net, MIXED, images, epochs=2) == accuracy
     assert trained_accuracy(net, MIXED, images, epochs=2, seed=1) != accuracy
@@ -130,9 +132,9 @@ def test_a_few_epochs_beat_chance():
 
 def test_a_cell_of_nothing_learns_nothing():
     """Sees a NAS-Bench-201 cell trained as another one: with `none` alone no image reaches the classifier."""
-    net, images = Supernet(NAS_BENCH_201, 4, 3, 10, 1), load_images("digits", n_train=300)
+    net, images = Supernet(NAS_BENCH_201, 4, 3, 10, 1), load_images("digits")
     nothing = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     shares = (torch.bincount(images.labels["test"]) / len(images.labels["test"]) * 100).tolist()
     assert min(abs(trained_accuracy(net, nothing, images, epochs=1) - share) for share in shares) < 1e-4
     convolution = nothing[: nothing.rindex("+")] + "+|nor_conv_3x3~0|none~1|none~2|"
-    assert trained_accuracy(net, convolution, images, epochs=3) > 40
+    assert trained_accuracy(net, convolution, images, epochs=2) > 40  # five seeds give 53 to 71
