@@ -120,6 +120,16 @@ def test_only_the_cells_own_operations_are_trained(monkeypatch, cell):
     assert all(grads[name, -1, -1].any() for name in ("stem", "head"))
 
 
+def test_the_seed_draws_the_first_weights(monkeypatch):
+    """Sees a seed that only shuffles the images: the same weights in every run."""
+    first = []
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda weights, _: first.append(weights[0].detach().clone()))
+    net, images = Supernet(DARTS, 2, 3, 10, 1), load_images("digits", n_train=32)
+    for seed in (0, 0, 1):
+        trained_accuracy(net, SKIPS, images, epochs=1, batch_size=32, seed=seed)
+    assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
+
+
 def test_a_few_epochs_beat_chance():
     """Sees weights that do not learn, labels of another split, accuracy as a share, or a seed without effect."""
     net, images = Supernet(DARTS, 4, 3, 10, 1), load_images("digits")
