@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -23,6 +25,19 @@ def real_table_path() -> Path:
     if not path.exists():
         pytest.skip(f"no {path}: set FLATLIB_DATA to the folder that holds nb201/nb201_table.npz")
     return path
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of cifar-10-batches-bin/: files that the tool lays out, their SHA-1 checked there."""
+    pytest.importorskip("PIL", reason="no pillow: pip install pillow")
+    tool = DATA.parent / "tools" / "unpack_cifar.py"
+    if not tool.exists() or not (DATA / "cifar10").is_dir():
+        pytest.skip(f"no {tool} or no {DATA / 'cifar10'}: set FLATLIB_DATA to the folder that holds cifar10/")
+    folder = tmp_path_factory.mktemp("cifar")
+    done = subprocess.run([sys.executable, tool, folder, "cifar10"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 def curves(quality: np.ndarray, epochs: list[int], schedule: int, n_seeds: int, rng: np.random.Generator) -> np.ndarray:

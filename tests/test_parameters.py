@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import unicodedata
+from dataclasses import asdict
 from pathlib import Path
 
 import nbformat
@@ -15,11 +16,23 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flatlib.neighborhoods import neighborhood_size
-from flatlib.parameters import MIME, Assumption, ParameterError, RandomSearch, Settings, check, resolve_reports_dir
+from flatlib.parameters import (
+    MIME,
+    Assumption,
+    NaDarts,
+    ParameterError,
+    RandomSearch,
+    Settings,
+    Variants,
+    check,
+    resolve_reports_dir,
+)
+from flatlib.search.config import SearchConfig
 
 ROOT = Path(__file__).parents[1]
-MODELS = (Assumption, RandomSearch)
+MODELS = (Assumption, RandomSearch, NaDarts, Variants)
 CELL = "# Notebook parameters\nd: int = 1  # distance\nseed: int = 0  # random\n"
+SEED = "seed: int = 0\n"  # a parameters cell of any notebook
 CHECK = "settings = parameters.check(parameters.Assumption)\nsettings"
 
 
@@ -46,12 +59,12 @@ def message(*cells: str, model: type[Settings] = RandomSearch, **values: object)
 def test_defaults_pass_their_own_limits(model):
     """Sees a default outside its limits, a field without help, or a limit that cannot be described."""
     settings = model.model_validate({name: field.default for name, field in model.model_fields.items()})
-    assert settings == run(CELL, model=model)
+    assert settings == run(SEED, model=model)
     for name, field in model.model_fields.items():
         assert field.description
         assert f"did you mean '{name}'? (" in message(CELL + f"{name}_ = 1\n", model=model)
     with pytest.raises(ValidationError):
-        settings.d = 2
+        settings.d = settings.d
 
 
 @pytest.mark.parametrize(
@@ -84,6 +97,50 @@ def test_defaults_pass_their_own_limits(model):
         (RandomSearch, "runs", 1, "runs = 1: too small; allowed: 2 or more ("),
         (RandomSearch, "n_nbr", 1, "n_nbr = 1: too small; allowed: 2 or more ("),
         (RandomSearch, "aggregator", "median ", "aggregator = 'median ': no such choice; allowed: 'mean' or 'medi"),
+        (NaDarts, "d", 15, "d = 15: too large; allowed: 0 to 14 (edges perturbed in each cell type, Sec. D.1)"),
+        (NaDarts, "d", -1, "d = -1: too small; allowed: 0 to 14 ("),
+        (NaDarts, "n_nbr", 0, "n_nbr = 0: too small; allowed: 1 or more ("),
+        (NaDarts, "eps", 0.0, "eps = 0.0: too small; allowed: above 0, below 1 (noise threshold, Sec. D.1)"),
+        (NaDarts, "eps", 1.0, "eps = 1.0: too large; allowed: above 0, below 1 ("),
+        (NaDarts, "eps", "1e-1", "eps = '1e-1': not a float but text (YAML takes 1e-3 for text, 1.0e-3 for a number)"),
+        (NaDarts, "lam", -1.0, "lam = -1.0: too small; allowed: 0 or more ("),
+        (NaDarts, "lam", float("inf"), "lam = inf: allowed: float at least 0 ("),
+        (NaDarts, "channels", 3, "channels = 3: should be a multiple of 2; allowed: 2 or more, even ("),
+        (NaDarts, "channels", 0, "channels = 0: too small; allowed: 2 or more, even ("),
+        (NaDarts, "cells", 2, "cells = 2: too small; allowed: 3 or more ("),
+        (NaDarts, "epochs", 0, "epochs = 0: too small; allowed: 1 or more ("),
+        (NaDarts, "batch_size", 1, "batch_size = 1: too small; allowed: 2 or more ("),
+        (NaDarts, "n_train", -1, "n_train = -1: too small; allowed: 0 or more ("),
+        (NaDarts, "arch_learning_rate", -0.1, "arch_learning_rate = -0.1: too small; allowed: 0 or more ("),
+        (NaDarts, "order", 3, "order = 3: too large; allowed: 1 to 2 (1: first order, 2: unrolled (without"),
+        (NaDarts, "aggregator", "median", "aggregator = 'median': no such choice; allowed: 'mean' or 'max' or 'vari"),
+        (NaDarts, "space", "S3", "space = 'S3': no such choice; allowed: 'darts' or 's3' or 'nas-bench-201' ("),
+        (
+            NaDarts,
+            "dataset",
+            "cifar",
+            "dataset = 'cifar': no such choice; allowed: 'digits' or 'cifar10' or 'cifar100'",
+        ),
+        (NaDarts, "device", "gpu", "device = 'gpu': no such choice; allowed: 'auto' or 'cpu' or 'cuda' ("),
+        (NaDarts, "precision", "f32", "precision = 'f32': no such choice; allowed: 'float32' or 'tf32' or 'bf16' or"),
+        (NaDarts, "method", "nadarts", "method = 'nadarts': no such choice; allowed: 'na-darts' or 'darts' or 'na-"),
+        (
+            NaDarts,
+            "beside",
+            "na-foo",
+            "beside = 'na-foo': no such method; there are darts, darts-es, pc-darts, snas, s",
+        ),
+        (NaDarts, "runs", 0, "runs = 0: too small; allowed: 1 or more ("),
+        (NaDarts, "random_cells", -1, "random_cells = -1: too small; allowed: 0 or more ("),
+        (NaDarts, "train_epochs", -1, "train_epochs = -1: too small; allowed: 0 or more ("),
+        (
+            Variants,
+            "methods",
+            "",
+            "methods = '': not one or more of darts, darts-es, pc-darts, snas, sdarts-rs; allowed: ",
+        ),
+        (Variants, "methods", "na-darts", "methods = 'na-darts': not one or more of darts, darts-es, pc-darts, s"),
+        (Variants, "methods", "darts, snas", "methods = 'darts, snas': not one or more of darts, darts-es, pc-da"),
     ],
 )
 def test_a_wrong_value_is_one_line(model, name, value, line):
@@ -128,6 +185,101 @@ def test_reports_dir_is_the_checkouts(tmp_path, monkeypatch):
     monkeypatch.setenv("FLATLIB_REPORTS", str(tmp_path / "elsewhere"))
     assert resolve_reports_dir("auto") == tmp_path / "elsewhere"
     assert resolve_reports_dir("here") == Path("here")
+
+
+# --- searches -------------------------------------------------------------------------------------
+
+
+def test_searches_have_the_defaults_of_search_config():
+    """Sees a default that drifts from the command line's, or a parameter of a search that a notebook lacks."""
+    config, shared = asdict(SearchConfig()), {"runs", "random_cells", "train_epochs", "runs_dir", "reports_dir"}
+    na_darts, variants = run(SEED, model=NaDarts).model_dump(), run(SEED, model=Variants).model_dump()
+    assert na_darts.keys() == config.keys() | shared | {"beside"}
+    assert variants.keys() == (config.keys() | shared | {"methods"}) - {"method", "order"}
+    assert {name: na_darts[name] for name in config} == config
+    own = {"space": "s3", "channels": 8, "cells": 3, "epochs": 12}
+    assert {name: variants[name] for name in variants.keys() & config.keys()} == {
+        name: value for name, value in (config | own).items() if name in variants
+    }
+
+
+def test_every_parameter_reaches_the_searches():
+    """Sees a parameter that is checked and then left out of the config, or a method that gets another's numbers."""
+    other = SearchConfig(
+        "s3", "cifar10", 512, "darts-es", 2, "variance", "multiplicative", 3, 4, 0.2, 0.5, 8, 6, 2, 16, 0.0, "bf16",
+        "cpu", 7,
+    )  # fmt: skip
+    assert not [name for name, value in asdict(other).items() if value == asdict(SearchConfig())[name]]
+    settings = run(SEED, model=NaDarts, **asdict(other))
+    assert settings.configs() == {"darts-es": other, "darts": SearchConfig(**asdict(other) | {"method": "darts"})}
+    values = {name: value for name, value in asdict(other).items() if name not in ("method", "order")}
+    found = run(SEED, model=Variants, methods="snas darts", **values).configs()
+    assert list(found) == ["snas", "na-snas", "darts", "na-darts"]
+    for method, config in found.items():
+        assert config == SearchConfig(**asdict(other) | {"method": method, "order": 1})
+
+
+def test_which_methods_are_run():
+    """Sees a method run twice, left out or in another order, or 'none' taken for a method."""
+    assert run(SEED, model=NaDarts).methods_to_run == ["na-darts", "darts"]
+    assert run(SEED, model=NaDarts, beside="none").methods_to_run == ["na-darts"]
+    assert run(SEED, model=NaDarts, method="darts").methods_to_run == ["darts"]
+    assert run(SEED, model=NaDarts, beside="na-snas").methods_to_run == ["na-darts", "na-snas"]
+    assert run(SEED, model=Variants).methods_to_run == [
+        "darts", "na-darts", "darts-es", "na-darts-es", "pc-darts", "na-pc-darts"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "line"),
+    [
+        (
+            NaDarts,
+            {"order": 2},
+            "order = 2 with method = na-darts: the unrolled step is DARTS's own; NA-DARTS is first ",
+        ),
+        (NaDarts, {"order": 2, "method": "snas", "beside": "none"}, "order = 2 with method = snas: the unrolled step"),
+        (NaDarts, {"order": 2, "method": "darts", "beside": "na-darts"}, "order = 2 with method = na-darts: the unr"),
+        (NaDarts, {"space": "nas-bench-201", "cells": 3, "d": 7}, "d = 7: a cell of nas-bench-201 has 6 edges; allow"),
+        (NaDarts, {"space": "nas-bench-201"}, "cells = 4: nas-bench-201 has three stages; allowed: 3, 6, 9, ..."),
+        (NaDarts, {"beside": "pc-darts"}, "channels = 4 with method = pc-darts: a 4th of them passes the operations; "),
+        (Variants, {"channels": 12}, "channels = 12 with method = pc-darts: a 4th of them passes the operations; allo"),
+    ],
+)
+def test_searches_that_cannot_be(model, values, line):
+    """Sees a contradiction, of the first method or of the one beside it, that the check lets through to a search."""
+    got = message(SEED, model=model, **values)
+    assert got.startswith(line) and len(got.splitlines()) == 1
+
+
+def test_searches_that_can_be():
+    """Sees a check of contradictions that is too strict: the last value that still serves."""
+    run(SEED, model=NaDarts, order=2, method="darts", beside="darts-es")
+    run(SEED, model=NaDarts, d=14, n_nbr=1, channels=2, cells=3, epochs=1, batch_size=2, random_cells=0, train_epochs=0)
+    run(SEED, model=NaDarts, space="nas-bench-201", cells=3, d=6)
+    run(SEED, model=Variants, channels=2, methods="darts")
+
+
+def test_where_run_folders_go(tmp_path, monkeypatch):
+    """Sees runs written among the kept reports, into the notebooks' folder, or `runs_dir` passed over."""
+
+    def folder(**values: object) -> Path:
+        (there,) = {run(SEED, model=model, **values).runs_folder for model in (NaDarts, Variants)}
+        return there
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("FLATLIB_REPORTS", raising=False)
+    (tmp_path / "checkout" / "notebooks").mkdir(parents=True)
+    (tmp_path / "checkout" / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path / "checkout" / "notebooks")
+    assert folder() == tmp_path / "checkout" / "runs"
+    assert folder(reports_dir=str(tmp_path / "elsewhere")) == tmp_path / "elsewhere" / "runs"
+    assert folder(reports_dir=str(tmp_path / "reports")) == tmp_path / "runs"
+    assert folder(reports_dir="reports") == tmp_path / "checkout" / "notebooks" / "runs"
+    assert folder(runs_dir="here") == Path("here")
+    assert folder(runs_dir="~/mine", reports_dir=str(tmp_path / "elsewhere")) == tmp_path / "mine"
+    monkeypatch.setenv("FLATLIB_REPORTS", str(tmp_path / "set" / "reports"))
+    assert folder() == tmp_path / "set" / "runs"
 
 
 # --- names ----------------------------------------------------------------------------------------

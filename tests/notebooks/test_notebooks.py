@@ -1,28 +1,18 @@
 """Every notebook as a user runs it: at its defaults, tiny, and on the real columns."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
+from executed import ROOT, papermill
 
-ROOT = Path(__file__).parents[2]
 TABLES = {"01_assumption": ("1a", "1b", "A", "B", "C"), "02_na_rs": ("2", "D", "E")}
 TINY = {
     "01_assumption": "-p d 2 -p n_top 10 -p n_sample 20 -p repeats 2 -p epoch 1 -p trial mean",
     "02_na_rs": "-p steps 5 -p n_nbr 3 -p runs 4 -p aggregator max -p epoch 0 -p bo_runs 0",
 }
 pytestmark = pytest.mark.notebooks
-
-
-def papermill(stem: str, folder: Path, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    source = ROOT / "notebooks" / f"{stem}.ipynb"
-    command = [sys.executable, "-m", "papermill", str(source), str(folder / f"{stem}.ipynb"), "--no-progress-bar"]
-    return subprocess.run(
-        [*command, "-p", "reports_dir", str(folder), *arguments], cwd=cwd, capture_output=True, text=True
-    )
 
 
 def written(folder: Path, source: str, table: str) -> pd.DataFrame:

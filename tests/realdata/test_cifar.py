@@ -1,30 +1,16 @@
 """The real CIFAR-10: sees the official layout misread, or constants that are not the data's."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from flatlib.data.images import load_images
 
 pytestmark = pytest.mark.realdata
-DATA = Path(os.environ.get("FLATLIB_DATA") or Path(__file__).parents[3] / "shared" / "data")
-TOOL = DATA.parent / "tools" / "unpack_cifar.py"
 
 
 @pytest.fixture(scope="module")
-def cifar10(tmp_path_factory):
-    """CIFAR-10 from files that the tool lays out, their SHA-1 checked there."""
-    pytest.importorskip("PIL", reason="no pillow: pip install pillow")
-    if not TOOL.exists() or not (DATA / "cifar10").is_dir():
-        pytest.skip(f"no {TOOL} or no {DATA / 'cifar10'}: set FLATLIB_DATA to the folder that holds cifar10/")
-    folder = tmp_path_factory.mktemp("cifar")
-    done = subprocess.run([sys.executable, TOOL, folder, "cifar10"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return load_images("cifar10", folder)
+def cifar10(cifar10_folder):
+    return load_images("cifar10", cifar10_folder)
 
 
 def test_shapes_and_classes(cifar10):

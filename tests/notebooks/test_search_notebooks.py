@@ -1,0 +1,216 @@
+"""Notebooks 03 and 05 as a user runs them: each space and method at a tiny size, again, and with mistakes.
+
+Notebook 05 at its defaults takes minutes: `make` runs it, no test does.
+"""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from executed import ROOT, Executed, numbers, papermill
+
+from flatlib.search.config import METHODS, SearchConfig
+from flatlib.search.runs import Run, read_runs
+from flatlib.spaces import SPACES
+
+pytestmark = pytest.mark.notebooks
+NA_DARTS, VARIANTS = "03_na_darts", "05_s3_and_variants"
+TINY = {"n_train": 128, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 2, "n_nbr": 3, "seed": 3}
+RUNS = {"random_cells": 1, "train_epochs": 1}
+FILES = {".lock", "config.json", "trace.csv", "alphas.npy", "checkpoint.pt", "result.json"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Of each kernel: pytest-xdist runs one a core."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def run_notebook(stem: str, folder: Path, **parameters: object) -> Executed:
+    arguments = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
+    done = papermill(stem, folder, *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    notebook = Executed(folder / f"{stem}.ipynb")
+    assert "stderr" not in notebook.streams
+    return notebook
+
+
+def check_runs(folder: Path, config: SearchConfig, methods: list[str], seeds: tuple[int, ...] = (3,)) -> list[Run]:
+    """The folders are those of these searches, complete, and say so themselves."""
+    runs = {(run.config.method, run.config.seed): run for run in read_runs(folder / "runs")}
+    assert runs.keys() == {(method, seed) for method in methods for seed in seeds}
+    assert len(list((folder / "runs").iterdir())) == len(runs)
+    for (method, seed), run in runs.items():
+        expected, space = replace(config, method=method, seed=seed), SPACES[config.space]
+        assert run.config == expected
+        assert json.loads((run.folder / "config.json").read_text())["parameters"] == asdict(expected)
+        weighted = {"edge_weights.npy"} if "pc-" in method else set()
+        assert {path.name for path in run.folder.iterdir()} == FILES | weighted
+        lines = (run.folder / "trace.csv").read_text().splitlines()
+        assert len(lines) == 1 + config.epochs == 1 + len(run.trace.epochs) and lines[0].startswith("epoch,train_loss")
+        kinds = 1 if config.space == "nas-bench-201" else 2
+        shape = (config.epochs + 1, kinds, len(space.edges), len(space.operations))
+        assert np.load(run.folder / "alphas.npy").shape == shape
+        assert json.loads((run.folder / "result.json").read_text())["epochs"] == config.epochs
+    return [runs[method, seed] for method in methods for seed in seeds]
+
+
+def check_figures(notebook: Executed, runs: list[Run], methods: list[str]) -> None:
+    """One panel a search, the last epoch in it; a slider over all epochs; each method in the table, cells, figures."""
+    epochs, n = runs[0].config.epochs, len(runs) // len(methods)
+    firsts = [f"{method}, seed {runs[0].config.seed}" for method in methods]
+    panels = notebook.shown("run_searches")
+    assert len(panels) == len(runs)
+    for words, figure, run in zip(notebook.words("run_searches"), notebook.figures("run_searches"), runs, strict=True):
+        name = f"{run.config.method} on {run.config.dataset}, seed {run.config.seed}"
+        assert words.startswith(f"{name}: epoch {epochs} of {epochs}, ") and "left" not in words
+        assert f"epoch {epochs} of {epochs}, " in figure["layout"]["title"]["text"]
+        assert numbers(figure["data"][0]["x"]) == list(range(1, epochs + 1))
+        assert numbers(figure["data"][0]["y"]) == run.trace.column("train_loss").tolist()
+    sliders = notebook.figures("plot_alphas_over_time")
+    assert [figure["layout"]["title"]["text"] for figure in sliders] == firsts
+    for figure in sliders:
+        (slider,) = figure["layout"]["sliders"]
+        assert [step["label"] for step in slider["steps"]] == [str(epoch) for epoch in range(epochs + 1)]
+        assert len(figure["frames"]) == epochs + 1
+    (progress,) = notebook.figures("plot_progress")
+    assert {line["legendgroup"] for line in progress["data"] if "legendgroup" in line} == set(firsts)
+    assert list(notebook.table("searches.summary")) == [f"{method} (n = {n})" for method in methods]
+    cells = notebook.words("draw_cells")
+    assert [words.split(",")[0] for words in cells] == methods
+
+
+def trained(notebook: Executed) -> dict[str, list[float]]:
+    """Kind of cell -> test accuracies of the drawn points."""
+    (figure,) = notebook.figures("plot_trained")
+    return {points["name"]: numbers(points["y"]) for points in figure["data"]}
+
+
+def test_max_on_s3_and_the_same_again(tmp_path):
+    """Sees a parameter that does not reach the searches, and a second run that searches anew or shows other numbers."""
+    parameters = {**TINY, **RUNS, "space": "s3", "aggregator": "max", "d": 14, "runs": 2}
+    config = SearchConfig(**TINY, space="s3", aggregator="max", d=14)
+    methods = ["na-darts", "darts"]
+    first = run_notebook(NA_DARTS, tmp_path, **parameters)
+    check_figures(first, check_runs(tmp_path, config, methods, (3, 4)), methods)
+    assert {name: lines["to run"] for name, lines in rows(first.table("estimates")).items()} == dict.fromkeys(
+        methods, "2 of 2"
+    )
+    assert {kind: len(points) for kind, points in trained(first).items()} == {"na-darts": 2, "darts": 2, "random": 1}
+    spread = {name: lines["spread"] for name, lines in first.table("searches.summary").items()}
+    assert spread["darts (n = 2)"] == "" and " ± " in spread["na-darts (n = 2)"]
+
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
+    again = run_notebook(NA_DARTS, tmp_path, **parameters)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")} == before
+    assert again.shown("run_searches") == []
+    assert rows(again.table("estimates")) == {
+        method: {"to run": "0 of 2", "each": f"read from {tmp_path / 'runs'}"} for method in methods
+    }
+    assert again.table("searches.summary") == first.table("searches.summary")
+    assert again.words("draw_cells") == first.words("draw_cells")
+    for call in ("plot_progress", "plot_alphas_over_time", "plot_operation_counts"):
+        assert again.figures(call) == first.figures(call)
+    assert trained(again) == trained(first)
+
+
+def rows(table: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Line -> column -> text."""
+    return {line: {name: column[line] for name, column in table.items()} for line in next(iter(table.values()))}
+
+
+@pytest.mark.parametrize(
+    ("change", "methods"),
+    [
+        ({"space": "nas-bench-201", "train_epochs": 1}, ["na-darts", "darts"]),
+        ({"method": "darts", "order": 2, "train_epochs": 0}, ["darts"]),  # beside itself: run once
+    ],
+    ids=["nas-bench-201", "second order"],
+)
+def test_other_spaces_and_methods(tmp_path, change, methods):
+    """Sees a figure or a table that takes the DARTS space, two methods or trained cells for granted."""
+    notebook = run_notebook(NA_DARTS, tmp_path, **{**TINY, "random_cells": 1, **change})
+    searched = {name: value for name, value in change.items() if name != "train_epochs"}
+    check_figures(notebook, check_runs(tmp_path, SearchConfig(**TINY | searched), methods), methods)
+    assert list(trained(notebook)) == ([*methods, "random"] if change["train_epochs"] else [])
+
+
+def test_defaults(tmp_path):
+    """Sees defaults that fail, that warn, or that are not those of the small search."""
+    notebook = run_notebook(NA_DARTS, tmp_path)
+    methods = ["na-darts", "darts"]
+    check_figures(notebook, check_runs(tmp_path, SearchConfig(), methods, (0,)), methods)
+    accuracies = trained(notebook)
+    assert {kind: len(points) for kind, points in accuracies.items()} == {"na-darts": 1, "darts": 1, "random": 2}
+    assert all(accuracy > 30 for points in accuracies.values() for accuracy in points)  # chance is 10
+
+
+@pytest.mark.parametrize(
+    ("change", "methods"),
+    [
+        ({"channels": 8}, ["darts", "na-darts", "darts-es", "na-darts-es", "pc-darts", "na-pc-darts"]),
+        ({"methods": "snas sdarts-rs", "epochs": 1}, ["snas", "na-snas", "sdarts-rs", "na-sdarts-rs"]),
+    ],
+    ids=["default methods", "snas and sdarts-rs"],
+)
+def test_variants(tmp_path, change, methods):
+    """Sees a method left out of a search, the table, the cells or a figure; eigenvalues that only DARTS-ES takes."""
+    notebook = run_notebook(VARIANTS, tmp_path, **{**TINY, **RUNS, **change})
+    sizes = {name: value for name, value in (TINY | change).items() if name != "methods"}
+    check_runs(tmp_path, SearchConfig(**sizes, space="s3"), methods)
+    firsts = [f"{method}, seed 3" for method in methods]
+    assert notebook.shown("run_searches") == []  # six panels would only fill the page
+    (progress,) = notebook.figures("plot_progress")
+    assert {line["legendgroup"] for line in progress["data"] if "legendgroup" in line} == set(firsts)
+    (counts,) = notebook.figures("plot_operation_counts")
+    titles = " ".join(note["text"] for note in counts["layout"]["annotations"])
+    assert all(f"{first}, {kind} cell" in titles for first in firsts for kind in ("normal", "reduction"))
+    (eigenvalues,) = notebook.figures("plot_eigenvalues")
+    watched = [line["name"] for line in eigenvalues["data"]]
+    assert watched == [f"{method}, seed 3" for method in methods if method.endswith("-es")]
+    assert all(np.isfinite(numbers(line["y"])).all() for line in eigenvalues["data"])
+    assert list(notebook.table("searches.summary")) == [f"{method} (n = 1)" for method in methods]
+    assert [words.split(",")[0] for words in notebook.words("draw_cells")] == methods
+    assert {kind: len(points) for kind, points in trained(notebook).items()} == dict.fromkeys([*methods, "random"], 1)
+
+
+@pytest.mark.parametrize(
+    ("stem", "arguments", "lines"),
+    [
+        (
+            NA_DARTS,
+            ("d", "15", "dd", "6"),
+            [
+                "d = 15: too large; allowed: 0 to 14 (edges perturbed in each cell type, Sec. D.1)",
+                "dd = 6: no such parameter; did you mean 'd'? (int, 0 to 14)",
+            ],
+        ),
+        (
+            NA_DARTS,
+            ("order", "2"),
+            [
+                "order = 2 with method = na-darts: the unrolled step is DARTS's own; NA-DARTS is first order "
+                "(Algorithm 1); use order = 1, or method = darts or darts-es"
+            ],
+        ),
+        (
+            VARIANTS,
+            ("methods", "darts foo"),
+            [
+                f"methods = 'darts foo': not one or more of {', '.join(METHODS)}; allowed: methods, each run as it is "
+                "and with na-"
+            ],
+        ),
+    ],
+    ids=["out of range and misspelt", "a contradiction", "no such method"],
+)
+def test_a_mistake_ends_the_run_before_any_search(tmp_path, stem, arguments, lines):
+    """Sees a mistake that runs with other values, ends in a stack, or leaves a run folder behind."""
+    pairs = zip(arguments[::2], arguments[1::2], strict=True)
+    done = papermill(stem, tmp_path, *(word for pair in pairs for word in ("-p", *pair)), cwd=ROOT / "notebooks")
+    assert done.returncode != 0
+    told = done.stderr.strip().splitlines()
+    assert told[-len(lines) :] == lines and told[-len(lines) - 1].startswith("Exception encountered")
+    assert not (tmp_path / "runs").exists()
