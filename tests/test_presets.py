@@ -29,6 +29,7 @@ PAPER = {  # Sec. D.1 and Table 3
     "epochs": 50,
     "batch_size": 64,
     "arch_learning_rate": 0.0,
+    "hessian_batches": 1,
     "precision": "float32",
     "device": "auto",
     "seed": 0,
