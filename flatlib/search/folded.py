@@ -151,9 +151,7 @@ def wide(y: Tensor) -> torch.dtype:
 def _statistics(y: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and 1 / standard deviation over the rows of (M, ...), in float32 at least."""
     rows = y.flatten(1).to(wide(y))
-    mean = rows.mean(0)
-    ones = rows.new_ones(1, len(rows))
-    variance = (ones @ (rows - mean).square_()).view(-1) / len(rows)  # a product is the fastest sum over rows
+    mean, variance = torch.ops.aten.batch_norm_update_stats(rows, None, None, 0.0)  # two passes, nothing written
     return mean.view(y.shape[1:]), (variance + NORM_EPS).rsqrt_().view(y.shape[1:])
 
 
