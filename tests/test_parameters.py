@@ -206,8 +206,8 @@ def test_searches_have_the_defaults_of_search_config():
 def test_every_parameter_reaches_the_searches():
     """Sees a parameter that is checked and then left out of the config, or a method that gets another's numbers."""
     other = SearchConfig(
-        "s3", "cifar10", 512, "darts-es", 2, "variance", "multiplicative", 3, 4, 0.2, 0.5, 8, 6, 2, 16, 0.0, 3, "float64",
-        "cpu", 7,
+        "s3", "cifar10", 512, "darts-es", 2, "variance", "multiplicative", 3, 4, 0.2, 0.5, 8, 6, 2, 16, 0.0, 3,
+        "float64", "cpu", 7,
     )  # fmt: skip
     assert not [name for name, value in asdict(other).items() if value == asdict(SearchConfig())[name]]
     settings = run(SEED, model=NaDarts, **asdict(other))

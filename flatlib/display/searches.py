@@ -1,6 +1,8 @@
 """Searches as a notebook runs and compares them: the live panel, the table of what was found, the cells trained."""
 
-from collections.abc import Mapping
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from flatlib.data.images import load_images
@@ -26,6 +29,11 @@ from flatlib.search.trace import SearchTrace
 from flatlib.spaces import SPACES
 
 Found = dict[str, list[Run]]  # method -> a run for each seed
+
+
+def source(*functions: Callable) -> Markdown:
+    """The lines of some functions, to stand beside their equations."""
+    return Markdown("\n\n".join(f"```python\n{textwrap.dedent(inspect.getsource(f)).rstrip()}\n```" for f in functions))
 
 
 def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> Styler:
