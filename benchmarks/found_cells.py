@@ -1,7 +1,7 @@
-"""Are cells found on the digits better than random ones? python benchmarks/found_cells.py [seeds] [runs folder]
+"""Are cells found on the digits better than random ones? python benchmarks/found_cells.py 03|05 [seeds] [runs folder]
 
-Each method searches from several seeds (the config's defaults); each found cell, and as many random cells,
-is trained alone from new weights for 10 epochs on all training images, and judged on the test images.
+Each method of notebook 03 or 05 searches from several seeds at that notebook's defaults; each found cell, and
+twice as many random cells, is trained alone from new weights for 10 epochs and judged on the test images.
 """
 
 import sys
@@ -13,6 +13,7 @@ import torch
 
 from flatlib.data.images import load_images
 from flatlib.memory import keep_freed_memory
+from flatlib.parameters import Variants
 from flatlib.search.config import SearchConfig
 from flatlib.search.retrain import random_cell, trained_accuracy
 from flatlib.search.search import search_runs
@@ -20,7 +21,7 @@ from flatlib.search.supernet import Supernet
 from flatlib.spaces import SPACES
 
 EPOCHS = 10  # of the trainings
-METHODS = {
+NA_DARTS = {
     "darts": {"method": "darts"},
     "na-darts, mean": {"method": "na-darts"},
     "na-darts, max": {"method": "na-darts", "aggregator": "max"},
@@ -29,17 +30,20 @@ METHODS = {
 
 
 def main() -> None:
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    folder = sys.argv[2] if len(sys.argv) > 2 else "runs"
+    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    folder = sys.argv[3] if len(sys.argv) > 3 else "runs"
+    configs = Variants().configs()
+    if sys.argv[1] == "03":
+        configs = {name: replace(SearchConfig(), **changes) for name, changes in NA_DARTS.items()}
     torch.set_num_threads(1)
     keep_freed_memory()
-    own = SearchConfig()
-    space, images = SPACES[own.space], load_images(own.dataset)
+    own = next(iter(configs.values()))
+    space, images = SPACES[own.space], load_images(own.dataset, n_train=own.n_train)
     net = Supernet(space, own.channels, own.cells, images.n_classes)
     print(machine.describe("torch", "numpy"), f"- 1 thread, {seeds} seeds, {EPOCHS} epochs a cell")
     cells = {
-        name: [run.result.cell for run in search_runs(replace(own, **changes), seeds, folder, image_set=images)]
-        for name, changes in METHODS.items()
+        name: [run.result.cell for run in search_runs(config, seeds, folder, image_set=images)]
+        for name, config in configs.items()
     }
     rng = np.random.default_rng(0)
     cells["random"] = [random_cell(space, rng) for _ in range(2 * seeds)]

@@ -179,7 +179,8 @@ def _search_fields(left_out: tuple[str, ...] = (), *, defaults: dict[str, Any] |
 
 _beside = Field("darts", description="a second method from the same seeds; 'none': none")
 _NaDarts: Any = _search_fields(beside=(Literal[("none", *ALL_METHODS)], _beside))
-_S3 = {"space": "s3", "channels": 8, "cells": 3, "epochs": 12}  # PC-DARTS needs a multiple of 8 channels
+# PC-DARTS needs a multiple of 8 channels, DARTS-ES more than 10 epochs
+_S3 = {"space": "s3", "n_train": 600, "channels": 8, "cells": 3, "epochs": 12}
 _Variants: Any = _search_fields(("method", "order"), defaults=_S3)
 
 

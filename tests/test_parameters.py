@@ -197,7 +197,7 @@ def test_searches_have_the_defaults_of_search_config():
     assert na_darts.keys() == config.keys() | shared | {"beside"}
     assert variants.keys() == (config.keys() | shared | {"methods"}) - {"method", "order"}
     assert {name: na_darts[name] for name in config} == config
-    own = {"space": "s3", "channels": 8, "cells": 3, "epochs": 12}
+    own = {"space": "s3", "n_train": 600, "channels": 8, "cells": 3, "epochs": 12}
     assert {name: variants[name] for name in variants.keys() & config.keys()} == {
         name: value for name, value in (config | own).items() if name in variants
     }
