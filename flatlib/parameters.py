@@ -142,6 +142,13 @@ class _Searches(Settings):
     train_epochs: int = Field(3, ge=0, description="epochs of that training; 0 trains none")
     runs_dir: str = Field("auto", description="a folder for run folders; 'auto': the checkout's runs/")
 
+    @field_validator("runs_dir")
+    @classmethod
+    def _is_no_file(cls, value: str) -> str:
+        if os.path.isfile(os.path.expanduser(value)):
+            raise ValueError("a file, not a folder")
+        return value
+
     @model_validator(mode="after")
     def _is_a_search(self) -> "_Searches":
         self.configs()

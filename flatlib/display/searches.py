@@ -99,7 +99,11 @@ def summary_frame(found: Found) -> pd.DataFrame:
 
 
 def _text(mean: float, spread: float) -> str:
-    return "" if np.isnan(mean) else f"{mean:.3g}" + ("" if np.isnan(spread) else f" ± {spread:.2g}")
+    return (
+        ""
+        if np.isnan(mean)
+        else f"{mean:,.3f}".rstrip("0").rstrip(".") + ("" if np.isnan(spread) else f" ± {spread:,.2g}")
+    )
 
 
 def summary(found: Found) -> Styler:
