@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +17,12 @@ from flatlib.tabular.table import Quantity, Table
 from flatlib.tabular.table_file import save_table
 
 DATA = Path(os.environ.get("FLATLIB_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_works() -> None:
+    """A shell starts its background jobs with Ctrl-C ignored; the tests that send it need Python's handler."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
