@@ -71,18 +71,18 @@ def test_summary_is_mean_and_population_std():
     table = searches.summary(TWO_SEEDS).data
     assert list(table.columns) == ["na-darts (n = 2)", "darts (n = 2)"]
     ours, theirs = table["na-darts (n = 2)"], table["darts (n = 2)"]
-    assert ours["valid_loss"] == "1.5 ± 0.5" and ours["valid_accuracy"] == "82 ± 2"
-    assert ours["spread"] == "0.04 ± 0.02" and theirs["spread"] == ""
+    assert ours["validation loss (nats)"] == "1.5 ± 0.5" and ours["validation accuracy (%)"] == "82 ± 2"
+    assert ours["spread over neighbors (nats)"] == "0.04 ± 0.02" and theirs["spread over neighbors (nats)"] == ""
     assert ours["epochs"] == "5 ± 1" and ours["normal: skip %"] == "25 ± 25" and ours["seconds"] == "15 ± 5"
-    assert theirs["valid_loss"] == "0.5 ± 0" and theirs["seconds"] == "15 ± 5"
+    assert theirs["validation loss (nats)"] == "0.5 ± 0" and theirs["seconds"] == "15 ± 5"
     assert "seed" not in table.index
 
 
 def test_summary_of_one_run_has_no_spread_over_seeds():
     """Sees '± 0' after a single run, as if it had been repeated."""
     table = searches.summary({"na-darts": TWO_SEEDS["na-darts"][:1], "darts": TWO_SEEDS["darts"]}).data
-    assert table["na-darts (n = 1)"]["valid_loss"] == "1"
-    assert table["darts (n = 2)"]["valid_loss"] == "0.5 ± 0"
+    assert table["na-darts (n = 1)"]["validation loss (nats)"] == "1"
+    assert table["darts (n = 2)"]["validation loss (nats)"] == "0.5 ± 0"
     assert not table["na-darts (n = 1)"].str.contains("±").any()
 
 

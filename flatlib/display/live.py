@@ -1,11 +1,12 @@
 """A panel that is drawn anew after each epoch of a running search."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 from IPython import get_ipython
-from IPython.display import display
+from IPython.display import clear_output, display
 from plotly.subplots import make_subplots
 
 from flatlib.display.card import PLOTLY_MIME
@@ -92,22 +93,22 @@ def plot_live(trace: SearchTrace, space: Space, epochs: int, title: str) -> go.F
 
 
 class LivePanel:
-    """One displayed figure that `update` replaces; a stored notebook keeps its last state.
+    """A figure that `update` replaces, below those of the searches before it; the last state is what is stored.
 
-    Plotly's own display ignores ids, so the figure is displayed as its MIME bundle. Without IPython nothing happens.
+    JupyterLab's renderer of figures ignores updates of a display, so the cell's output is cleared and drawn again.
+    Without IPython nothing happens.
     """
 
-    def __init__(self, space: Space, epochs: int, title: str) -> None:
-        self.space, self.epochs, self.title = space, epochs, title
-        self._handle: Any = None
+    def __init__(self, space: Space, epochs: int, title: str, above: Sequence[dict[str, Any]] = ()) -> None:
+        self.space, self.epochs, self.title, self.above = space, epochs, title, above
+        self.bundle: dict[str, Any] = {}  # MIME type -> content
 
     def update(self, trace: SearchTrace) -> None:
         if get_ipython() is None:
             return
         figure = plot_live(trace, self.space, self.epochs, self.title)
         words = f"{self.title}: {in_words(pace(trace, self.epochs), self.epochs)}"
-        bundle = {PLOTLY_MIME: json.loads(figure.to_json()), "text/plain": words}
-        if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)
-        else:
-            self._handle.update(bundle, raw=True)
+        self.bundle = {PLOTLY_MIME: json.loads(figure.to_json()), "text/plain": words}
+        clear_output(wait=True)
+        for bundle in (*self.above, self.bundle):
+            display(bundle, raw=True)

@@ -28,6 +28,12 @@ from flatlib.search.supernet import Supernet
 from flatlib.search.trace import SearchTrace
 from flatlib.spaces import SPACES
 
+LABELS = {
+    "valid_loss": "validation loss (nats)",
+    "valid_accuracy": "validation accuracy (%)",
+    "spread": "spread over neighbors (nats)",
+    "entropy": "entropy of alpha (nats)",
+}
 Found = dict[str, list[Run]]  # method -> a run for each seed
 
 
@@ -50,16 +56,30 @@ def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> 
     return pd.DataFrame.from_dict(rows, orient="index").style
 
 
+class SearchInterrupted(RuntimeError):  # noqa: N818  # what the user asked for is no error
+    """The kernel was interrupted; one line says what is kept."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]  # in a notebook the line, not the stack
+
+
 def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, *, panel: bool = True) -> Found:
-    """Search with each method from each seed, drawn while it runs."""
+    """Search with each method from each seed, drawn while it runs; SearchInterrupted, one line, on an interrupt."""
     keep_freed_memory()
     found: Found = {}
+    drawn: list[dict[str, Any]] = []
     for method, config in configs.items():
         space = SPACES[config.space]
         for one in seeds(config, runs):
-            live = LivePanel(space, config.epochs, f"{method} on {config.dataset}, seed {one.seed}") if panel else None
-            run = search(one, runs_dir, on_epoch=partial(_draw, live))
+            title = f"{method} on {config.dataset}, seed {one.seed}"
+            live = LivePanel(space, config.epochs, title, drawn) if panel else None
+            try:
+                run = search(one, runs_dir, on_epoch=partial(_draw, live))
+            except KeyboardInterrupt as stop:
+                kept = str(stop).replace("the same command", "this cell, run again,")
+                raise SearchInterrupted(kept or "interrupted; this cell, run again, goes on") from None
             _draw(live, one, run.trace)  # of a finished search nothing was drawn
+            drawn = [*drawn, live.bundle] if live and live.bundle else drawn
             found.setdefault(method, []).append(run)
     return found
 
@@ -111,9 +131,10 @@ def summary(found: Found) -> Styler:
     frame = summary_frame(found).drop(columns="seed")
     groups = frame.groupby("method", sort=False)
     means, spreads, n = groups.mean(), groups.std(ddof=0), groups.size()
+    names = {name: LABELS.get(name, name) for name in means.columns}
     texts = {
         f"{method} (n = {n[method]})": {
-            name: _text(means.loc[method, name], spreads.loc[method, name] if n[method] > 1 else np.nan)
+            names[name]: _text(means.loc[method, name], spreads.loc[method, name] if n[method] > 1 else np.nan)
             for name in means.columns
         }
         for method in means.index

@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     try:
         return prepare(*read_arguments(argv))()
     except KeyboardInterrupt as stop:
-        return _say(str(stop) or "interrupted; what was last saved is kept", 130)
+        return _say(str(stop) or "interrupted", 130)
     except (ValueError, OSError, ImportError) as error:
         return _say(error, 2)
 
@@ -97,6 +97,8 @@ def work(configs: list[SearchConfig], options: Options, image_set: "ImageSet | N
         found.append(run)
     if len(found) > 1:
         for name, (mean, std, n) in summarize(found).items():
+            if name in ("learning_rate", "seconds"):  # of the last epoch: no results
+                continue
             print(f"{name}: {mean:.4g} +- {std:.2g} (n = {n})")
     return 0
 

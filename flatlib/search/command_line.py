@@ -26,7 +26,7 @@ class Options:
     runs: int = parameter(1, "searches, from the seeds seed, seed + 1, ...", ge=1)
     runs_dir: str = parameter("runs", "where each search has its folder")
     data_dir: str = parameter("", "where CIFAR lies; '': $FLATLIB_DATA, else ./data")
-    threads: int = parameter(0, "of torch; 0: its own choice", ge=0)
+    threads: int = parameter(0, "of torch; 0: its own choice", ge=0, le=1024)
     chunk: int = parameter(0, "neighbors at once; 0: chosen from the sizes", ge=0)
     checkpoint_seconds: float = parameter(60.0, "at most so old is a checkpoint, in seconds", ge=0)
 

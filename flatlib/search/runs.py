@@ -58,7 +58,7 @@ class Run:
 def run_path(runs_dir: str | Path, config: SearchConfig) -> Path:
     """A readable name, unique for each configuration: `na-darts-digits-darts-seed0-1a2b3c4d`."""
     digest = hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
-    return Path(runs_dir) / f"{config.method}-{config.dataset}-{config.space}-seed{config.seed}-{digest}"
+    return Path(runs_dir).expanduser() / f"{config.method}-{config.dataset}-{config.space}-seed{config.seed}-{digest}"
 
 
 # --- writing --------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def test_max_on_s3_and_the_same_again(tmp_path):
         methods, "2 of 2"
     )
     assert {kind: len(points) for kind, points in trained(first).items()} == {"na-darts": 2, "darts": 2, "random": 1}
-    spread = {name: lines["spread"] for name, lines in first.table("searches.summary").items()}
+    spread = {name: lines["spread over neighbors (nats)"] for name, lines in first.table("searches.summary").items()}
     assert spread["darts (n = 2)"] == "" and " ± " in spread["na-darts (n = 2)"]
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
