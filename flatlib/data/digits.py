@@ -17,6 +17,17 @@ class Images:
     n_classes: int
 
 
+def shuffled_digits() -> tuple[np.ndarray, np.ndarray]:  # (1797, 8, 8) gray values 0 to 16, (1797,) int64
+    """Scikit-learn's digits in the one order that every split here is cut from."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ImportError("digits need scikit-learn: pip install scikit-learn, or take --dataset cifar10") from None
+    pixels, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    return pixels[order].reshape(-1, 8, 8), labels[order].astype(np.int64)
+
+
 def load_digits201(name: str) -> Images:
     """One of Digits201's data sets; the split and every distortion are fixed, whatever the seed.
 
@@ -26,11 +37,8 @@ def load_digits201(name: str) -> Images:
     """
     if name not in NAMES:
         raise ValueError(f"no data set {name!r}; there are {', '.join(NAMES)}")
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(labels))
-    images, labels = (pixels[order] / 16.0).reshape(-1, 8, 8), labels[order].astype(np.int64)
+    pixels, labels = shuffled_digits()
+    images = pixels / 16.0
     rng = np.random.default_rng(1)
     if name == "digits-shifted":
         moves = rng.integers(-1, 2, (len(images), 2))

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from flatlib.data.cifar import LAYOUTS, read_cifar
+from flatlib.data.digits import shuffled_digits
 
 NAMES = ("digits", "cifar10", "cifar100")
 
@@ -84,14 +85,8 @@ def load_images(name: str, folder: Path | None = None, n_train: int = 0) -> Imag
 
 def _read_digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Scikit-learn's 1,797 digits (n, 1, 8, 8) in digits.py's order: 1,200 to train, 597 to test."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ImportError("digits need scikit-learn: pip install scikit-learn, or take --dataset cifar10") from None
-    pixels, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(labels))
-    images = np.rint(pixels[order] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)  # 0..16 -> 0..255
-    labels = labels[order].astype(np.int64)
+    pixels, labels = shuffled_digits()
+    images = np.rint(pixels * (255 / 16)).astype(np.uint8)[:, None]  # 0..16 -> 0..255
     return {"train": (images[:1200], labels[:1200]), "test": (images[1200:], labels[1200:])}
 
 

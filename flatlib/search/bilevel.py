@@ -15,6 +15,7 @@ from torch import Tensor
 
 from flatlib.search import variants
 from flatlib.search.config import SearchConfig, recipe
+from flatlib.search.curvature import Batch
 from flatlib.search.objective import (
     Aggregated,
     CrossEntropy,
@@ -26,7 +27,6 @@ from flatlib.search.objective import (
 from flatlib.search.supernet import Supernet
 from flatlib.spaces import SPACES
 
-Batch = tuple[Tensor, Tensor]  # images (B, in_channels, H, W), labels (B,)
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "float64": torch.float64}
 
 

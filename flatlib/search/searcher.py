@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from flatlib.data.images import ImageSet, Stream, augment, normalize, split_halves
-from flatlib.search.bilevel import Batch, Learner, SearchError
+from flatlib.search.bilevel import Learner, SearchError
 from flatlib.search.config import SearchConfig, recipe
-from flatlib.search.curvature import largest_eigenvalue, loss_of_logits
+from flatlib.search.curvature import Batch, largest_eigenvalue, loss_of_logits
 from flatlib.search.derive import derive
 from flatlib.search.runs import Result
 from flatlib.search.trace import Epoch, SearchTrace, entropy
