@@ -37,6 +37,38 @@ def report(
     typer.echo(f"open {folder / 'index.html'}")
 
 
+@app.command()
+def cost(
+    genotypes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="GENOTYPE",
+            help="Names of published cells or 'all', JSON files, run folders, Genotype(...), or NAS-Bench-201 strings.",
+        ),
+    ],
+    dataset: Annotated[str, typer.Option(help="Input and classes: cifar10, cifar100, imagenet or digits.")] = "cifar10",
+    channels: Annotated[
+        int | None,
+        typer.Option(min=0, help="C of the first cells; default 36, imagenet 48, NAS-Bench-201 16; 0: by --budget."),
+    ] = None,
+    cells: Annotated[int | None, typer.Option(min=1, help="Cells; default 20, imagenet 14, NAS-Bench-201 15.")] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="With --channels 0, in millions: parameters (default 3), imagenet: multiply-adds (600)."),
+    ] = None,
+) -> None:
+    """Count a network's parameters and multiply-adds, without the auxiliary classifier: one JSON line a genotype.
+
+    Example: flatlib cost DARTS_V2 PC-DARTS --dataset imagenet --channels 0
+    """
+    import json
+
+    from flatlib.evaluation.costs import costs
+
+    for line in costs(genotypes, dataset, channels=channels, cells=cells, budget=budget):
+        typer.echo(json.dumps(line))
+
+
 @data.command()
 def info(table: Annotated[str, typer.Argument(help="'digits201' or a .npz table.")] = "digits201") -> None:
     """Say what a table holds: its cells, quantities, seeds and epochs.

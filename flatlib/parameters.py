@@ -6,18 +6,22 @@ A parameter is a field with a default, limits and a description; `check` reads t
 import dataclasses
 import html
 import os
+from collections.abc import Mapping
 from math import comb
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
+from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell
+from flatlib.evaluation.config import EvaluationConfig
 from flatlib.parameter_check import ParameterError, check
 from flatlib.search.config import ALL_METHODS, METHODS, SearchConfig
 
 __all__ = [
     "MIME",
     "Assumption",
+    "Evaluation",
     "NaDarts",
     "ParameterError",
     "RandomSearch",
@@ -134,12 +138,9 @@ class RandomSearch(TableSettings):
 # --- searches: fields and limits are SearchConfig's -------------------------------------------------
 
 
-class _Searches(Settings):
-    """What notebooks 03 and 05 share: how often a search is run, where it is kept, what its cells are compared with."""
+class _Runs(Settings):
+    """What notebooks share that write or read run folders."""
 
-    runs: int = Field(1, ge=1, description="searches from different seeds: seed, seed + 1, ...")
-    random_cells: int = Field(2, ge=0, description="random cells trained beside the found ones")
-    train_epochs: int = Field(3, ge=0, description="epochs of that training; 0 trains none")
     runs_dir: str = Field("auto", description="a folder for run folders; 'auto': the checkout's runs/")
 
     @field_validator("runs_dir")
@@ -148,6 +149,22 @@ class _Searches(Settings):
         if os.path.isfile(os.path.expanduser(value)):
             raise ValueError("a file, not a folder")
         return value
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where run folders go: `runs_dir`; 'auto' is runs/ beside a folder named reports, else below it."""
+        if self.runs_dir != "auto":
+            return Path(os.path.expanduser(self.runs_dir))
+        folder = resolve_reports_dir(self.reports_dir).absolute()
+        return (folder.parent if folder.name == "reports" else folder) / "runs"
+
+
+class _Searches(_Runs):
+    """What notebooks 03 and 05 share: how often a search is run, what its cells are compared with."""
+
+    runs: int = Field(1, ge=1, description="searches from different seeds: seed, seed + 1, ...")
+    random_cells: int = Field(2, ge=0, description="random cells trained beside the found ones")
+    train_epochs: int = Field(3, ge=0, description="epochs of that training; 0 trains none")
 
     @model_validator(mode="after")
     def _is_a_search(self) -> "_Searches":
@@ -163,32 +180,27 @@ class _Searches(Settings):
     def methods_to_run(self) -> list[str]:
         raise TypeError("a notebook's own class says which methods it runs")
 
-    @property
-    def runs_folder(self) -> Path:
-        """Where run folders go: `runs_dir`; 'auto' is runs/ beside a folder named reports, else below it."""
-        if self.runs_dir != "auto":
-            return Path(os.path.expanduser(self.runs_dir))
-        folder = resolve_reports_dir(self.reports_dir).absolute()
-        return (folder.parent if folder.name == "reports" else folder) / "runs"
 
-
-def _search_fields(left_out: tuple[str, ...] = (), *, defaults: dict[str, Any] | None = None, **more: Any) -> Any:
-    """A base class with the fields of SearchConfig, some with other defaults, and more fields."""
+def _fields_of(
+    config: Any, base: Any, left_out: tuple[str, ...] = (), *, defaults: dict[str, Any] | None = None, **more: Any
+) -> Any:
+    """A base class with the fields of a config, some with other defaults, and more fields."""
     fields: dict[str, Any] = {}
-    for f in dataclasses.fields(SearchConfig):
+    for f in dataclasses.fields(config):
         limits = dict(f.metadata)
         kind = Literal[limits.pop("choices")] if "choices" in limits else type(f.default)
         if f.name not in left_out:
             default = (defaults or {}).get(f.name, f.default)
             fields[f.name] = (kind, Field(default, description=limits.pop("help"), **limits))
-    return create_model("_SearchFields", __base__=_Searches, **fields, **more)
+    return create_model(f"_{config.__name__}Fields", __base__=base, **fields, **more)
 
 
 _beside = Field("darts", description="a second method from the same seeds; 'none': none")
-_NaDarts: Any = _search_fields(beside=(Literal[("none", *ALL_METHODS)], _beside))
+_NaDarts: Any = _fields_of(SearchConfig, _Searches, beside=(Literal[("none", *ALL_METHODS)], _beside))
 # PC-DARTS needs a multiple of 8 channels, DARTS-ES more than 10 epochs
 _S3 = {"space": "s3", "n_train": 600, "channels": 8, "cells": 3, "epochs": 12}
-_Variants: Any = _search_fields(("method", "order"), defaults=_S3)
+_Variants: Any = _fields_of(SearchConfig, _Searches, ("method", "order"), defaults=_S3)
+_Evaluation: Any = _fields_of(EvaluationConfig, _Runs, ("cell",))
 
 
 class NaDarts(_NaDarts):
@@ -217,6 +229,47 @@ class Variants(_Variants):
     @property
     def methods_to_run(self) -> list[str]:
         return [prefix + method for method in self.methods.split() for prefix in ("", "na-")]
+
+
+class Evaluation(_Evaluation):
+    """Notebook 04, Tables 3, 4, 5, 6 and F."""
+
+    train: str = Field(
+        "DARTS_V1; DARTS_V2; found", description="cells to train, separated by ';': names, found, all; '': none"
+    )
+    runs: int = Field(2, ge=1, description="trainings of each cell from different seeds: seed, seed + 1, ...")
+
+    @field_validator("train")
+    @classmethod
+    def _are_cells(cls, value: str) -> str:
+        for word in _words(value):
+            if word not in ("found", "all"):
+                find_cell(word)
+        return value
+
+    @model_validator(mode="after")
+    def _is_a_training(self) -> "Evaluation":
+        if not self.configs({}):
+            self._config("DARTS_V2")  # as found cells will be
+        return self
+
+    def configs(self, found: Mapping[str, Any]) -> dict[str, EvaluationConfig]:
+        """Label -> its training from the first seed, of the cells that `train` names; `found`: label -> cell."""
+        cells: dict[str, str] = {}
+        for word in _words(self.train):
+            if word == "found":
+                cells |= {label: cell_key(cell) for label, cell in found.items()}
+            else:
+                cells |= {name: name for name in (catalogue() if word == "all" else [word])}
+        return {label: self._config(cell) for label, cell in cells.items()}
+
+    def _config(self, cell: str) -> EvaluationConfig:
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(EvaluationConfig) if f.name != "cell"}
+        return EvaluationConfig(**own | {"cell": cell})
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(";") if word.strip()]
 
 
 def resolve_reports_dir(value: str) -> Path:

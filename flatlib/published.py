@@ -8,6 +8,7 @@ A group of columns stands before the label (`Test Error / CIFAR-10`), a sub-tabl
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,18 @@ class Published:
     std: float | None  # as printed after the `±`, None where there is none
     unit: str  # '%', '%^2', 'tau' (Kendall's), 'M' or 'GPU days'
     note: str  # '' or what the number's `*` means
+
+
+class Measured(NamedTuple):
+    """One cell of a table, measured here, to stand beside the published one."""
+
+    row: str
+    column: str
+    ours: float | None
+    std: float | None  # population, ddof = 0
+    n: int | None
+    setting: str
+    note: str = ""
 
 
 _BLOCKS = {
@@ -156,6 +169,7 @@ _BLOCKS = {
         """,
 }
 
+BENCHMARK, IMAGES = "nas-bench-201", "cifar-imagenet"  # sources of tables whose columns are the paper's own
 TABLE_IDS: tuple[str, ...] = tuple(_BLOCKS)
 CAPTIONS: dict[str, str] = {table_id: block.strip().splitlines()[0] for table_id, block in _BLOCKS.items()}
 

@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flatlib.parameters import NaDarts, Variants, check
-from flatlib.search.command_line import Options, read_arguments
+from flatlib.evaluation.__main__ import EvaluationOptions
+from flatlib.evaluation.config import EvaluationConfig
+from flatlib.parameters import Evaluation, NaDarts, Variants, check
+from flatlib.run.command_line import read_arguments
+from flatlib.search.__main__ import Options
 from flatlib.search.config import SearchConfig, recipe
 
 PRESETS = {path.stem: path for path in sorted((Path(__file__).parents[1] / "notebooks" / "params").glob("*.yaml"))}
+NOTEBOOKS = {"03": NaDarts, "04": Evaluation, "05": Variants}
 SEARCHES = [name for name in PRESETS if name.startswith("03_")]
 PAPER = {  # Sec. D.1 and Table 3
     "space": "darts",
@@ -57,7 +61,7 @@ def settings(name: str):
     """As papermill -f leaves it: the notebook's own cell, then one that overrides it."""
     values = yaml.safe_load(PRESETS[name].read_text())
     injected = "# Parameters\n" + "".join(f"{key} = {value!r}\n" for key, value in values.items())
-    return check(NaDarts if name in SEARCHES else Variants, values | {"In": ["", "seed: int = 0", injected]})
+    return check(NOTEBOOKS[name[:2]], values | {"In": ["", "seed: int = 0", injected]})
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -65,13 +69,14 @@ def test_a_preset_passes_the_notebooks_check(name):
     """Sees a misspelt or mistyped line (YAML takes 1e-3 for text), or one that papermill would pass over."""
     values = yaml.safe_load(PRESETS[name].read_text())
     assert values.items() <= settings(name).model_dump().items()
-    assert all(config.dataset == "cifar10" and config.epochs == 50 for config in settings(name).configs().values())
+    if name[:2] != "04":
+        assert all(config.dataset == "cifar10" and config.epochs == 50 for config in settings(name).configs().values())
 
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_the_command_line_reads_the_same_search(name):
     """Sees a line that the two readers of YAML understand differently, such as a comment or a number."""
-    config, options = read_arguments([str(PRESETS[name])])
+    config, options = read_arguments([str(PRESETS[name])], SearchConfig, Options)
     assert config == settings(name).configs()[settings(name).method]
     assert options == Options()
 
@@ -105,3 +110,62 @@ def test_the_searches_on_s3():
         rates = (0.1, 0.0, 6e-4) if "pc-" in method else (0.025, 0.001, 3e-4)
         own = recipe(config)
         assert (own.learning_rate, own.learning_rate_end, own.arch_learning_rate) == rates
+
+
+# --- the trainings of notebook 04 -----------------------------------------------------------------
+
+CIFAR = {  # Sec. D.1, and DARTS's public code where the paper says "the same procedure as DARTS"
+    "n_train": 0,
+    "n_classes": 0,
+    "channels": 36,
+    "cells": 20,
+    "epochs": 600,
+    "batch_size": 96,
+    "optimizer": "sgd",
+    "learning_rate": 0.025,
+    "schedule": "cosine",
+    "weight_decay": 3e-4,
+    "gradient_clip": 5.0,
+    "label_smoothing": 0.0,
+    "cutout": 16,
+    "drop_path": 0.2,
+    "auxiliary": 0.4,
+    "precision": "float32",
+    "device": "auto",
+    "seed": 0,
+}
+IMAGENET = CIFAR | {
+    "channels": 48,
+    "cells": 14,
+    "epochs": 250,
+    "batch_size": 128,
+    "learning_rate": 0.1,
+    "schedule": "exponential",
+    "weight_decay": 3e-5,
+    "label_smoothing": 0.1,
+    "cutout": 0,
+    "drop_path": 0.0,
+}
+
+
+def training(name: str) -> EvaluationConfig:
+    config, options = read_arguments([str(PRESETS[name])], EvaluationConfig, EvaluationOptions)
+    assert options == EvaluationOptions()
+    return config
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("04_cifar10", CIFAR), ("04_cifar100", CIFAR), ("04_imagenet", IMAGENET)],
+)
+def test_the_papers_trainings(name, own):
+    """Sees a number of a preset, or a default under it, that is not the paper's."""
+    values = asdict(training(name))
+    assert values.pop("dataset") == name[3:]
+    assert {key: value for key, value in values.items() if key != "cell"} == own
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("04_")])
+def test_the_notebook_trains_what_the_command_trains(name):
+    """Sees a line that the two readers of YAML understand differently."""
+    assert settings(name).configs({})["DARTS_V2"] == training(name)

@@ -16,6 +16,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LAYERS = [
     "display",
     "tabular search evaluation landscape",
+    "run",
     "data",
     "spaces",
     "neighborhoods aggregators",

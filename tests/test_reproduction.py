@@ -11,8 +11,9 @@ import pytest
 from flatlib import published
 from flatlib.display import claims, reproduction, rivals
 from flatlib.display.reproduction import COLUMNS, csv_path, side_by_side, write_csv
+from flatlib.published import Measured
 from flatlib.tabular import analysis
-from flatlib.tabular.analysis import Budget, Measured
+from flatlib.tabular.analysis import Budget
 from flatlib.tabular.equal_budgets import RivalPoint
 from flatlib.tabular.gains import Gain
 from flatlib.tabular.when import ClaimPoint

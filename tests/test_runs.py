@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from flatlib.search import checkpoint
-from flatlib.search.checkpoint import RunError, RunStoppedError, write_beside
-from flatlib.search.config import SearchConfig, make_config
-from flatlib.search.runs import Result, finished_run, open_run, read_run, read_runs, run_path
+from flatlib.run import checkpoint, folder
+from flatlib.run.checkpoint import RunError, RunStoppedError, write_beside
+from flatlib.run.config import make
+from flatlib.search.config import SearchConfig, identity
+from flatlib.search.runs import Result, finished_run, read_run, read_runs, run_path
 from flatlib.search.trace import Epoch, SearchTrace
 from flatlib.spaces import Genotype
 
@@ -25,13 +26,17 @@ ALPHAS = np.random.default_rng(0).dirichlet(np.ones(8), (3, 2, 14))
 LINES = tuple(Epoch(at, *np.random.default_rng(at).random(7).tolist(), float("nan"), 0.1, 2.5) for at in (1, 2))
 
 
+def open_run(runs_dir, config):
+    return folder.open_run(run_path(runs_dir, config), identity(config))
+
+
 def fill(runs_dir, config=CONFIG, *, finished=True, cell=CELL, alphas=ALPHAS):
     with open_run(runs_dir, config) as folder:
         folder.write_config(chunk=5, device="cpu")
         folder.write_trace(SearchTrace(LINES, alphas, alphas[..., 0]))
         if finished:
             numbers = {name: value for name, value in LINES[1]._asdict().items() if name != "epoch"}
-            folder.write_result(Result(cell, 2, 2, 36, 5.0, numbers))
+            folder.write_result(Result(cell, 2, 2, 36, 5.0, numbers).to_json())
     return folder.path
 
 
@@ -50,7 +55,7 @@ def test_what_is_written_is_read_back(tmp_path):
     assert np.isnan(run.result.final["eigenvalue"]) and run.result.final["train_loss"] == LINES[1].train_loss
     stored = json.loads((run.folder / "config.json").read_text(), parse_constant=pytest.fail)
     assert {"cpu", "cores", "threads", "device"} == set(stored["hardware"]) and stored["chunk"] == 5
-    assert make_config(stored["parameters"]) == CONFIG and stored["recipe"]["learning_rate"] == 0.025
+    assert make(SearchConfig, stored["parameters"]) == CONFIG and stored["recipe"]["learning_rate"] == 0.025
     json.loads((run.folder / "result.json").read_text(), parse_constant=pytest.fail)  # no NaN, which is no JSON
     assert {path.name for path in run.folder.iterdir()} == {
         ".lock", "config.json", "trace.csv", "alphas.npy", "edge_weights.npy", "result.json"
@@ -122,7 +127,8 @@ def test_a_foreign_or_damaged_checkpoint_is_one_line_and_stays(tmp_path):
     whole = path.read_bytes()
     torch.save({"state_dict": 1}, tmp_path / "other.pt")
     torch.save(torch.zeros(3), tmp_path / "tensor.pt")
-    torch.save({"format": "flatlib-search", "version": 2, "state": {}}, tmp_path / "newer.pt")
+    torch.save({"format": "flatlib-run", "version": 3, "state": {}}, tmp_path / "newer.pt")
+    torch.save({"format": "flatlib-search", "version": 1, "state": {}}, tmp_path / "older.pt")
     contents = {
         whole[:-1]: "damaged",
         whole[: len(whole) // 2]: "damaged",
@@ -130,10 +136,11 @@ def test_a_foreign_or_damaged_checkpoint_is_one_line_and_stays(tmp_path):
         b"\x80": "damaged",
         b"not a checkpoint": "damaged",
         pickle.dumps(Foreign()): "damaged",
-        pickle.dumps({"format": "flatlib-search"}): "damaged|no checkpoint of a search",
-        (tmp_path / "other.pt").read_bytes(): "no checkpoint of a search",
-        (tmp_path / "tensor.pt").read_bytes(): "no checkpoint of a search",
-        (tmp_path / "newer.pt").read_bytes(): "version 2 of the format, this flatlib reads 1",
+        pickle.dumps({"format": "flatlib-run"}): "damaged|no checkpoint of a run",
+        (tmp_path / "other.pt").read_bytes(): "no checkpoint of a run",
+        (tmp_path / "tensor.pt").read_bytes(): "no checkpoint of a run",
+        (tmp_path / "newer.pt").read_bytes(): "version 3 of the format, this flatlib reads 2",
+        (tmp_path / "older.pt").read_bytes(): "version 1 of the format, this flatlib reads 2",
     }
     for content, says in contents.items():
         path.write_bytes(content)
@@ -146,13 +153,13 @@ def test_a_foreign_or_damaged_checkpoint_is_one_line_and_stays(tmp_path):
 
 def test_another_searchs_checkpoint_is_refused(tmp_path):
     other = saved(tmp_path, replace(CONFIG, channels=8))
-    folder = replace(other, config=CONFIG)
-    with pytest.raises(RunError, match=r"belongs to another search \(channels = 8, not 4\)") as error:
+    folder = replace(other, identity=identity(CONFIG))
+    with pytest.raises(RunError, match=r"belongs to another run \(channels = 8, not 4\)") as error:
         folder.load()
     one_line(error)
     fill(tmp_path, replace(CONFIG, channels=8)).rename(run_path(tmp_path, CONFIG))
     for act in (lambda: finished_run(tmp_path, CONFIG), lambda: open_run(tmp_path, CONFIG).__enter__()):
-        with pytest.raises(RunError, match=r"holds another search \(channels = 8, not 4\)") as error:
+        with pytest.raises(RunError, match=r"holds another run \(channels = 8, not 4\)") as error:
             act()
         one_line(error)
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from flatlib.data.images import Stream, augment, load_images, split_halves
-from flatlib.search import checkpoint, estimate, search, searcher
+from flatlib.run import checkpoint
+from flatlib.run.checkpoint import RunError, RunStoppedError
+from flatlib.search import estimate, search, searcher
 from flatlib.search.bilevel import ArchStep, Learner, SearchError, WeightStep
-from flatlib.search.checkpoint import RunError, RunStoppedError
-from flatlib.search.config import SearchConfig
+from flatlib.search.config import SearchConfig, identity
 from flatlib.search.derive import derive
 from flatlib.search.runs import run_path
 from flatlib.search.search import load_for, search_runs, summarize
@@ -51,7 +52,7 @@ def same(a, b, at="state"):
 
 
 def state(folder, config=TINY):
-    kept = checkpoint.load_checkpoint(folder / "checkpoint.pt", config)
+    kept = checkpoint.load_checkpoint(folder / "checkpoint.pt", identity(config))
     kept["trace"] = [line[:-1] for line in kept["trace"]]
     return kept
 
@@ -351,7 +352,7 @@ def test_too_large_a_batch_and_an_absent_gpu_are_refused_before_work(tmp_path):
 
 def test_a_folder_at_work_is_refused(tmp_path):
     def second(*_):
-        with pytest.raises(RunError, match="is at work on this search"):
+        with pytest.raises(RunError, match="is at work on this run"):
             run_search(TINY, tmp_path, image_set=IMAGES)
         raise KeyboardInterrupt
 

@@ -71,7 +71,7 @@ def load_images(name: str, folder: Path | None = None, n_train: int = 0) -> Imag
     if not 0 <= n_train <= len(labels):
         raise ValueError(f"n_train {n_train:,}: {name} has {len(labels):,} training images; 0 takes all")
     if n_train:
-        rows = _balanced_order(labels)[:n_train]
+        rows = balanced_order(labels)[:n_train]
         splits["train"] = images[rows], labels[rows]
     return ImageSet(
         name,
@@ -90,7 +90,7 @@ def _read_digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {"train": (images[:1200], labels[:1200]), "test": (images[1200:], labels[1200:])}
 
 
-def _balanced_order(labels: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
+def balanced_order(labels: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
     """A fixed permutation whose first k hold each class k / n_classes times, to within 1, while each class lasts."""
     order = np.random.default_rng(0).permutation(len(labels))
     permuted = labels[order]
@@ -115,9 +115,10 @@ def augment(
     images: torch.Tensor,  # (B, C, H, W) uint8
     image_set: ImageSet,
     generator: torch.Generator,  # on the CPU: all devices make the same images
+    part: slice = slice(None),  # of the batch, where several processes share it: draws are made for all
 ) -> torch.Tensor:  # (B, C, H, W) float32
     """Crop, flip, normalize, cut out, in DARTS's order: a crop's border is black, a cut-out square 0 (the mean)."""
-    draws = _draw(images.shape, image_set.augmentation, generator)
+    draws, images = _draw(images.shape, image_set.augmentation, generator)[part], images[part]
     if images.is_cuda:  # copied from pageable memory they would wait for the GPU
         draws = draws.pin_memory()
     return _transform(images, image_set, draws.to(images.device, non_blocking=images.is_cuda))

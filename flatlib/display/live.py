@@ -22,7 +22,7 @@ from flatlib.display.search import (
     explain_dashes,
     style_alphas,
 )
-from flatlib.search.estimate import duration
+from flatlib.run.progress import duration
 from flatlib.search.trace import SearchTrace
 from flatlib.spaces import Space
 

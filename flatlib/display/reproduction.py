@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -13,30 +13,18 @@ from pandas.io.formats.style import Styler
 from flatlib import published
 
 COLUMNS = ["row", "column", "ours", "ours_std", "n", "paper", "paper_std", "unit", "setting", "note"]
-REAL = "nas-bench-201"  # the source whose columns are the paper's own
-
-
-class MeasuredCell(Protocol):
-    """A measured cell as `tabular.analysis.Measured` gives it."""
-
-    row: str
-    column: str
-    ours: float | None
-    std: float | None
-    n: int | None
-    setting: str
-    note: str
+REAL = published.BENCHMARK
 
 
 def _unit(table_id: str, column: str) -> str:
-    if column == "Neighbor-Var":
-        return "%^2"
-    return "tau" if table_id in ("1b", "B") else "%"
+    """The paper's for its columns, else that of its first error or rank correlation."""
+    units = {cell.column: cell.unit for cell in published.table(table_id)}
+    return units.get(column) or next(unit for unit in units.values() if unit != "%^2")
 
 
 def reproduction(
     table_id: str,
-    measured: Iterable[MeasuredCell],
+    measured: Iterable[published.Measured],
     *,
     source: str,  # the table's name, or the data set
     stands_for: dict[str, str] | None = None,  # a stand-in's column -> the paper's column
@@ -47,10 +35,13 @@ def reproduction(
     line names what it stands for, and its `paper` stays empty. Published cells that were not
     measured are kept, with `ours` empty.
     """
-    paper = {(cell.row, cell.column): cell for cell in published.table(table_id)}
+    own = source in (published.BENCHMARK, published.IMAGES)
+    paper = {(cell.row, cell.column): cell for cell in published.table(table_id)} if own else {}
     lines: list[dict[str, Any]] = []
+    seen = set()
     for cell in measured:
-        known = paper.pop((cell.row, cell.column), None) if source == REAL else None
+        known = paper.get((cell.row, cell.column))
+        seen.add((cell.row, cell.column))
         stand_in = (stands_for or {}).get(cell.column)
         notes = [cell.note, known.note if known else "", f"stands for {stand_in}" if stand_in else ""]
         lines.append(
@@ -67,18 +58,18 @@ def reproduction(
                 "note": "; ".join(filter(None, notes)),
             }
         )
-    if source == REAL:
-        lines += [
-            {
-                "row": cell.row,
-                "column": cell.column,
-                "paper": cell.value,
-                "paper_std": cell.std,
-                "unit": cell.unit,
-                "note": "; ".join(filter(None, [cell.note, "not measured here"])),
-            }
-            for cell in paper.values()
-        ]
+    lines += [
+        {
+            "row": cell.row,
+            "column": cell.column,
+            "paper": cell.value,
+            "paper_std": cell.std,
+            "unit": cell.unit,
+            "note": "; ".join(filter(None, [cell.note, "not measured here"])),
+        }
+        for place, cell in paper.items()
+        if place not in seen
+    ]
     frame = pd.DataFrame(lines, columns=COLUMNS)
     return frame.astype({"n": "Int64", **dict.fromkeys(["ours", "ours_std", "paper", "paper_std"], "float64")})
 
@@ -149,7 +140,7 @@ def side_by_side(table_id: str, frame: pd.DataFrame, source: str, reports_dir: P
 
 def save_and_show(
     table_id: str,
-    measured: Iterable[MeasuredCell],
+    measured: Iterable[published.Measured],
     *,
     source: str,
     reports_dir: Path,

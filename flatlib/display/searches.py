@@ -18,12 +18,13 @@ from flatlib.display.cell import cells, count_operations, depth
 from flatlib.display.live import LivePanel
 from flatlib.display.plots import PALETTE, lay_out
 from flatlib.memory import keep_freed_memory
+from flatlib.run.config import seeds
+from flatlib.run.hardware import resolve_device
 from flatlib.search.config import SearchConfig
 from flatlib.search.estimate import estimate
-from flatlib.search.hardware import resolve_device
 from flatlib.search.retrain import Cell, random_cell, trained_accuracy
 from flatlib.search.runs import Run, finished_run
-from flatlib.search.search import load_for, search, seeds
+from flatlib.search.search import load_for, search
 from flatlib.search.supernet import Supernet
 from flatlib.search.trace import SearchTrace
 from flatlib.spaces import SPACES

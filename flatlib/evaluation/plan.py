@@ -88,10 +88,12 @@ def network_plan(
     stem, widths, halved = _stem(images.shape, channels)
     reductions = {cells // 3, 2 * cells // 3} if cells > 2 else set()
     plans: list[CellPlan] = []
+    known: dict[tuple, CellPlan] = {}  # equal cells are one object, so that they are counted once
     for at in range(cells):
         reduction = at in reductions
         channels *= 2 if reduction else 1
-        plans.append(_cell(cell, widths, channels, reduction, halved))
+        place = widths, channels, reduction, halved
+        plans.append(known.setdefault(place, known.get(place) or _cell(cell, *place)))
         widths, halved = (widths[1], channels * len(plans[-1].concat)), reduction
         if at == max(reductions, default=-1):
             width_at_auxiliary = widths[1]

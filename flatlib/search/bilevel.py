@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flatlib.run.checkpoint import RunStoppedError
 from flatlib.search import variants
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.curvature import Batch
@@ -30,7 +31,7 @@ from flatlib.spaces import SPACES
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "float64": torch.float64}
 
 
-class SearchError(RuntimeError):
+class SearchError(RunStoppedError):
     """The search cannot go on; one line."""
 
 

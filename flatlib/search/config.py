@@ -1,21 +1,17 @@
 """What a search is: its parameters, their limits, and each method's recipe. Needs neither torch nor pydantic."""
 
-import difflib
-import math
-from dataclasses import Field, dataclass, field, fields, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from flatlib.run.config import Parameters, parameter
 
 METHODS = ("darts", "darts-es", "pc-darts", "snas", "sdarts-rs")
 ALL_METHODS = tuple(prefix + name for name in METHODS for prefix in ("na-", ""))  # na-: with the neighborhood
 
 
-def parameter(default: Any, help: str, **limits: Any) -> Any:
-    """A field with its help text and limits: ge, le, gt, lt, choices."""
-    return field(default=default, metadata={"help": help, **limits})
-
-
 @dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Parameters):
     """One search from one seed. The defaults are a small search on a laptop; the paper's are in params/."""
 
     space: str = parameter("darts", "search space", choices=("darts", "s3", "nas-bench-201"))
@@ -46,10 +42,7 @@ class SearchConfig:
     seed: int = parameter(0, "seed of every random draw", ge=0)
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            check_value(f, getattr(self, f.name))
-            if type(f.default) is float:  # an int there is the same search
-                object.__setattr__(self, f.name, float(getattr(self, f.name)))
+        super().__post_init__()
         check_together(self)
 
     @property
@@ -114,35 +107,9 @@ def recipe(config: SearchConfig) -> Recipe:
     return replace(own, arch_learning_rate=config.arch_learning_rate or own.arch_learning_rate)
 
 
-# --- one line a mistake ---------------------------------------------------------------------------
-
-
-def check_value(f: Field, value: Any) -> None:
-    """ValueError, one line, for a value of another type, out of range or no choice."""
-    kind, limits = type(f.default), f.metadata
-    wrong = type(value) is not kind and not (kind is float and type(value) is int)
-    if not wrong and "choices" in limits:
-        wrong = value not in limits["choices"]
-    elif not wrong and kind is not str:
-        wrong = not (
-            value >= limits.get("ge", value)
-            and value <= limits.get("le", value)
-            and value > limits.get("gt", float("-inf"))
-            and value < limits.get("lt", float("inf"))
-            and ("multiple_of" not in limits or value % limits["multiple_of"] == 0)
-            and math.isfinite(value)
-        )
-    if wrong:
-        raise ValueError(f"{f.name} = {value!r}: allowed: {allowed(f)} ({limits['help']})")
-
-
-def allowed(f: Field) -> str:
-    """'a float above 0 and below 1', or the choices."""
-    if "choices" in f.metadata:
-        return ", ".join(f.metadata["choices"])
-    words = {"ge": "at least", "le": "at most", "gt": "above", "lt": "below", "multiple_of": "a multiple of"}
-    limits = [f"{words[name]} {f.metadata[name]}" for name in words if name in f.metadata]
-    return " ".join([f"{type(f.default).__name__}", " and ".join(limits)]).strip()
+def identity(config: SearchConfig) -> dict[str, Any]:
+    """What makes a search itself, as JSON has it: its parameters and its method's recipe."""
+    return json.loads(json.dumps({"parameters": asdict(config), "recipe": asdict(recipe(config))}))
 
 
 def check_together(config: SearchConfig) -> None:
@@ -168,17 +135,3 @@ def check_together(config: SearchConfig) -> None:
             f"channels = {config.channels} with method = {config.method}: a {partial}th of them passes the "
             f"operations; allowed: multiples of {2 * partial}"
         )
-
-
-def make_config(values: dict[str, Any]) -> SearchConfig:
-    """A checked config from names and values; ValueError, one line, for an unknown name."""
-    check_names(values, {f.name: f for f in fields(SearchConfig)})
-    return SearchConfig(**values)
-
-
-def check_names(values: dict[str, Any], known: dict[str, Field]) -> None:
-    """ValueError, one line, for a name that is no parameter: it names the nearest one."""
-    for name, value in values.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-            raise ValueError(f"{name} = {value!r}: no such parameter; did you mean {near}? ({allowed(known[near])})")

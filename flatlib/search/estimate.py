@@ -1,15 +1,15 @@
 """What a search will take, before it starts: neighbors at once, seconds, memory."""
 
-import sys
 import time
 from dataclasses import dataclass
 
 import torch
 
 from flatlib.data.images import ImageSet, normalize
+from flatlib.run.hardware import hardware, peak_bytes
+from flatlib.run.progress import duration
 from flatlib.search.bilevel import Learner
 from flatlib.search.config import SearchConfig, recipe
-from flatlib.search.hardware import hardware
 from flatlib.spaces import SPACES
 
 CACHE_BYTES = 8 * 2**20  # benchmarks/search.py: 10 neighbors at C = 4, batch 32, 8 px; 5 at 16 px; 1 at C = 16, 32 px
@@ -39,7 +39,10 @@ def estimate(config: SearchConfig, image_set: ImageSet, chunk: int | None = None
     if arch + weight < 2:  # the first one also warms up
         arch, weight = _time_step(learner, image_set)
     steps = len(image_set.labels["train"]) // 2 // config.batch_size
-    seconds, memory = steps * (searching * arch + config.epochs * weight), _peak_bytes(image_set)
+    seconds, memory = (
+        steps * (searching * arch + config.epochs * weight),
+        peak_bytes(image_set.images["train"].device.type),
+    )
     return Estimate(seconds, memory, chunk, _text(config, image_set, steps, seconds, memory, chunk))
 
 
@@ -98,16 +101,6 @@ def _time_step(learner: Learner, image_set: ImageSet) -> tuple[float, float]:
     return between - begin, time.perf_counter() - between
 
 
-def _peak_bytes(image_set: ImageSet) -> int:
-    if image_set.images["train"].is_cuda:
-        return torch.cuda.max_memory_allocated()
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    return (1 if sys.platform == "darwin" else 1024) * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def _text(config: SearchConfig, image_set: ImageSet, steps: int, seconds: float, memory: int, chunk: int) -> str:
     machine = hardware(image_set.labels["train"].device.type)
     where = machine["cpu"] if machine["device"] == "cpu" else machine["device"]
@@ -118,14 +111,3 @@ def _text(config: SearchConfig, image_set: ImageSet, steps: int, seconds: float,
         f"about {duration(seconds)} for {config.epochs} epochs of {steps} steps{extra}{size};"
         f"{neighbors} {machine['threads']} thread{'s' * (machine['threads'] > 1)}, {where}"
     )
-
-
-def duration(seconds: float) -> str:
-    """Two figures.
-
-    >>> duration(4.2), duration(69.6), duration(700), duration(86400)
-    ('4.2 s', '70 s', '12 min', '24 h')
-    """
-    size, unit = next((size, unit) for size, unit in ((3600, "h"), (60, "min"), (0, "s")) if seconds >= 2 * size)
-    value = seconds / (size or 1)
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"

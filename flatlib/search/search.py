@@ -1,12 +1,8 @@
 """A search from its config to its folder, and several from different seeds."""
 
-import signal
-import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +10,19 @@ import numpy as np
 import torch
 
 from flatlib.data.images import ImageSet, load_images
-from flatlib.search.checkpoint import RunStoppedError
-from flatlib.search.config import SearchConfig
+from flatlib.run.checkpoint import RunStoppedError
+from flatlib.run.config import seeds
+from flatlib.run.folder import RunFolder, open_run
+from flatlib.run.hardware import resolve_device
+from flatlib.run.loop import Hooks, held_interrupt, is_out_of_memory, run_to_end, warn_of_threads
+from flatlib.search.config import SearchConfig, identity
 from flatlib.search.estimate import choose_chunk
-from flatlib.search.hardware import resolve_device
-from flatlib.search.runs import Run, RunFolder, finished_run, open_run, read_run
+from flatlib.search.runs import Run, finished_run, read_run, run_path
 from flatlib.search.searcher import Searcher, StepProgress
 from flatlib.search.trace import SearchTrace
 
 OnEpoch = Callable[[SearchConfig, SearchTrace], Any]
 OnStep = Callable[[SearchConfig, StepProgress], Any]
-AGAIN = "the same command goes on from there"
 
 
 def search(
@@ -48,10 +46,11 @@ def search(
         return run
     device = resolve_device(config.device)
     images = (image_set or load_for(config, data_dir)).to(device)
-    with open_run(runs_dir, config) as folder, held_interrupt() as interrupted:
+    with open_run(run_path(runs_dir, config), identity(config)) as folder, held_interrupt() as interrupted:
         if run := finished_run(runs_dir, config):  # by another process, meanwhile
             return run
-        hooks = Hooks(folder, interrupted, checkpoint_seconds, on_epoch, on_step)
+        tell = [partial(told, config) if told else None for told in (on_epoch, on_step)]
+        hooks = Hooks(folder, interrupted, checkpoint_seconds, *tell)
         saved = folder.load()
         chunk = chunk or (saved["chunk"] if saved else choose_chunk(config, images))
         while not _attempt(config, images, chunk, saved, hooks):
@@ -68,16 +67,6 @@ def load_for(config: SearchConfig, data_dir: str | Path | None = None) -> ImageS
     return image_set
 
 
-class Hooks(NamedTuple):
-    """Where a search writes, and whom it tells."""
-
-    folder: RunFolder
-    interrupted: Callable[[], bool]
-    checkpoint_seconds: float
-    on_epoch: OnEpoch | None
-    on_step: OnStep | None
-
-
 def _attempt(
     config: SearchConfig,
     images: ImageSet,
@@ -89,15 +78,15 @@ def _attempt(
     try:
         searcher = Searcher(config, images, chunk=chunk)
         if saved:
-            _warn_of_threads(saved["threads"], hooks.folder.path)
+            warn_of_threads(saved["threads"], hooks.folder.path)
             searcher.restore(saved)
         else:
             hooks.folder.save(searcher.state())
         hooks.folder.write_config(chunk=chunk, device=images.labels["train"].device.type)
-        _run(searcher, hooks)
+        run_to_end(searcher, hooks)
         return True
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+        if is_out_of_memory(error):
             return False
         raise
 
@@ -114,91 +103,12 @@ def _smaller(chunk: int, folder: RunFolder) -> int:
     return chunk // 2
 
 
-def _warn_of_threads(before: int, path: Path) -> None:
-    if before != (now := torch.get_num_threads()):
-        warnings.warn(f"{path}: begun with {before} threads, now {now}: last digits may differ", stacklevel=4)
-
-
-# --- the loop -------------------------------------------------------------------------------------
-
-
-def _run(searcher: Searcher, hooks: Hooks) -> None:
-    """Steps, epochs, checkpoints; a KeyboardInterrupt says what is kept."""
-    folder, border = hooks.folder, True  # between two steps, where the state is whole
-    folder.write_trace(searcher.trace)  # of a killed process, or alpha before the first epoch
-    saved = time.monotonic()
-    try:
-        while not searcher.finished:
-            while searcher.at < searcher.steps:
-                border = False
-                searcher.step()
-                border = True
-                if hooks.on_step:
-                    hooks.on_step(searcher.config, searcher.so_far)
-                if hooks.interrupted():
-                    raise KeyboardInterrupt
-                if time.monotonic() - saved >= hooks.checkpoint_seconds:
-                    folder.save(searcher.state())
-                    saved = time.monotonic()
-            border = False
-            searcher.end_epoch()
-            border = True
-            _close(searcher, hooks)
-            saved = time.monotonic()
-    except KeyboardInterrupt:
-        if border:
-            folder.save(searcher.state())
-        where = f"epoch {len(searcher.done) + 1}, step {searcher.at}" if border else "the last checkpoint"
-        raise KeyboardInterrupt(f"interrupted; {folder.path} keeps {where}, and {AGAIN}") from None
-    folder.write_result(searcher.result())
-
-
-def _close(searcher: Searcher, hooks: Hooks) -> None:
-    """Keep a finished epoch."""
-    hooks.folder.save(searcher.state())
-    hooks.folder.write_trace(searcher.trace)
-    if hooks.on_epoch:
-        hooks.on_epoch(searcher.config, searcher.trace)
-    if hooks.interrupted() and not searcher.finished:
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def held_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C is noted instead of raised, so that a step ends; a second one is raised at once.
-
-    Only where Python's own handler is in place: in other threads, or with nohup, nothing changes.
-    """
-    asked: list[bool] = []
-
-    def note(*_: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(True)
-
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield lambda: False
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if asked:  # too late to stop this search
-        raise KeyboardInterrupt("interrupted after the end of a search, whose folder is complete")
-
-
 # --- several seeds --------------------------------------------------------------------------------
 
 
 def search_runs(config: SearchConfig, runs: int, runs_dir: str | Path, **options: Any) -> list[Run]:
     """Searches from the seeds seed .. seed + runs - 1, one after the other; options as for `search`."""
     return [search(one, runs_dir, **options) for one in seeds(config, runs)]
-
-
-def seeds(config: SearchConfig, runs: int) -> list[SearchConfig]:
-    return [replace(config, seed=config.seed + run) for run in range(runs)]
 
 
 class Summary(NamedTuple):

@@ -113,6 +113,10 @@ class Searcher:
         return stopped_at(eigenvalues, own.window, own.tolerance) if own.watches_curvature else None
 
     @property
+    def epochs_done(self) -> int:
+        return len(self.done)
+
+    @property
     def finished(self) -> bool:
         return len(self.done) == self.config.epochs or self.stopped_at is not None
 
@@ -123,14 +127,14 @@ class Searcher:
         weights = [weights for weights in self.edge_weights if weights is not None]
         return SearchTrace(tuple(self.done), np.stack(self.alphas), np.stack(weights) if weights else None)
 
-    def result(self) -> Result:
+    def result(self) -> dict[str, Any]:
         """The cell of the last alpha, or of the kept one, and the trace's numbers there."""
         trace, epoch = self.trace, self.stopped_at or len(self.done)
         weights = None if trace.edge_weights is None else trace.edge_weights[epoch]
         final = {name: float(value) for name, value in self.done[epoch - 1]._asdict().items() if name != "epoch"}
         seconds = float(trace.column("seconds").sum())
         cell = derive(SPACES[self.config.space], trace.alphas[epoch], weights)
-        return Result(cell, epoch, len(self.done), self.steps * len(self.done), seconds, final)
+        return Result(cell, epoch, len(self.done), self.steps * len(self.done), seconds, final).to_json()
 
     def state(self) -> dict[str, Any]:
         trace = self.trace

@@ -1,9 +1,15 @@
 """What a search leaves behind: one line an epoch, and alpha before the first epoch and after each."""
 
+import csv
+import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from flatlib.run.checkpoint import write_beside
+from flatlib.run.folder import reading
 
 
 class Epoch(NamedTuple):
@@ -33,6 +39,33 @@ class SearchTrace:
     def column(self, name: str) -> np.ndarray:
         """One number an epoch."""
         return np.array([getattr(epoch, name) for epoch in self.epochs])
+
+    def write(self, folder: Path) -> None:
+        """`alphas.npy`, PC-DARTS's `edge_weights.npy`, and last `trace.csv`, a line an epoch."""
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([Epoch._fields, *self.epochs])
+        write_beside(folder / "alphas.npy", lambda file: np.save(file, self.alphas))
+        if (weights := self.edge_weights) is not None:
+            write_beside(folder / "edge_weights.npy", lambda file: np.save(file, weights))
+        write_beside(folder / "trace.csv", lambda file: file.write(text.getvalue().encode()))
+
+
+def read_trace(folder: Path, shape: tuple[int, int]) -> SearchTrace:  # (E, O)
+    """What both files hold: a search may be between writing the one and the other. RunError, one line."""
+    with reading(folder / "alphas.npy") as path:
+        alphas = np.load(path, allow_pickle=False)
+        if alphas.ndim != 4 or alphas.shape[2:] != shape:
+            raise ValueError(f"unexpected shape {alphas.shape}")
+    with reading(folder / "trace.csv") as path, open(path, newline="", encoding="utf-8") as file:
+        names, *lines = csv.reader(file)
+        if tuple(names) != Epoch._fields:
+            raise ValueError("unexpected columns")
+        epochs = tuple(Epoch(int(line[0]), *map(float, line[1:])) for line in lines)[: max(len(alphas) - 1, 0)]
+    weights = None
+    if (folder / "edge_weights.npy").exists():
+        with reading(folder / "edge_weights.npy") as path:
+            weights = np.load(path, allow_pickle=False)[: len(epochs) + 1]
+    return SearchTrace(epochs, alphas[: len(epochs) + 1], weights)
 
 
 def entropy(alphas: np.ndarray) -> float:  # (..., E, O) -> nats

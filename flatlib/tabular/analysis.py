@@ -10,24 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from flatlib.aggregators import aggregator
+from flatlib.published import Measured
 from flatlib.tabular.experiment import CRITERIA, Experiment
 from flatlib.tabular.gains import Gain, grouped_gain
 from flatlib.tabular.samplers import SearchTrace, na_random_search, random_search
 
 PAPER_EPOCHS = {"(a)": 0.15, "(b)": 0.30, "(c)": 0.45, "(d)": 0.60}  # 30, 60, 90, 120 of 200 (reading 10)
 EPOCH_TOLERANCE = 0.05  # of the schedule; a table without an epoch that near leaves the row empty
-
-
-class Measured(NamedTuple):
-    """One cell of a table, measured here."""
-
-    row: str
-    column: str
-    ours: float | None
-    std: float | None
-    n: int | None
-    setting: str
-    note: str = ""
 
 
 # --- Tables 1a and A: flat and sharp minima (Sec. 3.3.1, B.2) -------------------------------------

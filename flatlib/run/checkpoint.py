@@ -1,19 +1,17 @@
-"""Files that are never half-written, and a search's checkpoint: saved, read back, refused in one line."""
+"""Files that are never half-written, and a run's checkpoint: saved, read back, refused in one line.
+
+What makes a run itself, its identity, is a JSON object of groups of values: {"parameters": {...}, "recipe": {...}}.
+"""
 
 import io
-import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-
-from flatlib.search.config import SearchConfig, recipe
-
-FORMAT, VERSION = "flatlib-search", 1
+FORMAT, VERSION = "flatlib-run", 2
+FORMAT_1 = "flatlib-search"  # of version 1
 
 
 class RunError(ValueError):
@@ -21,12 +19,7 @@ class RunError(ValueError):
 
 
 class RunStoppedError(RuntimeError):
-    """A search that cannot go on: why, what is kept, what to do; one line."""
-
-
-def identity(config: SearchConfig) -> dict[str, Any]:
-    """What makes a search itself, as JSON has it: its parameters and its method's recipe."""
-    return json.loads(json.dumps({"parameters": asdict(config), "recipe": asdict(recipe(config))}))
+    """A run that cannot go on: why, what is kept, what to do; one line."""
 
 
 def difference(got: Any, expected: dict[str, Any]) -> str:
@@ -64,32 +57,38 @@ def write_beside(path: Path, writer: Callable[[BinaryIO], Any]) -> None:
             part.unlink()
 
 
-def save_checkpoint(path: Path, config: SearchConfig, state: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
     """Tensors, numbers, strings, lists and dicts only, so that it is read without unpickling code."""
+    import torch  # here, since commands need this module's errors before they need torch
+
     buffer = io.BytesIO()  # torch's own writer hides the system's error
-    torch.save({"format": FORMAT, "version": VERSION, "identity": identity(config), "state": state}, buffer)
+    torch.save({"format": FORMAT, "version": VERSION, "identity": identity, "state": state}, buffer)
     write_beside(path, lambda file: file.write(buffer.getbuffer()))
 
 
-def load_checkpoint(path: Path, config: SearchConfig) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """The state that `save_checkpoint` took; None where there is none. RunError for anything else, which stays."""
-    start_anew = "move it away to start this search from the beginning"
+    import torch
+
+    anew = "move it away to start this run from the beginning"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        stored = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror or error}); {start_anew}") from None
-    except Exception:  # torch raises what its zip reader, its unpickler or Python find: RuntimeError, EOFError, ...
-        size = f"{path.stat().st_size:,} bytes"
-        raise RunError(f"{path}: damaged, or no checkpoint of flatlib ({size}); {start_anew}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT or "state" not in content:
-        raise RunError(f"{path}: a file of torch, but no checkpoint of a search; {start_anew}")
+        raise RunError(f"{path}: cannot be read ({error.strerror or error}); {anew}") from None
+    try:
+        content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+    except Exception:  # what torch's zip reader, its unpickler or Python find: RuntimeError, EOFError, OSError, ...
+        size = f"{len(stored):,} bytes"
+        raise RunError(f"{path}: damaged, or no checkpoint of flatlib ({size}); {anew}") from None
+    if not isinstance(content, dict) or content.get("format") not in (FORMAT, FORMAT_1) or "state" not in content:
+        raise RunError(f"{path}: a file of torch, but no checkpoint of a run; {anew}")
     if content.get("version") != VERSION:
         version = f"version {content.get('version')!r:.20}"
         raise RunError(
-            f"{path}: {version} of the format, this flatlib reads {VERSION}; {start_anew}, or update flatlib"
+            f"{path}: {version} of the format, this flatlib reads {VERSION}; {anew}, or take the flatlib that wrote it"
         )
-    if other := difference(content.get("identity"), identity(config)):
-        raise RunError(f"{path}: belongs to another search ({other}); {start_anew}, or take another runs_dir")
+    if other := difference(content.get("identity"), identity):
+        raise RunError(f"{path}: belongs to another run ({other}); {anew}, or take another runs_dir")
     return content["state"]

@@ -1,7 +1,8 @@
-"""What a search runs on, for its folder and its estimate."""
+"""What a run runs on, for its folder and its estimate."""
 
 import os
 import platform
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +26,17 @@ def hardware(device: str = "cpu") -> dict[str, Any]:
     """Names of processor and device, cores and torch's threads."""
     name = torch.cuda.get_device_name() if device == "cuda" else device
     return {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": name}
+
+
+def peak_bytes(device: str) -> int:
+    """Memory at its peak so far: of the GPU, else of this process; 0 where the system does not tell."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return (1 if sys.platform == "darwin" else 1024) * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def cpu_name() -> str:

@@ -1,0 +1,71 @@
+"""What can be counted without training: sizes of the published cells' networks beside the printed ones."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from pandas.io.formats.style import Styler
+
+from flatlib import published
+from flatlib.display.plots import PALETTE, lay_out
+from flatlib.evaluation.catalogue import catalogue
+from flatlib.evaluation.cost import cost
+from flatlib.evaluation.costs import SIZES, solved
+from flatlib.evaluation.plan import IMAGES, network_plan
+
+
+def counts_frame() -> pd.DataFrame:
+    """A line a published cell and size: counted and printed numbers, both in millions, and what is solved."""
+    lines = []
+    for cell in catalogue().values():
+        for dataset, tables in (("cifar10", "43"), ("imagenet", "5")):
+            channels, cells = SIZES[dataset]
+            params, multi_adds = cost(network_plan(cell.cell, IMAGES[dataset], channels=channels, cells=cells))
+            table = next((table for table in tables if table in cell.rows), "")
+            printed = {
+                c.column: c.value for c in (published.table(table) if table else ()) if c.row == cell.rows[table]
+            }
+            lines.append(
+                {
+                    "cell": cell.name,
+                    "size": f"{'CIFAR' if dataset == 'cifar10' else 'ImageNet'}, C = {channels}, {cells} cells",
+                    "params": params / 1e6,
+                    "params, published": printed.get("Params", printed.get("Params / CIFAR", np.nan)),
+                    "multiply-adds": multi_adds / 1e6,
+                    "multiply-adds, published": printed.get("+x", np.nan),
+                    "C by Sec. D.1": solved(cell.cell, dataset, cells),
+                }
+            )
+    frame = pd.DataFrame(lines)
+    for name in ("params", "multiply-adds"):
+        frame[f"{name}, difference %"] = 100 * (frame[name] / frame[f"{name}, published"] - 1)
+    return frame
+
+
+def show_counts(frame: pd.DataFrame) -> Styler:
+    """The counts, with an empty cell where nothing was published."""
+    numbers = {name: "{:+.1f}" if name.endswith("%") else "{:.2f}" for name in frame.columns[2:] if "C by" not in name}
+    return frame.set_index(["cell", "size"]).style.format(numbers, na_rep="").set_table_attributes('class="dataframe"')
+
+
+def plot_counts(frame: pd.DataFrame) -> go.Figure:
+    """How far the published numbers lie from what the public cells have."""
+    figure = go.Figure()
+    for name, color, symbol in zip(("params", "multiply-adds"), PALETTE[1:], ("circle", "diamond"), strict=False):
+        rows = frame[frame[f"{name}, difference %"].notna()]
+        figure.add_scatter(
+            x=rows[f"{name}, difference %"],
+            y=rows.cell + rows["size"].str.split(",").str[0].map(" ({})".format),
+            mode="markers",
+            name=name,
+            marker={"size": 10, "color": color, "symbol": symbol},
+        )
+    figure.add_vline(0, line_dash="dot").update_yaxes(autorange="reversed", automargin=True)
+    figure.update_xaxes(title_text="counted above published (%)")
+    return lay_out(figure, "Counted and published sizes", 560)
+
+
+def doubts() -> Styler:
+    """What is not certain of the published cells, with their sources."""
+    lines = [{"cell": cell.name, "doubt": cell.doubt, "source": cell.source} for cell in catalogue().values()]
+    frame = pd.DataFrame([line for line in lines if line["doubt"]]).set_index("cell")
+    return frame.style.set_table_attributes('class="dataframe"')

@@ -1,0 +1,75 @@
+"""Tables 3, 4, 5, 6, Fa and Fb beside the published ones: their CSV files, and how notebook 04 shows them."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from flatlib import published
+from flatlib.display.reproduction import csv_path, reproduction, write_csv
+from flatlib.evaluation.tables import ERRORS, Trained, counted, measured, seed_noise
+
+TABLES = tuple(ERRORS)
+
+
+def table_frames(table: str, groups: Sequence[Trained]) -> dict[str, pd.DataFrame]:
+    """Source -> the table's lines: the paper's data always, and each stand-in that was trained on."""
+    sources = dict.fromkeys([published.IMAGES, *(group.source for group in groups)])
+    stands_for = published.table(table)[0].column
+    frames = {}
+    for source in sources:
+        own = source == published.IMAGES
+        lines = [*measured(table, groups, source), *(counted(table) if own else [])]
+        if lines or own:
+            column = {} if own else {f"Test Error / {source}": stands_for}
+            frames[source] = reproduction(table, lines, source=source, stands_for=column)
+    return frames
+
+
+def save_and_show(table: str, groups: Sequence[Trained], reports_dir: Path) -> Styler:
+    """Write a table's CSV files and return it beside the published one, a line a row of the paper."""
+    frames = table_frames(table, groups)
+    for source, frame in frames.items():
+        write_csv(frame, csv_path(reports_dir, source, table))
+    view, settings = side_by_side(table, pd.concat(frames.values()))
+    told = [f"<br>{label}: {setting}{noise_in_words(setting, groups)}." for label, setting in settings.items()]
+    caption = f"Table {table}. {published.CAPTIONS[table]}.{''.join(told)}"
+    return view.style.set_caption(caption).set_table_attributes('class="dataframe"')
+
+
+def side_by_side(table: str, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The published block and one for each setting of ours, with the settings by the blocks' names."""
+    blocks: dict[tuple[str, str], dict[str, str]] = {}
+    for cell in published.table(table):
+        text = f"{cell.value:g}" + (f" ± {cell.std:g}" if cell.std else "") + "*" * bool(cell.note)
+        blocks.setdefault(("published", cell.column), {})[cell.row] = text
+    ours = frame[frame.ours.notna()]
+    settings = {setting: f"ours {at}" for at, setting in enumerate(dict.fromkeys(ours.setting), 1)}
+    for _, line in ours.iterrows():
+        blocks.setdefault((settings[line.setting], line.column), {})[line.row] = _text(line)
+    rows = list(dict.fromkeys(cell.row for cell in published.table(table)))
+    view = pd.DataFrame(blocks).reindex(rows).fillna("")
+    view.columns = pd.MultiIndex.from_tuples(blocks)
+    return view, {label: setting for setting, label in settings.items()}
+
+
+def _text(line: Any) -> str:
+    """A measured error with its spread and n; a count; each with its difference from what was published."""
+    paper = "" if math.isnan(line.paper) else f"; {line.ours - line.paper:+.2f}"
+    if math.isnan(line.ours_std):
+        return f"{line.ours:.2f}{paper}"
+    return f"{line.ours:.2f} ± {line.ours_std:.2f} (n = {line.n}){paper}"
+
+
+def noise_in_words(setting: str, groups: Sequence[Trained]) -> str:
+    """The seed noise of the trainings made under a setting."""
+    runs = [run for group in groups if group.setting in setting for run in group.runs]
+    if not runs:
+        return ""
+    noise = seed_noise(runs)
+    if math.isnan(noise.std):
+        return "; seed noise unknown, since no cell was trained twice"
+    return f"; seed noise of one training {noise.std:.2f} points ({noise.runs} trainings of {noise.cells} cells)"

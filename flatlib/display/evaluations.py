@@ -1,0 +1,132 @@
+"""Trainings of found and published cells, as notebook 04 runs and compares them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from pandas.io.formats.style import Styler
+from tqdm.auto import tqdm
+
+from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.searches import SearchInterrupted
+from flatlib.evaluation.catalogue import cell_key
+from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.cost import cost
+from flatlib.evaluation.evaluate import batches_of, estimate, evaluate
+from flatlib.evaluation.runs import EvaluationRun, finished_run
+from flatlib.evaluation.tables import Trained, seed_noise
+from flatlib.memory import keep_freed_memory
+from flatlib.run.config import seeds
+from flatlib.search.config import SearchConfig
+from flatlib.search.runs import Run
+from flatlib.spaces import Genotype
+
+
+def found_cells(runs: Iterable[Run]) -> dict[str, Genotype]:
+    """Folder -> genotype of finished searches; NAS-Bench-201's cells need networks of other sizes."""
+    cells = {run.folder.name: run.result.cell for run in runs if run.result}
+    return {name: cell for name, cell in cells.items() if isinstance(cell, Genotype)}
+
+
+def searches_by_cell(runs: Iterable[Run]) -> dict[str, SearchConfig]:
+    """Cell key -> the search that found it, of finished searches."""
+    return {cell_key(run.result.cell): run.config for run in runs if run.result}
+
+
+# --- training -------------------------------------------------------------------------------------
+
+Configs = Mapping[str, EvaluationConfig]  # label -> the training from the first seed
+
+
+def estimates(configs: Configs, runs: int, runs_dir: Path) -> Styler:
+    """What the trainings will take on this machine; finished ones are read, not repeated."""
+    rows, text = {}, ""
+    for label, config in configs.items():
+        waiting = [one for one in seeds(config, runs) if finished_run(runs_dir, one) is None]
+        text = estimate(config, batches_of(config)) if waiting else "finished: read from its folder"
+        rows[label] = {"to run": f"{len(waiting)} of {runs}", "each": text}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["to run", "each"]).style
+
+
+def train(configs: Configs, runs: int, runs_dir: Path) -> list[EvaluationRun]:
+    """Train each cell from each seed, with a bar; SearchInterrupted, one line, on an interrupt."""
+    keep_freed_memory()
+    waiting = [one for config in configs.values() for one in seeds(config, runs)]
+    done = []
+    bar = tqdm(waiting, desc="trainings", disable=not waiting)
+    for config in bar:
+        bar.set_postfix_str(f"{config.name}, seed {config.seed}")
+        try:
+            done.append(evaluate(config, runs_dir))
+        except KeyboardInterrupt as stop:
+            kept = str(stop).replace("the same command", "this cell, run again,")
+            raise SearchInterrupted(kept or "interrupted; this cell, run again, goes on") from None
+    return done
+
+
+def plot_curves(groups: Sequence[Trained]) -> go.Figure:
+    """Test error after each epoch, a line a training."""
+    figure = go.Figure()
+    for group, color in zip(groups, cycle(PALETTE[1:])):
+        for at, run in enumerate(group.runs):
+            figure.add_scatter(
+                x=run.trace.column("epoch"),
+                y=100 - run.trace.column("test_accuracy"),
+                mode="lines",
+                name=group.name,
+                legendgroup=f"{group.name} {group.setting}",
+                showlegend=not at,
+                line={"color": color},
+                hovertext=f"{group.name}, seed {run.config.seed}; {group.setting}",
+            )
+    figure.update_xaxes(title_text="epoch").update_yaxes(title_text="test error (%)", type="log")
+    return lay_out(figure, "Test error while the networks train", 420)
+
+
+def plot_errors(groups: Sequence[Trained]) -> go.Figure:
+    """Each training's test error, and the mean of each cell, or of each kind of search."""
+    figure = go.Figure()
+    for group, color in zip(groups, cycle(PALETTE[1:])):
+        label = [f"{group.name} (n = {len(group.runs)})"]
+        seen = {"hovertext": group.setting, "showlegend": False}
+        figure.add_scatter(
+            x=group.errors, y=label * len(group.errors), mode="markers", marker={"size": 10, "color": color}, **seen
+        )
+        figure.add_scatter(
+            x=[group.errors.mean()], y=label, mode="markers", marker={"symbol": "line-ns-open", "size": 22}, **seen
+        )
+    figure.update_xaxes(title_text="test error (%)").update_yaxes(autorange="reversed", automargin=True)
+    return lay_out(figure, "Test error of each training, and means", 120 + 34 * len(groups))
+
+
+def summary_frame(groups: Sequence[Trained], reference: str = "DARTS_V2") -> pd.DataFrame:
+    """A line a group: mean, spread and n, and how far it lies from the reference cell, with that distance's noise."""
+    lines = []
+    for setting in dict.fromkeys(group.setting for group in groups):
+        alike = [group for group in groups if group.setting == setting]
+        noise = seed_noise([run for group in alike for run in group.runs])
+        first = next((group for group in alike if group.name == reference), alike[0])
+        for group in alike:
+            errors = group.errors
+            params = [cost(run.config.plan()).params / 1e6 for run in group.runs]
+            line = {"setting": setting, "cell": group.name, "n": len(errors), "params (M)": float(np.mean(params))}
+            line |= {"test error %": float(errors.mean()), "std": float(errors.std())}
+            if group is not first:
+                line[f"less {first.name}"] = float(errors.mean() - first.errors.mean())
+                line["its noise"] = noise.of_difference(len(errors), len(first.errors))
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def summary(groups: Sequence[Trained]) -> Styler:
+    """The same for the eye."""
+    frame = summary_frame(groups)
+    if frame.empty:
+        return frame.style
+    numbers = dict.fromkeys(frame.select_dtypes("float").columns, "{:.2f}") | {"params (M)": "{:.4f}"}
+    return (
+        frame.set_index(["setting", "cell"]).style.format(numbers, na_rep="").set_table_attributes('class="dataframe"')
+    )

@@ -1,0 +1,130 @@
+"""A training from its config to its folder, and what it will take."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from flatlib.evaluation.batches import Batches, load_batches
+from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.processes import any_of, from_first, own_share
+from flatlib.evaluation.runs import EvaluationRun, finished_run, identity, read_run, run_path
+from flatlib.evaluation.trace import EvaluationTrace
+from flatlib.evaluation.training import StepProgress, Trainer
+from flatlib.run.checkpoint import RunStoppedError
+from flatlib.run.folder import RunFolder, open_run
+from flatlib.run.hardware import hardware, peak_bytes, resolve_device
+from flatlib.run.loop import Hooks, held_interrupt, is_out_of_memory, run_to_end, warn_of_threads
+from flatlib.run.progress import duration
+
+OnEpoch = Callable[[EvaluationConfig, EvaluationTrace], Any]
+OnStep = Callable[[EvaluationConfig, StepProgress], Any]
+
+
+def evaluate(
+    config: EvaluationConfig,
+    runs_dir: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    batches: Batches | None = None,  # of this very config, from its beginning
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+    checkpoint_seconds: float = 60.0,  # within an epoch; after each epoch anyway
+    workers: int = 2,  # processes that decode ImageNet
+) -> EvaluationRun:
+    """Train a cell's network, go on with an interrupted training to the same bits, or read a finished one.
+
+    The bits are the same with the same number of threads and processes; on a GPU with deterministic algorithms.
+    Ctrl-C waits for the end of the step. Raises RunError (nothing was started), RunStoppedError (a loss that is not
+    finite, too little memory, no room), KeyboardInterrupt, and what `load_batches` raises: one line each.
+    """
+    if run := finished_run(runs_dir, config):
+        return run
+    path, device = run_path(runs_dir, config), resolve_device(config.device)
+    batches = batches or batches_of(config, data_dir=data_dir, workers=workers)
+    with _folder(path, config) as folder, held_interrupt() as asked:
+        if run := finished_run(runs_dir, config):  # by another process, meanwhile
+            return run
+        saved = from_first(folder.load())
+        tell = [partial(told, config) if told else None for told in (on_epoch, on_step)]
+        hooks = Hooks(folder, lambda: any_of(asked()), checkpoint_seconds, *tell)
+        try:
+            trainer = Trainer(config, batches, device)
+            if saved:
+                warn_of_threads(saved["threads"], path)
+                trainer.restore(saved)
+            folder.write_config(device=device, name=config.name)
+            run_to_end(trainer, hooks)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise RunStoppedError(f"out of memory: take a smaller batch_size or fewer channels; {path}") from None
+    return read_run(path)
+
+
+def batches_of(config: EvaluationConfig, *, data_dir: str | Path | None = None, workers: int = 2) -> Batches:
+    """The config's images, this process's share; ValueError or FileNotFoundError, one line, for what is missing."""
+    return load_batches(
+        config.dataset,
+        data_dir=Path(data_dir) if data_dir else None,
+        n_train=config.n_train,
+        n_classes=config.images.n_classes,
+        batch_size=config.batch_size,
+        cutout=config.cutout,
+        seed=config.seed,
+        device=resolve_device(config.device),
+        share=own_share(),
+        workers=workers,
+    )
+
+
+class _NoFolder(RunFolder):
+    """Of the processes beside the first: nothing is written."""
+
+    def write_config(self, **_: Any) -> None: ...
+    def save(self, state: dict[str, Any]) -> None: ...
+    def load(self) -> None: ...
+    def write_trace(self, trace: Any) -> None: ...
+    def write_result(self, values: dict[str, Any]) -> None: ...
+
+
+@contextmanager
+def _folder(path: Path, config: EvaluationConfig) -> Iterator[RunFolder]:
+    if own_share().rank:
+        yield _NoFolder(path, identity(config))
+        return
+    with open_run(path, identity(config)) as folder:
+        yield folder
+
+
+# --- what it will take ------------------------------------------------------------------------------
+
+
+def estimate(config: EvaluationConfig, batches: Batches) -> str:
+    """Time and memory of one training from its beginning, from a step or two of a throw-away copy; one line."""
+    before, trainer = batches.state(), Trainer(config, batches, resolve_device(config.device))
+    step = _seconds(trainer.step)
+    step = min(step, _seconds(trainer.step)) if step < 5 else step  # the first one also warms up
+    test = _seconds(lambda: trainer.logits(next(iter(batches.test()))[0]))
+    batches.restore(before)
+    share = -(-batches.n_test // own_share().world) / len(next(iter(batches.test()))[1])
+    seconds = config.epochs * (batches.steps * step + share * test)
+    machine, memory = hardware(trainer.device.type), peak_bytes(trainer.device.type)
+    where = machine["cpu"] if machine["device"] == "cpu" else machine["device"]
+    size = f", {memory / 1e9:.1f} GB" if memory else ""
+    return (
+        f"about {duration(seconds)} for {config.epochs} epochs of {batches.steps} steps ({step:.2g} s a step){size}; "
+        f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}, {where}"
+    )
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin

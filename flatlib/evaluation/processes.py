@@ -1,0 +1,95 @@
+"""Several processes that train one network together, so that what they see and compute is what one would."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+from flatlib.evaluation.batches import Share
+
+
+@contextmanager
+def processes() -> Iterator[None]:
+    """This process joins those that torchrun started with it, one GPU each if there are any; alone without torchrun."""
+    if "WORLD_SIZE" not in os.environ:
+        yield
+        return
+    on_gpus = torch.cuda.is_available()
+    if on_gpus:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def own_share() -> Share:
+    """This process's part of each batch."""
+    return Share(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Share()
+
+
+def joined(network: nn.Module) -> nn.Module:
+    """The network as these processes train it: gradients averaged, norms over the whole batch."""
+    if not dist.is_initialized():
+        return network
+    on_gpu = next(network.parameters()).is_cuda
+    network = nn.SyncBatchNorm.convert_sync_batchnorm(network) if on_gpu else with_shared_norms(network)
+    return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
+
+
+def with_shared_norms(module: nn.Module) -> nn.Module:
+    """Every batch norm below a module turned into a SharedNorm, its weights and statistics kept."""
+    for child in module.modules():
+        if type(child) is nn.BatchNorm2d:
+            child.__class__ = SharedNorm
+    return module
+
+
+class SharedNorm(nn.BatchNorm2d):
+    """Batch norm over the batches of all processes, of equal size; torch's SyncBatchNorm has no CPU form."""
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
+        if not self.training:
+            return super().forward(x)
+        mean = averaged(x.mean((0, 2, 3)))
+        centered = x - mean[:, None, None]
+        variance = averaged(centered.square().mean((0, 2, 3)))
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        with torch.no_grad():
+            n = x.numel() // x.shape[1] * dist.get_world_size()
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centered * scale[:, None, None] + self.bias[:, None, None]
+
+
+def averaged(x: Tensor) -> Tensor:
+    """The mean over all processes, differentiable."""
+    return all_reduce(x) / dist.get_world_size()
+
+
+def summed(x: Tensor) -> Tensor:
+    """The sum over all processes, which may be one; in place."""
+    if dist.is_initialized():
+        dist.all_reduce(x)
+    return x
+
+
+def any_of(flag: bool) -> bool:
+    """Whether it is true for one of the processes, so that all of them stop at the same step."""
+    return bool(summed(torch.tensor(float(flag))))
+
+
+def from_first(value: Any) -> Any:
+    """What the first process has, in all of them."""
+    if dist.is_initialized():
+        dist.broadcast_object_list(box := [value])
+        return box[0]
+    return value

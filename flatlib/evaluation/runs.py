@@ -1,0 +1,93 @@
+"""The run folders of trainings: `<runs_dir>/evaluation/<cell>-<data set>-seed<seed>-<digest>`."""
+
+import json
+import math
+import re
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.trace import EvaluationTrace, read_trace
+from flatlib.run.checkpoint import RunError
+from flatlib.run.config import make
+from flatlib.run.folder import check_identity, digest, reading, stored
+
+NUMBERS = ("test_error", "test_error_top5", "test_loss", "epochs", "seconds")
+
+
+@dataclass(frozen=True)
+class EvaluationRun:
+    """A run folder's content; `result` is None until the training is finished."""
+
+    folder: Path
+    config: EvaluationConfig
+    trace: EvaluationTrace
+    result: dict[str, float] | None  # test_error, test_error_top5 (percent), test_loss (nats), epochs, seconds
+    hardware: dict[str, Any]
+
+    @property
+    def test_error(self) -> float:
+        """Percent, after the last epoch; of a finished run."""
+        assert self.result is not None
+        return self.result["test_error"]
+
+
+def identity(config: EvaluationConfig) -> dict[str, Any]:
+    """What makes a training itself, as JSON has it."""
+    return {"parameters": asdict(config)}
+
+
+def run_path(runs_dir: str | Path, config: EvaluationConfig) -> Path:
+    """A readable name, unique for each configuration."""
+    name = f"{re.sub('[^A-Za-z0-9_.-]', '-', config.name)}-{config.dataset}-seed{config.seed}"
+    return Path(runs_dir).expanduser() / "evaluation" / f"{name}-{digest(identity(config))}"
+
+
+def read_run(folder: str | Path) -> EvaluationRun:
+    """A run as far as it is; RunError, one line, for a folder that is none or whose files are damaged."""
+    folder = Path(folder)
+    about = stored(folder)
+    with reading(folder / "config.json"):
+        config, hardware = make(EvaluationConfig, about["parameters"]), dict(about["hardware"])
+    with reading(folder / "trace.csv"):
+        trace = read_trace(folder)
+    result = None
+    if (folder / "result.json").exists():
+        with reading(folder / "result.json") as path:
+            result = _result(json.loads(path.read_text(encoding="utf-8")))
+    return EvaluationRun(folder, config, trace, result, hardware)
+
+
+def _result(found: Any) -> dict[str, float]:
+    numbers = {name: float(found[name]) for name in NUMBERS}
+    if not all(map(math.isfinite, numbers.values())) or not 0 <= numbers["test_error"] <= 100:
+        raise ValueError(f"no result of a training: {numbers}")
+    return numbers
+
+
+def read_runs(runs_dir: str | Path) -> list[EvaluationRun]:
+    """All finished trainings below `runs_dir`, by name; others are left out, with one warning each."""
+    runs = []
+    for path in sorted((Path(runs_dir).expanduser() / "evaluation").glob("*/config.json")):
+        try:
+            run = read_run(path.parent)
+        except RunError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+            continue
+        if run.result:
+            runs.append(run)
+        else:
+            done = f"{len(run.trace.epochs)} of {run.config.epochs} epochs"
+            warnings.warn(f"left out: {path.parent}: not finished, {done}; the same training goes on", stacklevel=2)
+    return runs
+
+
+def finished_run(runs_dir: str | Path, config: EvaluationConfig) -> EvaluationRun | None:
+    """The run of this very configuration, if it is finished."""
+    path = run_path(runs_dir, config)
+    if not (path / "result.json").exists():
+        return None
+    check_identity(path, identity(config))
+    return read_run(path)

@@ -1,0 +1,201 @@
+"""One network trained from new weights, as DARTS trains the cells it found (Sec. D.1): stoppable between two steps."""
+
+import copy
+import math
+import time
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flatlib.evaluation.batches import Batches
+from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.networks import Network, draw_keep
+from flatlib.evaluation.processes import joined, own_share, summed
+from flatlib.evaluation.trace import Epoch, EvaluationTrace
+from flatlib.run.checkpoint import RunStoppedError
+
+DECAY = 0.97  # of the learning rate, an epoch, on ImageNet
+
+
+class TrainingError(RunStoppedError):
+    """The training cannot go on; one line."""
+
+
+class StepProgress(NamedTuple):
+    """Where a training stands within an epoch; loss and accuracy are means over its steps so far."""
+
+    epoch: int  # 1 for the first
+    step: int
+    steps: int  # of an epoch
+    loss: float  # nats
+    accuracy: float  # percent
+
+
+class Trainer:
+    """Network, optimizer, data and trace: all that a checkpoint holds."""
+
+    def __init__(
+        self,
+        config: EvaluationConfig,
+        batches: Batches,  # this process's share
+        device: str | torch.device,
+    ) -> None:
+        self.config, self.batches, self.device, self.share = config, batches, torch.device(device), own_share()
+        if self.device.type == "cuda":  # torch itself lets convolutions use tf32
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
+        self.dtype = torch.float64 if config.precision == "float64" else torch.float32  # bf16: of the layers alone
+        own = Network(config.plan(), torch.Generator().manual_seed(config.seed))
+        own.to(self.device, self.dtype)
+        self.own = nn.utils.convert_conv2d_weight_memory_format(own, torch.channels_last)
+        self.network = joined(self.own)
+        self.optimizer = torch.optim.SGD(
+            self.own.parameters(),
+            config.learning_rate,
+            momentum=0.9,
+            weight_decay=config.weight_decay,
+            nesterov=config.optimizer == "nesterov",
+        )
+        self.generator = torch.Generator().manual_seed(config.seed + 2**32)  # of dropped paths
+        self.steps = batches.steps  # of an epoch
+        self.done: list[Epoch] = []
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self.at, self.spent, self.since = 0, 0.0, time.monotonic()
+        self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss, accuracy of this process's share
+        self.learning_rate = learning_rate(self.config, len(self.done))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+
+    # --- a step, an epoch --------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Descend the loss of the next batch."""
+        images, labels = self.batches.next()
+        self.network.train()
+        logits, auxiliary = self.logits(images, self._keep())
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        total = loss
+        if auxiliary is not None:
+            extra = F.cross_entropy(auxiliary, labels, label_smoothing=self.config.label_smoothing)
+            total = loss + self.config.auxiliary * extra
+        self.optimizer.zero_grad()
+        total.backward()
+        if self.config.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.own.parameters(), self.config.gradient_clip)
+        self.optimizer.step()
+        self.sums += torch.stack([loss.detach().double(), percent_right(logits, labels)])
+        self.at += 1
+
+    def logits(self, images: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Those of both classifiers in 32 bits or 64, whatever the layers compute in."""
+        images = images.to(self.device, self.dtype, memory_format=torch.channels_last)
+        network = self.network if self.own.training else self.own  # a test has no gradients to average
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            logits, auxiliary = network(images, keep)
+        return logits.to(self.dtype), None if auxiliary is None else auxiliary.to(self.dtype)
+
+    def _keep(self) -> Tensor | None:
+        """Which paths this process's images keep; its probability of losing one grows with the epochs."""
+        drop = self.config.drop_path * len(self.done) / self.config.epochs
+        if not self.config.drop_path:
+            return None
+        keep = draw_keep(self.own.n_droppable, self.config.batch_size, drop, self.generator)
+        return keep[:, self.share.part(self.config.batch_size)].to(self.device, self.dtype)
+
+    @torch.no_grad()
+    def test(self) -> tuple[float, float, float]:
+        """Loss (nats), accuracy and top-5 accuracy (percent) on the whole test set."""
+        self.network.eval()
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        for images, labels in self.batches.test():
+            logits, _ = self.logits(images)
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+            top = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+            sums += torch.stack([loss.double(), 100.0 * top[:, 0].sum(), 100.0 * top.sum()])
+        loss_, top1, top5 = (summed(sums) / self.batches.n_test).tolist()
+        return loss_, top1, top5
+
+    def end_epoch(self) -> None:
+        """Test, and close the line of the trace. TrainingError for a loss that is not finite."""
+        loss, accuracy = (summed(self.sums.clone()) / self.at / self.share.world).tolist()
+        self._check(loss)
+        line = [loss, accuracy, *self.test(), self.learning_rate, self.seconds]
+        self.done.append(Epoch._make([len(self.done) + 1, *line]))
+        self._begin_epoch()
+
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"epoch {len(self.done) + 1}, step {self.at}: the loss is {loss}; try a smaller learning_rate (now "
+                f"{self.config.learning_rate}), precision = float32 or another seed, and check that all images are fine"
+            )
+
+    @property
+    def epochs_done(self) -> int:
+        return len(self.done)
+
+    @property
+    def so_far(self) -> StepProgress:
+        loss, accuracy = (self.sums / max(self.at, 1)).tolist()
+        self._check(loss)
+        return StepProgress(len(self.done) + 1, self.at, self.steps, loss, accuracy)
+
+    @property
+    def seconds(self) -> float:
+        """Of the running epoch."""
+        return self.spent + time.monotonic() - self.since
+
+    @property
+    def finished(self) -> bool:
+        return len(self.done) == self.config.epochs
+
+    # --- what remains ------------------------------------------------------------------------------
+
+    @property
+    def trace(self) -> EvaluationTrace:
+        return EvaluationTrace(tuple(self.done))
+
+    def result(self) -> dict[str, Any]:
+        """The last epoch's numbers: nothing is chosen by the test set."""
+        last = self.done[-1]
+        seconds = sum(epoch.seconds for epoch in self.done)
+        numbers = {"test_error": 100 - last.test_accuracy, "test_error_top5": 100 - last.test_top5}
+        return numbers | {"test_loss": last.test_loss, "epochs": len(self.done), "seconds": seconds}
+
+    def state(self) -> dict[str, Any]:
+        """A copy of all that the next steps depend on; `torch.load(weights_only=True)` reads it."""
+        learned = {"network": self.own.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return copy.deepcopy(learned) | {
+            "batches": self.batches.state(),
+            "generator": self.generator.get_state(),
+            "trace": [list(epoch) for epoch in self.done],
+            "step": self.at,
+            "sums": self.sums.tolist(),
+            "seconds": self.seconds,
+            "threads": torch.get_num_threads(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.own.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.batches.restore(state["batches"])
+        self.generator.set_state(state["generator"])
+        self.done = [Epoch(*values) for values in state["trace"]]
+        self._begin_epoch()
+        self.at, self.spent = state["step"], state["seconds"]
+        self.sums += torch.tensor(state["sums"], dtype=torch.float64, device=self.device)
+
+
+def learning_rate(config: EvaluationConfig, epoch: int) -> float:
+    """During an epoch, 0 for the first: cosine to 0 or times 0.97 an epoch."""
+    if config.schedule == "exponential":
+        return config.learning_rate * DECAY**epoch
+    return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+
+
+def percent_right(logits: Tensor, labels: Tensor) -> Tensor:
+    return 100 * (logits.detach().argmax(1) == labels).double().mean()

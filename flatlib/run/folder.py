@@ -1,0 +1,135 @@
+"""The folder of a run: one for each configuration, readable while it grows and after a kill.
+
+`config.json` identity, versions, hardware · the trace's own files · `checkpoint.pt` · `result.json`, which says that
+it is finished.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from flatlib.run.checkpoint import RunError, difference, load_checkpoint, save_checkpoint, write_beside
+from flatlib.run.hardware import hardware, versions
+
+
+class Trace(Protocol):
+    """What a run leaves behind, a line an epoch."""
+
+    def write(self, folder: Path) -> None: ...
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """Eight letters that make a folder's name unique."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run, held by this process alone (`open_run`)."""
+
+    path: Path
+    identity: dict[str, Any]
+
+    def write_config(self, *, device: str, **about: Any) -> None:
+        """The identity, and the machine that the run is on now."""
+        machine = {"versions": versions(), "hardware": hardware(device)}
+        self._write_json("config.json", self.identity | machine | about)
+
+    def save(self, state: dict[str, Any]) -> None:
+        save_checkpoint(self.path / "checkpoint.pt", self.identity, state)
+
+    def load(self) -> dict[str, Any] | None:
+        return load_checkpoint(self.path / "checkpoint.pt", self.identity)
+
+    def write_trace(self, trace: Trace) -> None:
+        trace.write(self.path)
+
+    def write_result(self, values: dict[str, Any]) -> None:
+        self._write_json("result.json", values)
+
+    def _write_json(self, name: str, values: dict[str, Any]) -> None:
+        lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in values.items()]
+        text = "{" + ",\n ".join(lines) + "}\n"
+        write_beside(self.path / name, lambda file: file.write(text.encode()))
+
+
+@contextmanager
+def open_run(path: Path, identity: dict[str, Any]) -> Iterator[RunFolder]:
+    """A run's folder, made if need be and locked; RunError, one line, where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115  # kept open as long as the folder is held
+    except OSError as error:
+        reason = one_line(error)
+        raise RunError(f"{path}: cannot be written ({reason}); free that path or take another runs_dir") from None
+    with lock:
+        _lock(lock, path)
+        if (path / "config.json").exists():
+            check_identity(path, identity)
+        yield RunFolder(path, identity)
+
+
+def _lock(lock: io.TextIOWrapper, path: Path) -> None:
+    """Hold the file until it is closed, or the process ends in any way."""
+    try:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        process = lock.read(20).strip() or "unknown"
+        raise RunError(f"{path}: process {process} is at work on this run; wait for it or stop it") from None
+    except (ImportError, OSError):  # Windows; some network file systems
+        return
+    with suppress(OSError):  # a full disk: the number is a help, not a need
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def stored(folder: Path) -> Any:
+    """What config.json holds; RunError, one line, where it cannot be read."""
+    with reading(folder / "config.json") as path:
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def check_identity(path: Path, identity: dict[str, Any]) -> None:
+    """RunError, one line, for the folder of another run."""
+    if other := difference(stored(path), identity):
+        raise RunError(f"{path}: holds another run ({other}); move the folder away or take another runs_dir")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Path]:
+    """RunError, one line that names the file, for all that a damaged one may raise."""
+    try:
+        yield path
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"{path.name}: {one_line(error)}"
+        raise RunError(f"{path.parent}: cannot be read as a run ({why}); move it away and run again") from None
+
+
+def one_line(error: Exception) -> str:
+    """What is wrong, without Python's name for it.
+
+    >>> one_line(KeyError("genotype")), one_line(FileNotFoundError(2, "No such file or directory", "result.json"))
+    ("no field 'genotype'", 'No such file or directory')
+    """
+    if isinstance(error, json.JSONDecodeError):
+        return "not valid JSON"
+    if isinstance(error, TypeError | AttributeError):
+        return "a value of the wrong type"
+    text = f"no field {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split())[:200]
