@@ -127,7 +127,6 @@ def test_a_foreign_or_damaged_checkpoint_is_one_line_and_stays(tmp_path):
     whole = path.read_bytes()
     torch.save({"state_dict": 1}, tmp_path / "other.pt")
     torch.save(torch.zeros(3), tmp_path / "tensor.pt")
-    torch.save({"format": "flatlib-run", "version": 3, "state": {}}, tmp_path / "newer.pt")
     torch.save({"format": "flatlib-search", "version": 1, "state": {}}, tmp_path / "older.pt")
     contents = {
         whole[:-1]: "damaged",
@@ -136,10 +135,9 @@ def test_a_foreign_or_damaged_checkpoint_is_one_line_and_stays(tmp_path):
         b"\x80": "damaged",
         b"not a checkpoint": "damaged",
         pickle.dumps(Foreign()): "damaged",
-        pickle.dumps({"format": "flatlib-run"}): "damaged|no checkpoint of a run",
+        pickle.dumps({"format": "flatlib-search"}): "damaged|no checkpoint of a run",
         (tmp_path / "other.pt").read_bytes(): "no checkpoint of a run",
         (tmp_path / "tensor.pt").read_bytes(): "no checkpoint of a run",
-        (tmp_path / "newer.pt").read_bytes(): "version 3 of the format, this flatlib reads 2",
         (tmp_path / "older.pt").read_bytes(): "version 1 of the format, this flatlib reads 2",
     }
     for content, says in contents.items():
@@ -149,6 +147,35 @@ def test_a_foreign_or_damaged_checkpoint_is_one_line_and_stays(tmp_path):
         assert str(path) in one_line(error) and "move it away" in one_line(error)
         assert path.read_bytes() == content
     assert not Foreign.ran
+
+
+def test_a_checkpoint_cut_anywhere_is_damaged(tmp_path):
+    """Sees a length at which torch's reader fails with the system's error, as if the disk could not be read."""
+    folder = saved(tmp_path)
+    path = folder.path / "checkpoint.pt"
+    whole = path.read_bytes()
+    for size in (*range(1, 40), *range(1000, len(whole), 97)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(RunError, match=rf"damaged, or no checkpoint of flatlib \({size:,} bytes\)"):
+            folder.load()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"genotype": ', "not valid JSON"),
+        ("{}", "no field 'genotype'"),
+        ("[1]", "a value of the wrong type"),
+        ('{"genotype": {"normal": []}}', "genotype: expected exactly the fields normal"),
+    ],
+)
+def test_a_damaged_result_is_named_plainly(tmp_path, content, says):
+    """Sees a Python error's name in place of what is wrong with the file."""
+    path = fill(tmp_path)
+    (path / "result.json").write_text(content)
+    with pytest.raises(RunError, match=rf"cannot be read as a run \(result.json: {says}") as error:
+        read_run(path)
+    assert "Error" not in one_line(error)
 
 
 def test_another_searchs_checkpoint_is_refused(tmp_path):

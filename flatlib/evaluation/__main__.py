@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def work(configs: list[EvaluationConfig], options: EvaluationOptions) -> None:
 
     runs = []
     for config in configs:
-        with Progress(step_words, epoch_words) as progress:
+        with closing(Progress(step_words, epoch_words)) as progress:
             first = not own_share().rank
             run = evaluate(
                 config,

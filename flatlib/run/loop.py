@@ -19,32 +19,21 @@ AGAIN = "the same command goes on from there"
 class Work(Protocol):
     """What can be stopped between two steps, and goes on from its state."""
 
-    at: int  # steps of this epoch done
+    at: int  # steps of this epoch done; end_epoch makes it 0
     steps: int  # of an epoch
 
     @property
     def epochs_done(self) -> int: ...
-
     @property
     def finished(self) -> bool: ...
-
     @property
-    def so_far(self) -> Any:
-        """Where it stands within the epoch, for on_step."""
-
+    def so_far(self) -> Any: ...  # where it stands within the epoch, for on_step
     @property
     def trace(self) -> Trace: ...
-
     def step(self) -> None: ...
-
-    def end_epoch(self) -> None:
-        """Close the line of the trace; at is 0 again."""
-
-    def state(self) -> dict[str, Any]:
-        """For the checkpoint."""
-
-    def result(self) -> dict[str, Any]:
-        """For result.json."""
+    def end_epoch(self) -> None: ...
+    def state(self) -> dict[str, Any]: ...  # for the checkpoint
+    def result(self) -> dict[str, Any]: ...  # for result.json
 
 
 class Hooks(NamedTuple):

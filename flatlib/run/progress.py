@@ -3,46 +3,26 @@
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 QUIET = 30.0  # seconds without a line, at most
-
-
-class Step(Protocol):
-    """Where a run stands within an epoch."""
-
-    @property
-    def epoch(self) -> int:
-        """1 for the first."""
-
-    @property
-    def step(self) -> int: ...
-
-    @property
-    def steps(self) -> int: ...
 
 
 class Progress:
     """A line an epoch; within it a bar on a terminal with tqdm, elsewhere a line every half minute."""
 
-    def __init__(
-        self,
-        step_words: Callable[[Any], str],  # of a Step
-        epoch_words: Callable[[Any, Any], str],  # of a config and a trace
-    ) -> None:
+    def __init__(self, step_words: Callable[[Any], str], epoch_words: Callable[[Any, Any], str]) -> None:
+        """Words for so_far, which has an epoch, a step and the epoch's steps; for a config and its trace."""
         self.step_words, self.epoch_words = step_words, epoch_words
         self.bar: Any = None
         self.said = time.monotonic()
 
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
         self.bar = None
 
-    def step(self, config: Any, now: Step) -> None:
+    def step(self, config: Any, now: Any) -> None:
         if self.bar is None:
             self.bar = _bar(now)
         if self.bar is not None:
@@ -52,7 +32,7 @@ class Progress:
             self._print(f"seed {config.seed}, epoch {now.epoch}, step {now.step}/{now.steps}: {self.step_words(now)}")
 
     def epoch(self, config: Any, trace: Any) -> None:
-        self.__exit__()
+        self.close()
         self._print(self.epoch_words(config, trace))
 
     def _print(self, line: str) -> None:
@@ -60,7 +40,7 @@ class Progress:
         self.said = time.monotonic()
 
 
-def _bar(now: Step) -> Any:
+def _bar(now: Any) -> Any:
     """tqdm's, with the time left of the epoch; None without a terminal or tqdm."""
     if not sys.stderr.isatty():
         return None

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -82,7 +83,7 @@ def work(
 
     found = []
     for config in configs:
-        with Progress(step_words, epoch_line) as progress:
+        with closing(Progress(step_words, epoch_line)) as progress:
             run = search(
                 config,
                 options.runs_dir,
