@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from flatlib import published
@@ -64,8 +65,7 @@ def plot_counts(frame: pd.DataFrame) -> go.Figure:
     return lay_out(figure, "Counted and published sizes", 560)
 
 
-def doubts() -> Styler:
+def doubts() -> Markdown:
     """What is not certain of the published cells, with their sources."""
-    lines = [{"cell": cell.name, "doubt": cell.doubt, "source": cell.source} for cell in catalogue().values()]
-    frame = pd.DataFrame([line for line in lines if line["doubt"]]).set_index("cell")
-    return frame.style.set_table_attributes('class="dataframe"')
+    doubtful = [cell for cell in catalogue().values() if cell.doubt]
+    return Markdown("\n".join(f"- **{cell.name}** ({cell.source}): {cell.doubt}" for cell in doubtful))

@@ -10,7 +10,7 @@ from pandas.io.formats.style import Styler
 
 from flatlib import published
 from flatlib.display.reproduction import csv_path, reproduction, write_csv
-from flatlib.evaluation.tables import ERRORS, Trained, counted, measured, seed_noise
+from flatlib.evaluation.tables import COUNTED, ERRORS, Trained, counted, measured, seed_noise
 
 TABLES = tuple(ERRORS)
 
@@ -44,16 +44,23 @@ def side_by_side(table: str, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[st
     """The published block and one for each setting of ours, with the settings by the blocks' names."""
     blocks: dict[tuple[str, str], dict[str, str]] = {}
     for cell in published.table(table):
-        text = f"{cell.value:g}" + (f" ± {cell.std:g}" if cell.std else "") + "*" * bool(cell.note)
+        digits = max(_decimals(other.value) for other in published.table(table) if other.column == cell.column)
+        text = f"{cell.value:.{digits}f}" + (f" ± {cell.std:.{digits}f}" if cell.std else "") + "*" * bool(cell.note)
         blocks.setdefault(("published", cell.column), {})[cell.row] = text
-    ours = frame[frame.ours.notna()]
-    settings = {setting: f"ours {at}" for at, setting in enumerate(dict.fromkeys(ours.setting), 1)}
+    ours = frame[frame.ours.notna()].sort_values("setting", key=lambda text: text != COUNTED, kind="stable")
+    trained = [setting for setting in dict.fromkeys(ours.setting) if setting != COUNTED]
+    settings = {COUNTED: "ours, counted"} if COUNTED in set(ours.setting) else {}
+    settings |= {text: f"ours, trained{f' ({at})' * (len(trained) > 1)}" for at, text in enumerate(trained, 1)}
     for _, line in ours.iterrows():
         blocks.setdefault((settings[line.setting], line.column), {})[line.row] = _text(line)
     rows = list(dict.fromkeys(cell.row for cell in published.table(table)))
     view = pd.DataFrame(blocks).reindex(rows).fillna("")
     view.columns = pd.MultiIndex.from_tuples(blocks)
     return view, {label: setting for setting, label in settings.items()}
+
+
+def _decimals(value: float) -> int:
+    return len(f"{value:g}".partition(".")[2])
 
 
 def _text(line: Any) -> str:

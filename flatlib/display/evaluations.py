@@ -82,7 +82,8 @@ def plot_curves(groups: Sequence[Trained]) -> go.Figure:
                 line={"color": color},
                 hovertext=f"{group.name}, seed {run.config.seed}; {group.setting}",
             )
-    figure.update_xaxes(title_text="epoch").update_yaxes(title_text="test error (%)", type="log")
+    ticks = {"tickvals": [0.5, 1, 2, 5, 10, 20, 50, 100], "type": "log"}
+    figure.update_xaxes(title_text="epoch").update_yaxes(title_text="test error (%)", **ticks)
     return lay_out(figure, "Test error while the networks train", 420)
 
 
@@ -96,7 +97,11 @@ def plot_errors(groups: Sequence[Trained]) -> go.Figure:
             x=group.errors, y=label * len(group.errors), mode="markers", marker={"size": 10, "color": color}, **seen
         )
         figure.add_scatter(
-            x=[group.errors.mean()], y=label, mode="markers", marker={"symbol": "line-ns-open", "size": 22}, **seen
+            x=[group.errors.mean()],
+            y=label,
+            mode="markers",
+            marker={"symbol": "line-ns", "size": 20, "line": {"color": color, "width": 3}},
+            **seen,
         )
     figure.update_xaxes(title_text="test error (%)").update_yaxes(autorange="reversed", automargin=True)
     return lay_out(figure, "Test error of each training, and means", 120 + 34 * len(groups))
@@ -122,11 +127,13 @@ def summary_frame(groups: Sequence[Trained], reference: str = "DARTS_V2") -> pd.
 
 
 def summary(groups: Sequence[Trained]) -> Styler:
-    """The same for the eye."""
+    """The same for the eye; what all have in common is in the caption."""
     frame = summary_frame(groups)
     if frame.empty:
         return frame.style
-    numbers = dict.fromkeys(frame.select_dtypes("float").columns, "{:.2f}") | {"params (M)": "{:.4f}"}
-    return (
-        frame.set_index(["setting", "cell"]).style.format(numbers, na_rep="").set_table_attributes('class="dataframe"')
-    )
+    settings = frame.setting.unique()
+    index = ["cell"] if len(settings) == 1 else ["setting", "cell"]
+    shown = frame.set_index(index).drop(columns={"setting"} - {*index})
+    numbers = dict.fromkeys(shown.select_dtypes("float").columns, "{:.2f}") | {"params (M)": "{:.4f}"}
+    style = shown.style.format(numbers, na_rep="").set_table_attributes('class="dataframe"')
+    return style.set_caption(settings[0] if len(settings) == 1 else "Two and more settings: compare within one only")

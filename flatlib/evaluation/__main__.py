@@ -12,15 +12,14 @@ from flatlib.run.command_line import Options, main
 from flatlib.run.config import parameter, seeds
 
 if TYPE_CHECKING:
-    from flatlib.evaluation.runs import EvaluationRun
     from flatlib.evaluation.trace import EvaluationTrace
     from flatlib.evaluation.training import StepProgress
 
 USAGE = """usage: python -m flatlib.evaluation [config.yaml] [--name value ...]
 
 Trains one cell's network from new weights. The file has lines 'name: value'; the command line wins. The same command
-goes on with a training that was interrupted, and reads one that is finished. On several GPUs:
-torchrun --nproc-per-node 4 -m flatlib.evaluation ...
+goes on with a training that was interrupted, and reads one that is finished. On several GPUs,
+which all see runs_dir: torchrun --nproc-per-node 4 -m flatlib.evaluation ...
 
 example: python -m flatlib.evaluation --cell DARTS_V2 --epochs 10 --runs 3
 example: python -m flatlib.evaluation notebooks/params/04_cifar10.yaml --cell runs/na-darts-cifar10-darts-seed0-1a2b3c4d
@@ -49,18 +48,17 @@ def prepare(config: EvaluationConfig, options: EvaluationOptions) -> Callable[[]
         torch.set_num_threads(options.threads)
     configs = seeds(config, options.runs)
     waiting = [one for one in configs if finished_run(options.runs_dir, one) is None]
-    if waiting and not own_share().rank:
-        for one in waiting:
-            with open_run(run_path(options.runs_dir, one), identity(one)) as folder:
-                if folder.load():
-                    print(f"going on with {folder.path}")
-    if waiting:
-        batches = batches_of(config, data_dir=options.data_dir, workers=options.workers)
+    batches = batches_of(config, data_dir=options.data_dir, workers=options.workers) if waiting else None
+    for one in waiting if not own_share().rank else ():
+        with open_run(run_path(options.runs_dir, one), identity(one)) as folder:
+            if folder.load():
+                print(f"going on with {folder.path}")
+    if batches:
         say(f"{len(waiting)} of {len(configs)} trainings of {config.name} to do, each: {estimate(config, batches)}")
-    return lambda: work(configs, options)
+    return lambda: work(configs, waiting, options)
 
 
-def work(configs: list[EvaluationConfig], options: EvaluationOptions) -> None:
+def work(configs: list[EvaluationConfig], waiting: list[EvaluationConfig], options: EvaluationOptions) -> None:
     """Training after training, then their mean."""
     import numpy as np
 
@@ -81,7 +79,8 @@ def work(configs: list[EvaluationConfig], options: EvaluationOptions) -> None:
                 on_epoch=progress.epoch if first else None,
                 on_step=progress.step if first else None,
             )
-        report(run)
+        read = "" if config in waiting else "read from "
+        say(f"{config.name}, seed {config.seed}: test error {run.test_error:.2f} %; {read}{run.folder}")
         runs.append(run)
     if len(runs) > 1:
         errors = np.array([run.test_error for run in runs])
@@ -112,10 +111,6 @@ def epoch_words(config: EvaluationConfig, trace: "EvaluationTrace") -> str:
     if left:
         words.append(f"{duration(left * float(trace.column('seconds').mean()))} left")
     return f"{config.name}, seed {config.seed}, epoch {last.epoch}/{config.epochs}: {', '.join(words)}"
-
-
-def report(run: "EvaluationRun") -> None:
-    say(f"{run.config.name}, seed {run.config.seed}: test error {run.test_error:.2f} % -> {run.folder}")
 
 
 def start(argv: list[str]) -> int:

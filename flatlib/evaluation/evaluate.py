@@ -59,6 +59,7 @@ def evaluate(
                 trainer.restore(saved)
             folder.write_config(device=device, name=config.name)
             run_to_end(trainer, hooks)
+            any_of(False)  # all wait here until the first has written the result
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

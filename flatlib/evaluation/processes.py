@@ -62,8 +62,10 @@ class SharedNorm(nn.BatchNorm2d):
         centered = x - mean[:, None, None]
         variance = averaged(centered.square().mean((0, 2, 3)))
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.num_batches_tracked is not None
         with torch.no_grad():
             n = x.numel() // x.shape[1] * dist.get_world_size()
+            self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()

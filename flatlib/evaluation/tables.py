@@ -25,7 +25,12 @@ ERRORS = {  # table -> data set -> the paper's column
     "Fa": {"cifar10": "Test Error / CIFAR-10", "cifar100": "Test Error / CIFAR-100"},
     "Fb": {"cifar10": "Test Error / CIFAR-10", "cifar100": "Test Error / CIFAR-100"},
 }
-COUNTS = {"3": ("Params / CIFAR", "Params / ImageNet"), "4": ("Params", ""), "5": ("", "Params")}  # CIFAR, ImageNet
+COUNTS: dict[str, dict[str, tuple[str, ...]]] = {  # table -> data set -> the columns of parameters and multiply-adds
+    "3": {"cifar10": ("Params / CIFAR",), "imagenet": ("Params / ImageNet",)},
+    "4": {"cifar10": ("Params",)},
+    "5": {"imagenet": ("Params", "+x")},
+}
+COUNTED = "counted without the auxiliary classifier, not trained"  # the setting of counts
 PAPER_ORIGINS = ("published cells", "cells found on cifar10")  # the paper searches on CIFAR-10
 VARIANTS = {
     "darts": "DARTS",
@@ -174,14 +179,12 @@ def counted(table: str) -> list[published.Measured]:
     """Parameters and multiply-adds of the published cells' networks, in millions, without the auxiliary head."""
     lines = []
     for cell in catalogue().values():
-        row = cell.rows.get(table)
-        for column, dataset in zip(COUNTS.get(table, ("", "")), ("cifar10", "imagenet"), strict=True):
-            if row is None or not column:
-                continue
+        for dataset, columns in COUNTS.get(table, {}).items() if table in cell.rows else ():
             channels, cells = SIZES[dataset]
-            params, multi_adds = cost(network_plan(cell.cell, IMAGES[dataset], channels=channels, cells=cells))
-            text = f"counted: {dataset}, C = {channels}, {cells} cells; {cell.name}"
-            lines.append(published.Measured(row, column, params / 1e6, None, 1, text, cell.doubt))
-            if table == "5":
-                lines.append(published.Measured(row, "+x", multi_adds / 1e6, None, 1, text, cell.doubt))
+            numbers = cost(network_plan(cell.cell, IMAGES[dataset], channels=channels, cells=cells))
+            note = f"{cell.name}, C = {channels}, {cells} cells" + f"; {cell.doubt}" * bool(cell.doubt)
+            lines += [
+                published.Measured(cell.rows[table], column, number / 1e6, None, 1, COUNTED, note)
+                for column, number in zip(columns, numbers, strict=False)
+            ]
     return lines
