@@ -145,10 +145,11 @@ class Network(nn.Module):
         super().__init__()
         self.auxiliary_after = plan.auxiliary_after
         self.droppable = [sum(bool(edge.layers) for edge in cell.edges) for cell in plan.cells]
-        self.stem = nn.ModuleList(map(Path, plan.stem))
-        self.cells = nn.ModuleList(map(Cell, plan.cells))
-        self.head = Path(plan.head)
-        self.auxiliary = Path(plan.auxiliary) if plan.auxiliary else None
+        with torch.random.fork_rng(devices=[]):  # torch draws first weights from its global state; they are not used
+            self.stem = nn.ModuleList(map(Path, plan.stem))
+            self.cells = nn.ModuleList(map(Cell, plan.cells))
+            self.head = Path(plan.head)
+            self.auxiliary = Path(plan.auxiliary) if plan.auxiliary else None
         initialize(self, generator)
 
     @property
