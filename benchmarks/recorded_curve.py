@@ -1,4 +1,4 @@
-"""A NAS-Bench-201 cell trained beside its recorded curve: python benchmarks/recorded_curve.py CIFAR NATS [index] [epochs]
+"""A NAS-Bench-201 cell beside its recorded curve: python benchmarks/recorded_curve.py CIFAR NATS [cell] [epochs]
 
 CIFAR holds the official archive or `cifar-10-batches-bin`, NATS is a NATS-tss-...-simple folder. The cell is trained
 on CIFAR-10 by the benchmark's own recipe (12 epochs, of which the first ones are run), and its test accuracy after
@@ -22,12 +22,13 @@ from flatlib.run.command_line import read_yaml
 PRESET = Path(__file__).parents[1] / "notebooks" / "params" / "04_nas_bench_201.yaml"
 
 
-def recorded(folder: str, index: int) -> tuple[str, list[float]]:
-    """The cell, and its test accuracy (%) after each of 12 epochs on CIFAR-10."""
+def recorded(folder: str, index: int) -> tuple[str, list[tuple[float, float]]]:
+    """The cell, and its test and training accuracy (%) after each of 12 epochs on CIFAR-10."""
     with bz2.open(Path(folder) / f"{index:06d}.pickle.pbz2") as file:
         less = pickle.load(file)["12"]
-    accuracies = less["all_results"]["cifar10", 111]["eval_acc1es"]
-    return less["arch_str"], [accuracies[f"ori-test@{epoch}"] for epoch in range(12)]
+    trial = less["all_results"]["cifar10", 111]
+    tested, trained = trial["eval_acc1es"], trial["train_acc1es"]
+    return less["arch_str"], [(tested[f"ori-test@{epoch}"], trained[epoch]) for epoch in range(12)]
 
 
 def main() -> None:
@@ -44,8 +45,8 @@ def main() -> None:
         trainer.end_epoch()
         line = trainer.done[-1]
         print(
-            f"epoch {epoch + 1}: test accuracy {line.test_accuracy:.2f} %, recorded {curve[epoch]:.2f} %; "
-            f"training {line.train_accuracy:.2f} %; {line.seconds:.0f} s",
+            f"epoch {epoch + 1}: test accuracy {line.test_accuracy:.2f} %, recorded {curve[epoch][0]:.2f} %; "
+            f"training {line.train_accuracy:.2f} %, recorded {curve[epoch][1]:.2f} %; {line.seconds:.0f} s",
             flush=True,
         )
 

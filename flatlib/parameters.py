@@ -21,6 +21,7 @@ from flatlib.search.config import ALL_METHODS, METHODS, SearchConfig
 __all__ = [
     "MIME",
     "Assumption",
+    "Cells",
     "Evaluation",
     "NaDarts",
     "ParameterError",
@@ -266,6 +267,26 @@ class Evaluation(_Evaluation):
     def _config(self, cell: str) -> EvaluationConfig:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(EvaluationConfig) if f.name != "cell"}
         return EvaluationConfig(**own | {"cell": cell})
+
+
+class Cells(_Runs):
+    """Notebook 07, Sec. F."""
+
+    cells: str = Field("all", description="published cells, separated by ';', or 'all'; found ones come from runs_dir")
+
+    @field_validator("cells")
+    @classmethod
+    def _are_published(cls, value: str) -> str:
+        for word in _words(value):
+            if word != "all" and find_cell(word).name not in catalogue():
+                raise ValueError(f"{word}: not a published cell; there are {', '.join(catalogue())}")
+        return value
+
+    @property
+    def names(self) -> list[str]:
+        """Of the published cells."""
+        words = _words(self.cells)
+        return [*catalogue()] if "all" in words else [find_cell(word).name for word in words]
 
 
 def _words(text: str) -> list[str]:

@@ -103,7 +103,8 @@ def setting(run: EvaluationRun) -> str:
 def found_name(search: SearchConfig) -> str:
     """'na-darts, found on digits', with what is not the default of its space."""
     fields, own = SearchConfig.__dataclass_fields__, asdict(search)
-    told = ("space", "order", "aggregator", "representation", "d", "n_nbr", "eps", "lam")
+    neighborhood = ("aggregator", "representation", "d", "n_nbr", "eps", "lam") if search.neighborhood_aware else ()
+    told = ("space", "order", *neighborhood)
     changed = [f"{name} = {own[name]}" for name in told if own[name] != fields[name].default]
     return ", ".join([search.method, *changed, f"found on {search.dataset}"])
 
