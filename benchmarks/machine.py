@@ -34,3 +34,34 @@ def seconds(work: Callable[[], object], repeats: int = 5) -> float:
 def in_new_process(code: str) -> str:
     """What a line of Python prints in a process of its own."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def in_turn(script: str, workers: list[str], arguments: list[str], repetitions: int) -> dict[str, list[list[float]]]:
+    """Worker -> the numbers of each repetition but the first. Each worker is `script worker arguments`, a process that
+    answers a line with a line of numbers; all do a repetition in turn, so that what else the machine does hits all."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = {name: subprocess.Popen([sys.executable, script, name, *arguments], **pipes) for name in workers}
+    results: dict[str, list] = {name: [] for name in workers}
+    for _ in range(repetitions + 1):
+        for name, process in processes.items():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            results[name].append([float(word) for word in process.stdout.readline().split()])
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    return {name: rows[1:] for name, rows in results.items()}
+
+
+def answer(work: Callable[[], list[float]]) -> None:
+    """The worker's side of `in_turn`: its numbers, and the peak memory of the process so far, GiB."""
+    import resource
+
+    for _ in sys.stdin:
+        print(*work(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, flush=True)
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

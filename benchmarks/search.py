@@ -4,12 +4,8 @@ A step is the architecture gradient over 10 neighbors and the weight gradient wi
 fast run in two processes with the same threads and the same allocator settings, step by step in turn.
 """
 
-import resource
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import machine
@@ -84,41 +80,20 @@ def fast_steps(net: Supernet, weights: torch.Tensor, neighbors, images, labels, 
     return architecture, weight
 
 
-def timed(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def worker(which: str, threads: str, *setting: str) -> None:
     """One step for each line read: prints seconds of both halves and the peak memory so far."""
     torch.set_num_threads(int(threads))
     keep_freed_memory()
     *setting, chunk = map(int, setting)
     steps = {"naive": naive_steps, "fast": fast_steps}[which](*problem(*setting), chunk)
-    for _ in sys.stdin:
-        times = [timed(step) for step in steps]
-        print(*times, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, flush=True)
+    machine.answer(lambda: [machine.timed(step) for step in steps])
 
 
 def measure(setting: tuple, chunk: int, repetitions: int, threads: int) -> None:
-    command = [sys.executable, __file__]
     arguments = [str(value) for value in (threads, *setting, chunk)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    workers = {which: subprocess.Popen([*command, which, *arguments], **pipes) for which in ("naive", "fast")}
-    results: dict[str, list] = {which: [] for which in workers}
-    for _ in range(repetitions + 1):
-        for which, process in workers.items():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            results[which].append([float(word) for word in process.stdout.readline().split()])
-    for process in workers.values():
-        process.stdin.close()
-        process.wait()
-    (na, nw, nm), (fa, fw, fm) = (
-        [statistics.median(c) for c in zip(*rows[1:], strict=True)] for rows in results.values()
-    )
-    ratios = sorted((n[0] + n[1]) / (f[0] + f[1]) for n, f in list(zip(*results.values(), strict=True))[1:])
+    results = machine.in_turn(__file__, ["naive", "fast"], arguments, repetitions)
+    (na, nw, nm), (fa, fw, fm) = ([statistics.median(c) for c in zip(*rows, strict=True)] for rows in results.values())
+    ratios = sorted((n[0] + n[1]) / (f[0] + f[1]) for n, f in zip(*results.values(), strict=True))
     c, cells, batch, pixels = setting
     print(
         f"C={c:<2} cells={cells} batch={batch} {pixels:>2} px, {chunk:>2} at once | naive {na:7.3f} + {nw:6.3f} s, "
