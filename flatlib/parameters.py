@@ -4,19 +4,18 @@ A parameter is a field with a default, limits and a description; `check` reads t
 """
 
 import dataclasses
-import html
 import os
 from collections.abc import Mapping
 from math import comb
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.parameter_check import ParameterError, check
 from flatlib.search.config import ALL_METHODS, METHODS, SearchConfig
+from flatlib.settings import MIME, RunSettings, Settings, resolve_reports_dir
 
 __all__ = [
     "MIME",
@@ -30,58 +29,8 @@ __all__ = [
     "TableSettings",
     "Variants",
     "check",
+    "resolve_reports_dir",
 ]
-
-MIME = "application/vnd.flatlib.settings+json"  # {name: value}, read by the report's index page
-
-
-class Settings(BaseModel):
-    """What every notebook takes. Checked values, frozen; in a notebook they show as a table."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    seed: int = Field(0, ge=0, description="seed of every random draw")
-    reports_dir: str = Field("auto", description="a folder to write to; 'auto': the checkout's reports/")
-
-    @field_validator("reports_dir")
-    @classmethod
-    def _is_folder_or_new(cls, value: str) -> str:
-        path = resolve_reports_dir(value)
-        if os.path.exists(path) and not os.path.isdir(path):
-            raise ValueError(f"{path} is a file, not a folder")
-        try:
-            os.makedirs(path, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"{path} cannot be written ({error.strerror})") from None
-        return value
-
-    def output_dir(self) -> Path:
-        """Where the run writes: `reports_dir`; 'auto' keeps runs with other parameters below custom/.
-
-        So the results at the defaults, and those kept on the real columns, stay what they are.
-        """
-        folder = resolve_reports_dir(self.reports_dir)
-        changed = [
-            f"{name}={value}".replace("/", "-")
-            for name, value in self.model_dump().items()
-            if name not in ("table", "reports_dir") and value != type(self).model_fields[name].default
-        ]
-        return folder / "custom" / ",".join(changed) if changed and self.reports_dir == "auto" else folder
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """A table with what differs from the defaults in bold; plain lines; {name: value}."""
-        lines, rows = [], ""
-        fields = type(self).model_fields
-        for name in sorted(fields, key=lambda name: name in Settings.model_fields):  # the notebook's own first
-            value, default, text = getattr(self, name), fields[name].default, fields[name].description
-            note = "" if value == default else f" (default {default!r})"
-            lines.append(f"{name} = {value!r}  # {text}{note}")
-            cell = html.escape(f"{value!r}{note}")
-            cell = f"<b>{cell}</b>" if note else cell
-            rows += f"<tr><td><code>{name}</code></td><td>{cell}</td><td>{html.escape(str(text))}</td></tr>"
-        head = "<tr><th>parameter</th><th>value</th><th>meaning</th></tr>"
-        table = f'<table class="flatlib-settings">{head}{rows}</table>'
-        return {"text/plain": "\n".join(lines), "text/html": table, MIME: self.model_dump()}
 
 
 class TableSettings(Settings):
@@ -139,28 +88,7 @@ class RandomSearch(TableSettings):
 # --- searches: fields and limits are SearchConfig's -------------------------------------------------
 
 
-class _Runs(Settings):
-    """What notebooks share that write or read run folders."""
-
-    runs_dir: str = Field("auto", description="a folder for run folders; 'auto': the checkout's runs/")
-
-    @field_validator("runs_dir")
-    @classmethod
-    def _is_no_file(cls, value: str) -> str:
-        if os.path.isfile(os.path.expanduser(value)):
-            raise ValueError("a file, not a folder")
-        return value
-
-    @property
-    def runs_folder(self) -> Path:
-        """Where run folders go: `runs_dir`; 'auto' is runs/ beside a folder named reports, else below it."""
-        if self.runs_dir != "auto":
-            return Path(os.path.expanduser(self.runs_dir))
-        folder = resolve_reports_dir(self.reports_dir).absolute()
-        return (folder.parent if folder.name == "reports" else folder) / "runs"
-
-
-class _Searches(_Runs):
+class _Searches(RunSettings):
     """What notebooks 03 and 05 share: how often a search is run, what its cells are compared with."""
 
     runs: int = Field(1, ge=1, description="searches from different seeds: seed, seed + 1, ...")
@@ -201,7 +129,7 @@ _NaDarts: Any = _fields_of(SearchConfig, _Searches, beside=(Literal[("none", *AL
 # PC-DARTS needs a multiple of 8 channels, DARTS-ES more than 10 epochs
 _S3 = {"space": "s3", "n_train": 600, "channels": 8, "cells": 3, "epochs": 12}
 _Variants: Any = _fields_of(SearchConfig, _Searches, ("method", "order"), defaults=_S3)
-_Evaluation: Any = _fields_of(EvaluationConfig, _Runs, ("cell",))
+_Evaluation: Any = _fields_of(EvaluationConfig, RunSettings, ("cell",))
 
 
 class NaDarts(_NaDarts):
@@ -269,7 +197,7 @@ class Evaluation(_Evaluation):
         return EvaluationConfig(**own | {"cell": cell})
 
 
-class Cells(_Runs):
+class Cells(RunSettings):
     """Notebook 07, Sec. F."""
 
     cells: str = Field("all", description="published cells, separated by ';', or 'all'; found ones come from runs_dir")
@@ -291,19 +219,3 @@ class Cells(_Runs):
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(";") if word.strip()]
-
-
-def resolve_reports_dir(value: str) -> Path:
-    """The folder that `reports_dir` names.
-
-    'auto' is $FLATLIB_REPORTS if set, else reports/ of the checkout around the working folder
-    (it has a pyproject.toml and a notebooks/), else ./reports.
-    """
-    if value != "auto":
-        return Path(os.path.expanduser(value))
-    if folder := os.environ.get("FLATLIB_REPORTS"):
-        return Path(folder)
-    for parent in (Path.cwd(), *Path.cwd().parents):
-        if (parent / "pyproject.toml").is_file() and (parent / "notebooks").is_dir():
-            return parent / "reports"
-    return Path.cwd() / "reports"
