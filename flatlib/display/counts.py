@@ -60,7 +60,7 @@ def plot_counts(frame: pd.DataFrame) -> go.Figure:
             name=name,
             marker={"size": 10, "color": color, "symbol": symbol},
         )
-    figure.add_vline(0, line_dash="dot").update_yaxes(autorange="reversed", automargin=True)
+    figure.add_vline(0, line_dash="dot").update_yaxes(autorange="reversed", automargin=True, dtick=1)
     figure.update_xaxes(title_text="counted above published (%)")
     return lay_out(figure, "Counted and published sizes", 560)
 

@@ -36,6 +36,8 @@ def save_and_show(table: str, groups: Sequence[Trained], reports_dir: Path) -> S
         write_csv(frame, csv_path(reports_dir, source, table))
     view, settings = side_by_side(table, pd.concat(frames.values()))
     told = [f"<br>{label}: {setting}{noise_in_words(setting, groups)}." for label, setting in settings.items()]
+    if not any(label.startswith("ours, trained") for label in settings):
+        told.append("<br>No cell of this table was trained here.")
     caption = f"Table {table}. {published.CAPTIONS[table]}.{''.join(told)}"
     return view.style.set_caption(caption).set_table_attributes('class="dataframe"')
 

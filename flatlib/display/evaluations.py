@@ -103,7 +103,7 @@ def plot_errors(groups: Sequence[Trained]) -> go.Figure:
             marker={"symbol": "line-ns", "size": 20, "line": {"color": color, "width": 3}},
             **seen,
         )
-    figure.update_xaxes(title_text="test error (%)").update_yaxes(autorange="reversed", automargin=True)
+    figure.update_xaxes(title_text="test error (%)").update_yaxes(autorange="reversed", automargin=True, dtick=1)
     return lay_out(figure, "Test error of each training, and means", 120 + 34 * len(groups))
 
 

@@ -22,7 +22,7 @@ class EvaluationConfig(Parameters):
     n_classes: int = parameter(0, "classes; 0: the data set's own, 1,000 for imagenet", ge=0)
     channels: int = parameter(8, "C of the first cells; 0: about 3 M parameters, imagenet: < 600 M multiply-adds", ge=0)
     cells: int = parameter(5, "cells of the network; 20 in the paper, 14 on imagenet", ge=3)
-    epochs: int = parameter(8, "epochs; 600 in the paper, 250 on imagenet", ge=1)
+    epochs: int = parameter(5, "epochs; 600 in the paper, 250 on imagenet", ge=1)
     batch_size: int = parameter(32, "images a step, all processes together; 96 in the paper, 128 on imagenet", ge=2)
     optimizer: str = parameter("sgd", "with momentum 0.9", choices=("sgd", "nesterov"))
     learning_rate: float = parameter(0.05, "at the beginning; 0.025 in the paper, 0.1 on imagenet", gt=0)

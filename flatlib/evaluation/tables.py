@@ -30,7 +30,7 @@ COUNTS: dict[str, dict[str, tuple[str, ...]]] = {  # table -> data set -> the co
     "4": {"cifar10": ("Params",)},
     "5": {"imagenet": ("Params", "+x")},
 }
-COUNTED = "counted without the auxiliary classifier, not trained"  # the setting of counts
+COUNTED = "from shapes, without the auxiliary classifier"  # the setting of counts
 PAPER_ORIGINS = ("published cells", "cells found on cifar10")  # the paper searches on CIFAR-10
 VARIANTS = {
     "darts": "DARTS",
