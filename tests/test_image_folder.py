@@ -167,11 +167,11 @@ def taken(batches, n):
     return [tuple(part.clone() for part in batches.next()) for _ in range(n)]
 
 
-def of_folder(folder, share=Share(), workers=0, seed=5):  # noqa: B008
+def of_folder(folder, share=Share(), workers=0, seed=5):
     return FolderBatches(read_folder(folder, 3), 6, seed, "cpu", share=share, workers=workers)
 
 
-def of_memory(share=Share(), seed=5):  # noqa: B008
+def of_memory(share=Share(), seed=5):
     whole = load_batches("digits", n_train=40, n_classes=10, batch_size=6, cutout=2, seed=seed)
     return MemoryBatches(whole.image_set, 6, seed, share=share)
 
@@ -180,7 +180,7 @@ def of_memory(share=Share(), seed=5):  # noqa: B008
 def test_two_processes_see_what_one_sees(folder, kind):
     """Sees shares that overlap, leave an image out, or change what is drawn for it; test images twice or never."""
 
-    def make(share=Share()):  # noqa: B008
+    def make(share=Share()):
         return of_folder(folder, share) if kind == "folder" else of_memory(share)
 
     one, two = make(), [make(Share(rank, 2)) for rank in (0, 1)]

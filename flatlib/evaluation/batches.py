@@ -49,7 +49,7 @@ class Batches(Protocol):
 class MemoryBatches:
     """Of an image set on the device."""
 
-    def __init__(self, image_set: ImageSet, batch_size: int, seed: int, *, share: Share = Share()) -> None:  # noqa: B008
+    def __init__(self, image_set: ImageSet, batch_size: int, seed: int, *, share: Share = Share()) -> None:
         self.image_set, self.share = image_set, share
         self.part = share.part(batch_size)
         labels = image_set.labels["train"]
@@ -85,7 +85,7 @@ def load_batches(
     cutout: int = 0,  # side of the square, pixels
     seed: int = 0,
     device: str | torch.device = "cpu",
-    share: Share = Share(),  # noqa: B008
+    share: Share = Share(),
     workers: int = 2,  # processes that decode images of a folder
 ) -> Batches:
     """A data set's batches. ValueError or FileNotFoundError, one line, for what is missing, wrong or too little."""

@@ -40,7 +40,7 @@ class FolderBatches:
         seed: int,
         device: str | torch.device,
         *,
-        share: Share = Share(),  # noqa: B008
+        share: Share = Share(),
         workers: int = 2,
     ) -> None:
         self.folder, self.batch_size, self.seed, self.share = folder, batch_size, seed, share
