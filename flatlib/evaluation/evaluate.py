@@ -107,13 +107,15 @@ def _folder(path: Path, config: EvaluationConfig) -> Iterator[RunFolder]:
 
 def estimate(config: EvaluationConfig, batches: Batches) -> str:
     """Time and memory of one training from its beginning, from a step or two of a throw-away copy; one line."""
-    before, trainer = batches.state(), Trainer(config, batches, resolve_device(config.device))
-    step = _seconds(trainer.step)
-    step = min(step, _seconds(trainer.step)) if step < 5 else step  # the first one also warms up
-    test = _seconds(lambda: trainer.logits(next(iter(batches.test()))[0]))
-    batches.restore(before)
-    share = -(-batches.n_test // own_share().world) / len(next(iter(batches.test()))[1])
-    seconds = config.epochs * (batches.steps * step + share * test)
+    try:
+        before, trainer = batches.state(), Trainer(config, batches, resolve_device(config.device))
+        step = _seconds(trainer.step)
+        step = min(step, _seconds(trainer.step)) if step < 5 else step  # the first one also warms up
+        batches.restore(before)
+    except RuntimeError as error:  # such as too little memory: the training itself will say so
+        return f"no estimate ({str(error).splitlines()[0]})"
+    tests = batches.n_test / config.batch_size / 3  # a step without its backward half
+    seconds = config.epochs * (batches.steps + tests) * step
     machine, memory = hardware(trainer.device.type), peak_bytes(trainer.device.type)
     where = machine["cpu"] if machine["device"] == "cpu" else machine["device"]
     size = f", {memory / 1e9:.1f} GB" if memory else ""
