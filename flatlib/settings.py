@@ -1,5 +1,6 @@
 """What all notebooks take, and how checked parameters show: the bases of the classes in `parameters`."""
 
+import hashlib
 import html
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+LONGEST = 100  # letters of a folder's name
 MIME = "application/vnd.flatlib.settings+json"  # {name: value}, read by the report's index page
 
 
@@ -41,7 +43,10 @@ class Settings(BaseModel):
             for name, value in self.model_dump().items()
             if name not in ("table", "reports_dir") and value != type(self).model_fields[name].default
         ]
-        return folder / "custom" / ",".join(changed) if changed and self.reports_dir == "auto" else folder
+        name = ",".join(changed)
+        if len(name) > LONGEST:
+            name = f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        return folder / "custom" / name if changed and self.reports_dir == "auto" else folder
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """A table with what differs from the defaults in bold; plain lines; {name: value}."""

@@ -38,7 +38,9 @@ def run(config: EvaluationConfig, error: float, cell: str = "DARTS_V2", seed: in
     config = replace(config, cell=cell, seed=seed)
     line = Epoch(1, 1.0, 50.0, 1.0, 100 - error, 99.0, 0.05, 1.0)
     result = {"test_error": error, "test_error_top5": error / 4, "test_loss": 1.0, "epochs": 2, "seconds": 2.0}
-    return EvaluationRun(Path("x"), config, EvaluationTrace((line, line)), result, {"device": "cpu"})
+    return EvaluationRun(
+        Path(f"{config.name}-{config.seed}-{error}"), config, EvaluationTrace((line, line)), result, {"device": "cpu"}
+    )
 
 
 # --- groups and noise -----------------------------------------------------------------------------
@@ -46,13 +48,14 @@ def run(config: EvaluationConfig, error: float, cell: str = "DARTS_V2", seed: in
 
 def test_groups_are_cells_under_one_setting():
     """Sees settings mixed in a mean, seeds apart, or searches of other parameters together."""
-    searches = {cell_key(FOUND): SearchConfig(seed=3), cell_key(catalogue()["GDAS_V1"].cell): SearchConfig(seed=4)}
+    other = replace(FOUND, normal=catalogue()["GDAS_V1"].cell.normal)
+    searches = {cell_key(FOUND): [SearchConfig(seed=3)], cell_key(other): [SearchConfig(seed=4)]}
     runs = [
         run(DIGITS, 2.0),
         run(DIGITS, 4.0, seed=1),
         run(replace(DIGITS, epochs=3), 1.0),
         run(DIGITS, 5.0, cell=cell_key(FOUND)),
-        run(DIGITS, 7.0, cell="GDAS_V1", seed=1),
+        run(DIGITS, 7.0, cell=cell_key(other), seed=1),
     ]
     groups = {(group.name, len(group.runs)): group for group in trained(runs, searches)}
     assert set(groups) == {("DARTS_V2", 2), ("DARTS_V2", 1), ("na-darts, found on digits", 2)}
@@ -60,6 +63,19 @@ def test_groups_are_cells_under_one_setting():
     assert groups["na-darts, found on digits", 2].errors.tolist() == [5.0, 7.0]
     assert groups["DARTS_V2", 2].origin == "published cells"
     assert groups["na-darts, found on digits", 2].origin == "cells found on digits"
+
+
+def test_a_cell_that_several_found_counts_for_each():
+    """Sees a published cell, or one kind of search, that loses its number to another that found the same cell."""
+    cell = catalogue()["P-DARTS"].cell
+    searches = {cell_key(cell): [SearchConfig(method="darts"), SearchConfig(), SearchConfig(seed=1)]}
+    groups = trained([run(DIGITS, 3.0, "P-DARTS"), run(DIGITS, 5.0, "P-DARTS", 1)], searches)
+    assert [(group.name, len(group.runs)) for group in groups] == [
+        ("P-DARTS", 2), ("darts, found on digits", 2), ("na-darts, found on digits", 2)
+    ]  # fmt: skip
+    assert ("4", "P-DARTS") in groups[0].rows
+    frame = evaluations.summary_frame(groups)
+    assert frame["its noise"].dropna().tolist() == [pytest.approx(math.sqrt(2))] * 2  # each training once
 
 
 def test_every_parameter_is_in_the_setting():
@@ -73,6 +89,8 @@ def test_every_parameter_is_in_the_setting():
     for name, value in changes.items():
         assert setting(run(replace(DIGITS, **{name: value}), 1.0)) != own, name
     assert setting(run(replace(CIFAR, auxiliary=0.4), 1.0)) != setting(run(CIFAR, 1.0))
+    imagenet = EvaluationConfig(dataset="imagenet", cells=14)
+    assert setting(run(replace(imagenet, n_classes=10), 1.0)) != setting(run(imagenet, 1.0))
     told = {*changes, "auxiliary", "cell", "seed", "device", "n_classes"}
     assert told == set(EvaluationConfig.__dataclass_fields__)
     assert setting(run(DIGITS, 1.0, cell="GDAS_V1", seed=5)) == own
@@ -113,9 +131,17 @@ def test_a_searchs_rows(search, rows):
 
 def test_found_names_tell_searches_apart():
     """Sees cells of different searches under one name."""
-    changes = ({}, {"d": 2}, {"aggregator": "max"}, {"eps": 0.2}, {"n_nbr": 3}, {"space": "s3"}, {"method": "darts"})
-    assert len({found_name(SearchConfig(**change)) for change in changes}) == len(changes)
-    assert found_name(SearchConfig(d=2, seed=9)) == "na-darts, d = 2, found on digits"
+    changes = {
+        "space": "s3", "n_train": 100, "method": "darts", "aggregator": "max", "representation": "multiplicative",
+        "d": 2, "n_nbr": 3, "eps": 0.2, "lam": 2.0, "channels": 8, "cells": 3, "epochs": 9, "batch_size": 16,
+        "arch_learning_rate": 0.1, "hessian_batches": 2, "precision": "float64", "dataset": "cifar10",
+    }  # fmt: skip
+    assert {*changes, "order", "seed", "device"} == set(SearchConfig.__dataclass_fields__)
+    names = [found_name(SearchConfig(**{name: value})) for name, value in changes.items()]
+    second = SearchConfig(method="darts", order=2)
+    assert len({*names, found_name(second), found_name(SearchConfig())}) == len(changes) + 2
+    assert found_name(SearchConfig(d=2, seed=9)) == "na-darts, d 2, found on digits"
+    assert found_name(SearchConfig(method="darts", d=2)) == "darts, found on digits"
 
 
 # --- the paper's tables ---------------------------------------------------------------------------
@@ -129,7 +155,7 @@ def test_columns_are_the_papers():
 
 def test_a_stand_in_never_stands_under_the_papers_columns():
     """Sees digits' errors, or cells found on digits, in a line with a published number."""
-    searches = {cell_key(FOUND): SearchConfig(method="darts")}
+    searches = {cell_key(FOUND): [SearchConfig(method="darts")]}
     runs = [run(DIGITS, 2.0), run(DIGITS, 3.0, cell_key(FOUND)), run(CIFAR, 4.0, cell_key(FOUND))]
     groups = trained(runs, searches)
     frames = evaluation_tables.table_frames("3", groups)
@@ -145,7 +171,7 @@ def test_what_was_trained_on_cifar_stands_beside_the_published_number():
     frame = evaluation_tables.table_frames("4", groups)[published.IMAGES]
     (line,) = frame[(frame.row == "DARTS 2nd") & (frame.column == "Test Error / CIFAR-10")].itertuples()
     assert (line.ours, line.ours_std, line.n, line.paper, line.unit) == (5.0, 1.0, 2, 2.70, "%")
-    assert line.setting == f"published cells; {groups[0].setting}; trained on cpu"
+    assert line.setting == groups[0].told == f"published cells; {groups[0].setting}; trained on cpu"
     others = frame[(frame.column == "Test Error / CIFAR-100")]
     assert others.ours.isna().all() and others.paper.notna().all() and others.note.str.contains("not measured").all()
     assert measured("3", groups, published.IMAGES)[0].row == "DARTS 2nd" and not measured("6", groups, published.IMAGES)
@@ -156,6 +182,37 @@ def test_imagenet_has_two_errors():
     config = EvaluationConfig(dataset="imagenet", channels=4, cells=14, device="cpu")
     lines = measured("5", trained([run(config, 40.0)], {}), published.IMAGES)
     assert [(line.column, line.ours) for line in lines] == [("Test Error / Top-1", 40.0), ("Test Error / Top-5", 10.0)]
+
+
+def test_a_part_of_imagenet_is_not_imagenet():
+    """Sees ten classes under the paper's column."""
+    config = EvaluationConfig(dataset="imagenet", n_classes=10, channels=4, cells=14, device="cpu")
+    groups = trained([run(config, 5.0)], {})
+    assert groups[0].source == "imagenet-10-classes" and not measured("3", groups, published.IMAGES)
+    frames = evaluation_tables.table_frames("5", groups)
+    assert frames["imagenet-10-classes"].paper.isna().all()
+    assert set(frames["imagenet-10-classes"].column) == {"Test Error / imagenet-10-classes"}
+
+
+def test_two_kinds_of_one_search_have_a_block_each():
+    """Sees one number of the view written over another of the same row."""
+    cells = [cell_key(replace(FOUND, normal=catalogue()[name].cell.normal)) for name in ("GDAS_V1", "P-DARTS")]
+    searches = {cells[0]: [SearchConfig()], cells[1]: [SearchConfig(n_nbr=4)]}
+    groups = trained([run(DIGITS, 7.0, cells[0]), run(DIGITS, 25.0, cells[1])], searches)
+    frame = evaluation_tables.table_frames("Fa", groups)["digits"]
+    view, settings = evaluation_tables.side_by_side("Fa", frame)
+    shown = [text for text in view.loc["mean"] if "(n = 1)" in text]
+    assert sorted(text[:4] for text in shown) == ["25.0", "7.00"] and len(settings) == 2
+
+
+def test_noise_is_of_one_setting():
+    """Sees noise pooled over settings of which one begins like the other."""
+    runs = [run(DIGITS, error, seed=seed) for seed, error in enumerate((30.0, 30.1))]
+    runs += [run(replace(DIGITS, cutout=2), error, seed=seed) for seed, error in enumerate((20.0, 20.1))]
+    groups = trained(runs, {})
+    assert groups[1].setting.startswith(groups[0].setting)
+    for group in groups:
+        assert "0.07 points (2 trainings of 1 cells)" in evaluation_tables.noise_in_words(group.told, groups)
 
 
 def test_counts_in_the_tables():

@@ -12,6 +12,7 @@ from flatlib.data import image_folder
 from flatlib.data.image_folder import crop_box, decode_test, decode_train, jitter, read_folder, turn_hue
 from flatlib.evaluation.batches import MemoryBatches, Share, load_batches
 from flatlib.evaluation.folder_batches import FolderBatches
+from flatlib.run.checkpoint import RunStoppedError
 
 
 def picture(side=(60, 40), seed=0, mode="RGB") -> Image.Image:
@@ -218,6 +219,21 @@ def test_workers_do_not_matter(folder):
         assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
     first, second = taken(of_folder(folder), 1)[0], taken(of_folder(folder, seed=6), 1)[0]
     assert not torch.equal(first[0], second[0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_image_among_batches_is_one_line(folder, tmp_path, workers):
+    """Sees the traceback of a worker instead of the file's name."""
+    import shutil
+
+    root = tmp_path / "own"
+    shutil.copytree(folder, root, ignore=shutil.ignore_patterns("imagenet"))
+    for path in (root / "train" / "n01").iterdir():
+        path.write_bytes(b"junk")
+    batches = of_folder(root, workers=workers)
+    with pytest.raises(RunStoppedError, match=r"^\S+n01\S+: cannot be decoded .* goes on$") as error:
+        taken(batches, 3)
+    assert "\n" not in str(error.value)
 
 
 def test_states_of_other_images_are_refused(folder):

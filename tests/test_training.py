@@ -150,6 +150,29 @@ def test_a_small_training_learns(tmp_path):
     assert (np.diff(run.trace.column("train_loss")) < 0).all()
 
 
+def test_large_images_do_not_break_memory(tmp_path):
+    """Sees torch 2.13's backward pass of a pointwise convolution of stride 2 in channels_last: C = 8, 56 pixels."""
+    program = """
+import torch
+from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.training import Trainer
+
+class Noise:
+    steps, n_test = 2, 1
+    def next(self):
+        return torch.randn(4, 3, 224, 224), torch.arange(4)
+
+trainer = Trainer(EvaluationConfig(dataset="imagenet", channels=8, cells=4, batch_size=4), Noise(), "cpu")
+for _ in range(2):
+    trainer.step()
+print(trainer.so_far.loss)
+"""
+    checked = os.environ | {"MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=checked)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert 4 < float(done.stdout) < 12  # log 1,000 is 6.9
+
+
 def test_bf16_trains_like_float32(tmp_path):
     """Sees autocast that is not used, or that spoils the loss."""
     losses = {}
@@ -224,16 +247,19 @@ def test_a_loss_that_is_not_finite_is_one_line_and_keeps_the_checkpoint(tmp_path
 # --- several processes ----------------------------------------------------------------------------
 
 
-def test_two_processes_compute_what_one_does(tmp_path):
-    """Sees shares that overlap, statistics or gradients of one process only: gloo, float64, with dropped paths."""
-    words = [*WORDS, "--precision", "float64", "--drop_path", "0.3", "--device", "cpu", "--runs_dir"]
+def two_processes(*words: str) -> subprocess.CompletedProcess:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*launch, "-m", "flatlib.evaluation", *words, str(tmp_path / "two")],
+    return subprocess.run(
+        [*launch, "-m", "flatlib.evaluation", *WORDS, "--device", "cpu", *words],
         capture_output=True, text=True, timeout=200, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+
+
+def test_two_processes_compute_what_one_does(tmp_path):
+    """Sees shares that overlap, statistics or gradients of one process only: gloo, float64, with dropped paths."""
+    done = two_processes("--precision", "float64", "--drop_path", "0.3", "--runs_dir", str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("epoch 2/2") == 1  # told once
+    assert done.stdout.count("epoch 2/2") == 1 and "Warning" not in done.stderr  # told once, and nothing else
     one = evaluate(replace(EXACT, drop_path=0.3), tmp_path / "one")
     two = read_run(run_path(tmp_path / "two", one.config))
     lines = [np.array([line[:-1] for line in run.trace.epochs]) for run in (one, two)]
@@ -241,6 +267,23 @@ def test_two_processes_compute_what_one_does(tmp_path):
     states = [load_checkpoint(run.folder / "checkpoint.pt", identity(one.config))["network"] for run in (one, two)]
     for name, ours in states[0].items():
         torch.testing.assert_close(states[1][name], ours, rtol=1e-8, atol=1e-10, check_dtype=False)
+
+
+def test_two_processes_in_bf16_and_with_loose_ends(tmp_path):
+    """Sees statistics taken in bf16, or weights without a gradient that the averaging waits for."""
+    done = two_processes("--precision", "bf16", "--cell", "SNAS-aggressive", "--runs_dir", str(tmp_path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    (run,) = read_runs(tmp_path)
+    one = evaluate(run.config, tmp_path / "one")
+    assert run.trace.column("train_loss") == pytest.approx(one.trace.column("train_loss"), rel=0.05)
+
+
+def test_two_processes_stop_together_in_one_line(tmp_path):
+    """Sees the other process die with a traceback of its own when the first one stops."""
+    done = two_processes("--learning_rate", "1e20", "--gradient_clip", "0", "--runs_dir", str(tmp_path))
+    told = [line for line in done.stderr.splitlines() if "flatlib.evaluation: " in line]
+    assert done.returncode != 0 and any("the loss is" in line for line in told)
+    assert "gloo" not in done.stderr and "flatlib/evaluation" not in done.stderr  # no stack of ours
 
 
 # --- folders --------------------------------------------------------------------------------------
@@ -318,6 +361,7 @@ def test_what_it_prints_and_that_a_finished_training_is_read(tmp_path, capsys, m
         (["--n_classes", "7"], "n_classes = 7: digits has 10"),
         (["--auxiliary", "0.4"], "auxiliary = 0.4: digits"),
         (["--batch_size", "2000"], "batch_size = 2000: allowed: 2 to 1,200"),
+        (["--precision", "tf32"], "precision = tf32: only a GPU has it"),
         (["--epochs", "0"], "epochs = 0: allowed: int at least 1"),
         (["--channel", "8"], "no such parameter; did you mean channels"),
         (["--cells", "9", "--dataset", "cifar10", "--channels", "3"], "channels = 3: allowed: even numbers"),

@@ -5,6 +5,7 @@ What is random of a training image comes from a generator of its own, so it depe
 
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ def read_folder(folder: Path | None, n_classes: int, n_train: int = 0) -> ImageF
 
     Raises FileNotFoundError where nothing is there, ValueError, one line, for another layout or number of classes.
     """
+    if find_spec("PIL") is None:
+        raise ImportError("a folder of images needs Pillow: pip install pillow")
     root = _root(data_folder(folder))
     classes = {split: _classes(root / split) for split in ("train", "val")}
     if differing := sorted(set(classes["train"]) ^ set(classes["val"])):
@@ -151,10 +154,8 @@ def turn_hue(image: "Image", turn: float) -> "Image":
 
 def _opened(path: Path) -> "Image":
     """The image in RGB; ValueError, one line, for what cannot be decoded."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ImportError("a folder of images needs Pillow: pip install pillow") from None
+    from PIL import Image
+
     try:
         with Image.open(path) as image:
             return image.convert("RGB")

@@ -73,12 +73,12 @@ def _text(line: Any) -> str:
     return f"{line.ours:.2f} ± {line.ours_std:.2f} (n = {line.n}){paper}"
 
 
-def noise_in_words(setting: str, groups: Sequence[Trained]) -> str:
-    """The seed noise of the trainings made under a setting."""
-    runs = [run for group in groups if group.setting in setting for run in group.runs]
-    if not runs:
+def noise_in_words(told: str, groups: Sequence[Trained]) -> str:
+    """The seed noise of all trainings made as those of a block were; '' for the block of counts."""
+    alike = next((group.setting for group in groups if group.told == told), None)
+    if alike is None:
         return ""
-    noise = seed_noise(runs)
+    noise = seed_noise({run.folder: run for group in groups if group.setting == alike for run in group.runs}.values())
     if math.isnan(noise.std):
         return "; seed noise unknown, since no cell was trained twice"
     return f"; seed noise of one training {noise.std:.2f} points ({noise.runs} trainings of {noise.cells} cells)"

@@ -31,9 +31,13 @@ def found_cells(runs: Iterable[Run]) -> dict[str, Genotype]:
     return {name: cell for name, cell in cells.items() if isinstance(cell, Genotype)}
 
 
-def searches_by_cell(runs: Iterable[Run]) -> dict[str, SearchConfig]:
-    """Cell key -> the search that found it, of finished searches."""
-    return {cell_key(run.result.cell): run.config for run in runs if run.result}
+def searches_by_cell(runs: Iterable[Run]) -> dict[str, list[SearchConfig]]:
+    """Cell key -> the finished searches that found it."""
+    found: dict[str, list[SearchConfig]] = {}
+    for run in runs:
+        if run.result:
+            found.setdefault(cell_key(run.result.cell), []).append(run.config)
+    return found
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -112,7 +116,7 @@ def summary_frame(groups: Sequence[Trained], reference: str = "DARTS_V2") -> pd.
     lines = []
     for setting in dict.fromkeys(group.setting for group in groups):
         alike = [group for group in groups if group.setting == setting]
-        noise = seed_noise([run for group in alike for run in group.runs])
+        noise = seed_noise({run.folder: run for group in alike for run in group.runs}.values())  # each once
         first = next((group for group in alike if group.name == reference), alike[0])
         for group in alike:
             errors = group.errors

@@ -117,10 +117,15 @@ def start(argv: list[str]) -> int:
     """The command, alone or among the processes that torchrun started."""
     if "WORLD_SIZE" not in os.environ:
         return main(argv, "flatlib.evaluation", USAGE, (EvaluationConfig, EvaluationOptions), prepare)
-    from flatlib.evaluation.processes import processes
+    from flatlib.evaluation.processes import own_share, processes
 
     with processes():
-        return main(argv, "flatlib.evaluation", USAGE, (EvaluationConfig, EvaluationOptions), prepare)
+        try:
+            return main(argv, "flatlib.evaluation", USAGE, (EvaluationConfig, EvaluationOptions), prepare)
+        except RuntimeError:  # the first process stopped and has said why; this one lost its company
+            if own_share().rank:
+                return 1
+            raise
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class EvaluationConfig(Parameters):
     gradient_clip: float = parameter(5.0, "norm of the gradient; 0: not clipped", ge=0)
     label_smoothing: float = parameter(0.0, "0.1 on imagenet", ge=0, lt=1)
     cutout: int = parameter(0, "side of the square cut out, pixels; 16 in the paper", ge=0, multiple_of=2)
-    drop_path: float = parameter(0.0, "probability at the last epoch, rising from 0; 0.2 in the paper", ge=0, lt=1)
+    drop_path: float = parameter(0.0, "p (e - 1) / E in epoch e of E; 0.2 in the paper", ge=0, lt=1)
     auxiliary: float = parameter(0.0, "weight of the auxiliary classifier's loss; 0.4 in the paper", ge=0)
     precision: str = parameter("float32", "of the network", choices=("float32", "tf32", "bf16", "float64"))
     device: str = parameter("auto", "'auto': a GPU if there is one", choices=("auto", "cpu", "cuda"))

@@ -1,6 +1,7 @@
 """A training from its config to its folder, and what it will take."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -30,7 +31,6 @@ def evaluate(
     runs_dir: str | Path,
     *,
     data_dir: str | Path | None = None,
-    batches: Batches | None = None,  # of this very config, from its beginning
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     checkpoint_seconds: float = 60.0,  # within an epoch; after each epoch anyway
@@ -45,7 +45,7 @@ def evaluate(
     if run := finished_run(runs_dir, config):
         return run
     path, device = run_path(runs_dir, config), resolve_device(config.device)
-    batches = batches or batches_of(config, data_dir=data_dir, workers=workers)
+    batches = batches_of(config, data_dir=data_dir, workers=workers)
     with _folder(path, config) as folder, held_interrupt() as asked:
         if run := finished_run(runs_dir, config):  # by another process, meanwhile
             return run
@@ -56,8 +56,9 @@ def evaluate(
             trainer = Trainer(config, batches, device)
             if saved:
                 warn_of_threads(saved["threads"], path)
+                _warn_of_processes(saved["processes"], path)
                 trainer.restore(saved)
-            folder.write_config(device=device, name=config.name)
+            folder.write_config(device=device, name=config.name, processes=own_share().world)
             run_to_end(trainer, hooks)
             any_of(False)  # all wait here until the first has written the result
         except RuntimeError as error:
@@ -67,8 +68,16 @@ def evaluate(
     return read_run(path)
 
 
+def _warn_of_processes(before: int, path: Path) -> None:
+    if before != (now := own_share().world):
+        warnings.warn(f"{path}: begun with {before} processes, now {now}: last digits may differ", stacklevel=3)
+
+
 def batches_of(config: EvaluationConfig, *, data_dir: str | Path | None = None, workers: int = 2) -> Batches:
     """The config's images, this process's share; ValueError or FileNotFoundError, one line, for what is missing."""
+    device = resolve_device(config.device)
+    if config.precision == "tf32" and device == "cpu":
+        raise ValueError("precision = tf32: only a GPU has it; allowed on a processor: float32, bf16, float64")
     return load_batches(
         config.dataset,
         data_dir=Path(data_dir) if data_dir else None,
@@ -77,7 +86,7 @@ def batches_of(config: EvaluationConfig, *, data_dir: str | Path | None = None, 
         batch_size=config.batch_size,
         cutout=config.cutout,
         seed=config.seed,
-        device=resolve_device(config.device),
+        device=device,
         share=own_share(),
         workers=workers,
     )
@@ -107,13 +116,17 @@ def _folder(path: Path, config: EvaluationConfig) -> Iterator[RunFolder]:
 
 def estimate(config: EvaluationConfig, batches: Batches) -> str:
     """Time and memory of one training from its beginning, from a step or two of a throw-away copy; one line."""
+    before = batches.state()
     try:
-        before, trainer = batches.state(), Trainer(config, batches, resolve_device(config.device))
+        trainer = Trainer(config, batches, resolve_device(config.device))
         step = _seconds(trainer.step)
         step = min(step, _seconds(trainer.step)) if step < 5 else step  # the first one also warms up
+    except RuntimeError as error:
+        if is_out_of_memory(error):  # the training itself will stop with what to do
+            return "no estimate: out of memory"
+        raise
+    finally:
         batches.restore(before)
-    except RuntimeError as error:  # such as too little memory: the training itself will say so
-        return f"no estimate ({str(error).splitlines()[0]})"
     tests = batches.n_test / config.batch_size / 3  # a step without its backward half
     seconds = config.epochs * (batches.steps + tests) * step
     machine, memory = hardware(trainer.device.type), peak_bytes(trainer.device.type)

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from flatlib.data.image_folder import MOMENTS, ImageFolder, decode_test, decode_train
 from flatlib.evaluation.batches import Batch, Share
+from flatlib.run.checkpoint import RunStoppedError
 
 TEST_BATCH = 100  # images
 
@@ -28,6 +29,15 @@ class _Images(Dataset):
             decode_train(path, np.random.default_rng([self.seed, turn, row])) if self.training else decode_test(path)
         )
         return torch.from_numpy(pixels), self.labels[row]
+
+
+def _decoded(loader: DataLoader) -> Iterator[list[Tensor]]:
+    """Its batches; RunStoppedError, one line, for an image that cannot be decoded."""
+    try:
+        yield from loader
+    except ValueError as error:  # from a worker it comes with that process's traceback
+        last = str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
+        raise RunStoppedError(f"{last}; the same command goes on") from None
 
 
 class FolderBatches:
@@ -72,7 +82,7 @@ class FolderBatches:
         gpu = self.device.type == "cuda"
         own = torch.Generator().manual_seed(self.seed)  # nothing is drawn from it, but the global one stays untouched
         options: Any = {"batch_sampler": batches, "num_workers": self.workers, "pin_memory": gpu, "generator": own}
-        return iter(DataLoader(images, **options))
+        return _decoded(DataLoader(images, **options))
 
     def _on_device(self, batch: list[Tensor]) -> Batch:
         images, labels = (part.to(self.device, non_blocking=True) for part in batch)

@@ -108,6 +108,16 @@ def network_plan(
     )
 
 
+def has_loose_ends(plan: NetworkPlan) -> bool:
+    """Whether some weights cannot reach the output: behind a `none`, or at a node that nothing reads."""
+    return any(
+        any(edge.operation == "none" for edge in cell.edges)
+        or {*range(len(cell.inputs)), *(edge.target for edge in cell.edges)}
+        - {*cell.concat, *(edge.source for edge in cell.edges)}
+        for cell in plan.cells
+    )
+
+
 def _stem(shape: Shape, c: int) -> tuple[tuple[Layers, ...], tuple[int, int], bool]:
     """Stems, their widths, and whether the second is half the size of the first."""
     if shape.height < 64:

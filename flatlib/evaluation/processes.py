@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.autograd import Function
 from torch.nn.parallel import DistributedDataParallel
 
 from flatlib.evaluation.batches import Share
@@ -35,13 +35,16 @@ def own_share() -> Share:
     return Share(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Share()
 
 
-def joined(network: nn.Module) -> nn.Module:
-    """The network as these processes train it: gradients averaged, norms over the whole batch."""
+def joined(network: nn.Module, *, loose_ends: bool = False) -> nn.Module:
+    """The network as these processes train it: gradients averaged, norms over the whole batch.
+
+    `loose_ends`: some weights reach no output (a cell with `none`, say), which the averaging has to look for.
+    """
     if not dist.is_initialized():
         return network
     on_gpu = next(network.parameters()).is_cuda
     network = nn.SyncBatchNorm.convert_sync_batchnorm(network) if on_gpu else with_shared_norms(network)
-    return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
+    return DistributedDataParallel(network, find_unused_parameters=loose_ends)
 
 
 def with_shared_norms(module: nn.Module) -> nn.Module:
@@ -58,23 +61,31 @@ class SharedNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
         if not self.training:
             return super().forward(x)
-        mean = averaged(x.mean((0, 2, 3)))
-        centered = x - mean[:, None, None]
-        variance = averaged(centered.square().mean((0, 2, 3)))
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         assert self.num_batches_tracked is not None
+        wide = x.to(self.weight.dtype)  # statistics never in bf16
+        mean = Averaged.apply(wide.mean((0, 2, 3)))
+        centered = wide - mean[:, None, None]
+        variance = Averaged.apply(centered.square().mean((0, 2, 3)))
         with torch.no_grad():
             n = x.numel() // x.shape[1] * dist.get_world_size()
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return centered * scale[:, None, None] + self.bias[:, None, None]
+        return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
-def averaged(x: Tensor) -> Tensor:
-    """The mean over all processes, differentiable."""
-    return all_reduce(x) / dist.get_world_size()
+class Averaged(Function):
+    """The mean over all processes; so is the gradient's, since each one's loss has all inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return summed(x.clone()) / dist.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        return summed(g.clone()) / dist.get_world_size()
 
 
 def summed(x: Tensor) -> Tensor:

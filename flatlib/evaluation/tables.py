@@ -3,8 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +30,6 @@ COUNTS: dict[str, dict[str, tuple[str, ...]]] = {  # table -> data set -> the co
     "5": {"imagenet": ("Params", "+x")},
 }
 COUNTED = "from shapes, without the auxiliary classifier"  # the setting of counts
-PAPER_ORIGINS = ("published cells", "cells found on cifar10")  # the paper searches on CIFAR-10
 VARIANTS = {
     "darts": "DARTS",
     "na-darts": "NA-DARTS (Ours)",
@@ -40,14 +38,16 @@ VARIANTS = {
     "pc-darts": "PC-DARTS",
     "na-pc-darts": "NA-PC-DARTS (Ours)",
 }
-Searches = Mapping[str, SearchConfig]  # cell key -> the search that found it
+Searches = Mapping[str, Sequence[SearchConfig]]  # cell key -> the searches that found it
 
 
 class Trained(NamedTuple):
     """Trainings under one setting: of a published cell, or of all the cells that one kind of search found."""
 
     name: str
-    setting: str
+    origin: str  # 'published cells', or how and where the cells were found
+    searched_on: str  # the search's data set, '' for published cells
+    setting: str  # of the trainings
     runs: tuple[EvaluationRun, ...]
     rows: tuple[tuple[str, str], ...]  # (table, the paper's row)
 
@@ -61,32 +61,54 @@ class Trained(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Whose table this is: the paper's own data sets share one, a stand-in has its name."""
-        dataset = self.runs[0].config.dataset
-        return dataset if dataset == "digits" else published.IMAGES
+        """Whose table this is: the paper's own data sets share one, a stand-in or a part of one has its name."""
+        config = self.runs[0].config
+        if config.images.n_classes != IMAGES[config.dataset].n_classes:
+            return f"{config.dataset}-{config.images.n_classes}-classes"
+        return config.dataset if config.dataset == "digits" else published.IMAGES
 
     @property
-    def origin(self) -> str:
-        """'published cell', or where the cells were found."""
-        return f"cells {self.name.split(', ')[-1]}" if ", found on " in self.name else "published cells"
+    def told(self) -> str:
+        """The setting as the tables have it, with the machine."""
+        where = ", ".join(sorted({str(run.hardware.get("device")) for run in self.runs}))
+        return f"{self.origin}; {self.setting}; trained on {where}"
 
 
 # --- groups ---------------------------------------------------------------------------------------
 
 
 def trained(runs: Iterable[EvaluationRun], searches: Searches) -> list[Trained]:
-    """Trainings by cell and setting; cells of searches that differ in their seed only are one group."""
-    groups: dict[tuple[str, str], list[EvaluationRun]] = defaultdict(list)
-    rows: dict[str, tuple[tuple[str, str], ...]] = {}
+    """Trainings by cell and setting; the cells of searches that differ in their seed only are one group.
+
+    A cell that several kinds of search found, or that is published too, counts for each of them.
+    """
+    groups: dict[tuple, list[EvaluationRun]] = defaultdict(list)
     for run in runs:
-        key = cell_key(run.config.genotype)
-        if search := searches.get(key):
-            name, rows[name] = found_name(search), rows_of_search(search)
-        else:
-            name = run.config.name
-            rows[name] = tuple(catalogue()[name].rows.items()) if name in catalogue() else ()
-        groups[name, setting(run)].append(run)
-    return [Trained(name, text, tuple(found), rows[name]) for (name, text), found in sorted(groups.items())]
+        for kind in kinds_of(run, searches):
+            groups[(*kind, setting(run))].append(run)
+    return [
+        Trained(name, origin, searched_on, text, tuple(found), rows)
+        for (name, origin, searched_on, rows, text), found in sorted(groups.items())
+    ]
+
+
+def kinds_of(run: EvaluationRun, searches: Searches) -> set[tuple]:
+    """(name, origin, data set searched on, rows) of the groups that a training belongs to."""
+    found = {
+        (found_name(search), f"cells {found_how(search)}", search.dataset, rows_of_search(search))
+        for search in searches.get(cell_key(run.config.genotype), ())
+    }
+    known = catalogue().get(run.config.name)
+    if known or not found:
+        found.add(
+            (
+                run.config.name,
+                "published cells" if known else "cells given",
+                "",
+                tuple(known.rows.items()) if known else (),
+            )
+        )
+    return found
 
 
 def setting(run: EvaluationRun) -> str:
@@ -94,19 +116,36 @@ def setting(run: EvaluationRun) -> str:
     c = run.config
     words = [f"{c.dataset}{f', {c.n_train:,} images' * bool(c.n_train)}", f"C = {c.channels}, {c.cells} cells"]
     words += [f"{c.epochs} epochs of batch {c.batch_size}", f"{c.optimizer} {c.learning_rate:g}, {c.schedule}"]
-    rest = ("weight_decay", "gradient_clip", "label_smoothing", "cutout", "drop_path", "auxiliary", "precision")
-    fields = type(c).__dataclass_fields__
-    words += [f"{name} {getattr(c, name)}" for name in rest if getattr(c, name) != fields[name].default]
-    return "; ".join(words)
+    told = (
+        "n_classes",
+        "weight_decay",
+        "gradient_clip",
+        "label_smoothing",
+        "cutout",
+        "drop_path",
+        "auxiliary",
+        "precision",
+    )
+    return "; ".join([*words, *_changed(c, told)])
 
 
 def found_name(search: SearchConfig) -> str:
-    """'na-darts, found on digits', with what is not the default of its space."""
-    fields, own = SearchConfig.__dataclass_fields__, asdict(search)
-    neighborhood = ("aggregator", "representation", "d", "n_nbr", "eps", "lam") if search.neighborhood_aware else ()
-    told = ("space", "order", *neighborhood)
-    changed = [f"{name} = {own[name]}" for name in told if own[name] != fields[name].default]
-    return ", ".join([search.method, *changed, f"found on {search.dataset}"])
+    """'na-darts, found on digits', with every parameter that is not the default."""
+    return f"{search.method}, {found_how(search)}"
+
+
+def found_how(search: SearchConfig) -> str:
+    """The same without the method; a method without neighborhood has none of its parameters."""
+    neighborhood = ("aggregator", "representation", "d", "n_nbr", "eps", "lam")
+    left_out = ("method", "dataset", "seed", "device", *(() if search.neighborhood_aware else neighborhood))
+    told = [name for name in SearchConfig.__dataclass_fields__ if name not in left_out]
+    return ", ".join([*_changed(search, told), f"found on {search.dataset}"])
+
+
+def _changed(config: Any, names: Iterable[str]) -> list[str]:
+    """'cutout 16' for each parameter that is not its default."""
+    fields = type(config).__dataclass_fields__
+    return [f"{name} {getattr(config, name)}" for name in names if getattr(config, name) != fields[name].default]
 
 
 def rows_of_search(search: SearchConfig) -> tuple[tuple[str, str], ...]:
@@ -140,7 +179,7 @@ class Noise(NamedTuple):
         return self.std * math.sqrt(1 / n + 1 / m)
 
 
-def seed_noise(runs: Sequence[EvaluationRun]) -> Noise:
+def seed_noise(runs: Iterable[EvaluationRun]) -> Noise:
     """Pooled over cells: s^2 = sum (x - mean of its cell)^2 / sum (n - 1). All runs are of one setting."""
     cells: dict[str, list[float]] = defaultdict(list)
     for run in runs:
@@ -155,13 +194,13 @@ def seed_noise(runs: Sequence[EvaluationRun]) -> Noise:
 def measured(table: str, groups: Iterable[Trained], source: str) -> list[published.Measured]:
     """What was trained for a table: on the paper's data under the paper's columns, else under the data set's name.
 
-    A cell found on a stand-in is not the paper's, whatever it is trained on.
+    A cell found on a stand-in is not the paper's, whatever it is trained on: the paper searches on CIFAR-10.
     """
     lines = []
     for group in groups:
         dataset, own = group.runs[0].config.dataset, source == published.IMAGES
-        column = ERRORS[table].get(dataset, "") if own else f"Test Error / {dataset}"
-        if group.source != source or not column or (own and group.origin not in PAPER_ORIGINS):
+        column = ERRORS[table].get(dataset, "") if own else f"Test Error / {source}"
+        if group.source != source or not column or (own and group.searched_on not in ("", "cifar10")):
             continue
         for row in (row for of, row in group.rows if of == table):
             lines.append(_line(row, column, group.errors, group))
@@ -171,9 +210,9 @@ def measured(table: str, groups: Iterable[Trained], source: str) -> list[publish
 
 
 def _line(row: str, column: str, values: np.ndarray, group: Trained) -> published.Measured:
-    where = ", ".join(sorted({str(run.hardware.get("device")) for run in group.runs}))
-    text = f"{group.origin}; {group.setting}; trained on {where}"
-    return published.Measured(row, column, float(values.mean()), float(values.std()), len(values), text, group.name)
+    return published.Measured(
+        row, column, float(values.mean()), float(values.std()), len(values), group.told, group.name
+    )
 
 
 def counted(table: str) -> list[published.Measured]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from flatlib.evaluation.batches import Batches
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.networks import Network, draw_keep
+from flatlib.evaluation.plan import has_loose_ends
 from flatlib.evaluation.processes import joined, own_share, summed
 from flatlib.evaluation.trace import Epoch, EvaluationTrace
 from flatlib.run.checkpoint import RunStoppedError
@@ -24,13 +25,20 @@ class TrainingError(RunStoppedError):
 
 
 class StepProgress(NamedTuple):
-    """Where a training stands within an epoch; loss and accuracy are means over its steps so far."""
+    """Where a training stands within an epoch."""
 
     epoch: int  # 1 for the first
     step: int
     steps: int  # of an epoch
-    loss: float  # nats
-    accuracy: float  # percent
+    sums: Tensor  # (2,) of losses and accuracies of the steps so far; reading them waits for a GPU
+
+    @property
+    def loss(self) -> float:  # nats, mean over the steps so far
+        return self.sums[0].item() / self.step
+
+    @property
+    def accuracy(self) -> float:  # percent
+        return self.sums[1].item() / self.step
 
 
 class Trainer:
@@ -49,7 +57,7 @@ class Trainer:
         own = Network(config.plan(), torch.Generator().manual_seed(config.seed))
         own.to(self.device, self.dtype)
         self.own = nn.utils.convert_conv2d_weight_memory_format(own, torch.channels_last)
-        self.network = joined(self.own)
+        self.network = joined(self.own, loose_ends=has_loose_ends(config.plan()))
         self.optimizer = torch.optim.SGD(
             self.own.parameters(),
             config.learning_rate,
@@ -102,8 +110,10 @@ class Trainer:
         drop = self.config.drop_path * len(self.done) / self.config.epochs
         if not self.config.drop_path:
             return None
-        keep = draw_keep(self.own.n_droppable, self.config.batch_size, drop, self.generator)
-        return keep[:, self.share.part(self.config.batch_size)].to(self.device, self.dtype)
+        keep = draw_keep(self.own.n_droppable, self.config.batch_size, drop, self.generator).to(self.dtype)
+        keep = keep[:, self.share.part(self.config.batch_size)].contiguous()
+        gpu = self.device.type == "cuda"  # copied from pageable memory it would wait for the GPU
+        return keep.pin_memory().to(self.device, non_blocking=True) if gpu else keep
 
     @torch.no_grad()
     def test(self) -> tuple[float, float, float]:
@@ -139,9 +149,7 @@ class Trainer:
 
     @property
     def so_far(self) -> StepProgress:
-        loss, accuracy = (self.sums / max(self.at, 1)).tolist()
-        self._check(loss)
-        return StepProgress(len(self.done) + 1, self.at, self.steps, loss, accuracy)
+        return StepProgress(len(self.done) + 1, self.at, self.steps, self.sums)
 
     @property
     def seconds(self) -> float:
@@ -167,6 +175,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """A copy of all that the next steps depend on; `torch.load(weights_only=True)` reads it."""
+        self._check(self.sums[0].item())  # a checkpoint without a way back would be of no use
         learned = {"network": self.own.state_dict(), "optimizer": self.optimizer.state_dict()}
         return copy.deepcopy(learned) | {
             "batches": self.batches.state(),
@@ -176,6 +185,7 @@ class Trainer:
             "sums": self.sums.tolist(),
             "seconds": self.seconds,
             "threads": torch.get_num_threads(),
+            "processes": self.share.world,
         }
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ class Options(Parameters):
 
     runs: int = parameter(1, "runs, from the seeds seed, seed + 1, ...", ge=1)
     runs_dir: str = parameter("runs", "where each run has its folder")
-    data_dir: str = parameter("", "where CIFAR lies; '': $FLATLIB_DATA, else ./data")
+    data_dir: str = parameter("", "where the data set lies; '': $FLATLIB_DATA, else ./data")
     threads: int = parameter(0, "of torch; 0: its own choice", ge=0, le=1024)
     checkpoint_seconds: float = parameter(60.0, "at most so old is a checkpoint, in seconds", ge=0)
 

@@ -14,7 +14,7 @@ from flatlib.search.search import search
 
 pytestmark = pytest.mark.notebooks
 EVALUATION, CELLS = "04_evaluation", "07_cells"
-NA = "na-darts, n_nbr = 2, found on digits"
+NA = "na-darts, n_nbr 2, found on digits"
 TINY = {"n_train": 64, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 2}
 SEARCHES = [
     SearchConfig(n_train=64, batch_size=16, channels=2, cells=3, epochs=1, n_nbr=2, device="cpu", **own)
