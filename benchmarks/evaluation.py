@@ -1,8 +1,9 @@
-"""Speed of the evaluation phase: python benchmarks/evaluation.py [threads] [batch]
+"""Speed of the evaluation phase: python benchmarks/evaluation.py [threads] [batch] [way ...]
 
 A training step of DARTS_V2 on CIFAR-10 at C = 36, 20 cells, with auxiliary classifier: the plain DARTS network
-(tests/naive_darts.py, eager, NCHW) and ours (float32, and bf16 autocast), in turn, in processes of their own with the
-same threads and allocator settings. And what the costs of the whole catalogue take.
+(tests/naive_darts.py, eager, NCHW; `last`: in channels_last) and ours (float32, and bf16 autocast), in turn, in
+processes of their own with the same threads and allocator settings. All stay in memory, 10 GiB at batch 32: name ways
+to leave the others out. And what the costs of the whole catalogue take.
 """
 
 import statistics
@@ -26,7 +27,7 @@ from naive_darts import NetworkCIFAR
 
 CHANNELS, CELLS = SIZES["cifar10"]
 CELL = "DARTS_V2"
-WORKERS = ["naive", "ours", "bf16"]
+WAYS = ["naive", "last", "ours", "bf16"]
 REPETITIONS = 4
 
 
@@ -36,11 +37,12 @@ def worker(which: str, threads: str, batch: str) -> None:
     keep_freed_memory()
     cell, generator = catalogue()[CELL].cell, torch.Generator().manual_seed(0)
     layout = torch.contiguous_format if which == "naive" else torch.channels_last
-    if which == "naive":
+    if which in ("naive", "last"):
         net = NetworkCIFAR(CHANNELS, 10, CELLS, True, cell)
     else:
         plan = network_plan(cell, IMAGES["cifar10"], channels=CHANNELS, cells=CELLS, auxiliary=True)
-        net = nn.utils.convert_conv2d_weight_memory_format(Network(plan, generator), layout)
+        net = Network(plan, generator)
+    net = nn.utils.convert_conv2d_weight_memory_format(net, layout)
     images = torch.randn(int(batch), 3, 32, 32, generator=generator).to(memory_format=layout)
     labels = torch.randint(10, (int(batch),), generator=generator)
     sgd = torch.optim.SGD(net.parameters(), 0.025, 0.9, weight_decay=3e-4)
@@ -72,7 +74,9 @@ def catalogue_costs() -> None:
 
 
 def main() -> None:
-    threads, batch = [int(word) for word in [*sys.argv[1:], *("2", "96")[len(sys.argv) - 1 :]]]
+    given = sys.argv[1:]
+    threads, batch = int(given[0]) if given else 2, int(given[1]) if given[1:] else 32
+    ways = ["naive", *(way for way in given[2:] or WAYS if way != "naive")]
     print(
         machine.describe("torch", "numpy"),
         f"- {threads} thread(s), batch {batch}, {CELL}, C = {CHANNELS}, {CELLS} cells",
@@ -81,7 +85,7 @@ def main() -> None:
     print(f"costs of {len(catalogue())} cells at 2 sizes: {1000 * took:.0f} ms")
     plan = network_plan(catalogue()[CELL].cell, IMAGES["cifar10"], channels=CHANNELS, cells=CELLS)
     gflop, top = 3 * 2 * batch * cost(plan).multi_adds / 1e9, peak(threads)  # forward, and twice that backward
-    results = machine.in_turn(__file__, WORKERS, [str(threads), str(batch)], REPETITIONS)
+    results = machine.in_turn(__file__, ways, [str(threads), str(batch)], REPETITIONS)
     naive = [row[0] for row in results["naive"]]
     for name, rows in results.items():
         step, memory = statistics.median(row[0] for row in rows), rows[-1][1]
@@ -95,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    worker(*sys.argv[1:]) if sys.argv[1:2] and sys.argv[1] in WORKERS else main()
+    worker(*sys.argv[1:]) if sys.argv[1:2] and sys.argv[1] in WAYS else main()
