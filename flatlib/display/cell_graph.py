@@ -35,7 +35,7 @@ class Layout(NamedTuple):
 def lay_out_cell(cell: Cell) -> Layout:
     """Nodes in columns by depth, in rows by number; before each the names of its operations, in rows by source."""
     depths, rows = node_depths(cell), 0.3 + 0.7 * sum(node < cell.n_inputs for node in cell.outputs)
-    label = 11 + 6.5 * max((len(short_name(operation)) for operation, *_ in cell.operations), default=1)
+    label = 14 + 6.6 * max((len(short_name(operation)) for operation, *_ in cell.operations), default=1)
     step = GAP + label + TAIL + NODE
     inner, names = [], []
     for node in range(cell.n_inputs, cell.n_nodes):
@@ -67,16 +67,21 @@ class CellGraph:
         return self.words
 
 
-def draw_cells(found: Genotype | str, name: str = "", *, only: str = "") -> CellGraph:
-    """A genotype's cells beside each other, or NAS-Bench-201's one; only: 'normal cell' or 'reduction cell'."""
+def draw_cells(found: Genotype | str, name: str = "", *, only: str = "", note: str = "") -> CellGraph:
+    """A genotype's cells beside each other, or NAS-Bench-201's one; only: 'normal cell' or 'reduction cell'.
+
+    `note` stands below them, such as where a cell comes from.
+    """
     chosen = {kind: cell for kind, cell in cells(found).items() if only in ("", kind)}
     if not chosen:
         raise ValueError(f"only = {only!r}: allowed: {', '.join(cells(found))}, or '' for all")
     named = {_title(name, kind): cell for kind, cell in chosen.items()}
     figures = "".join(_figure(title, cell) for title, cell in named.items())
+    below = f'<p style="font-size: 0.875rem; margin: 4px 0 0; opacity: 0.8">{html.escape(note)}</p>' if note else ""
+    words = [in_words(title, cell) for title, cell in named.items()]
     return CellGraph(
-        f'<div style="display: flex; flex-wrap: wrap; gap: 16px 28px; align-items: start">{figures}</div>',
-        "\n".join(in_words(title, cell) for title, cell in named.items()),
+        f'<div style="display: flex; flex-wrap: wrap; gap: 16px 28px; align-items: start">{figures}</div>{below}',
+        "\n".join([*words, *([note] if note else [])]),
     )
 
 
