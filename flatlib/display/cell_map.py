@@ -86,7 +86,8 @@ def plot_map(shown: Sequence[Shown]) -> go.Figure:
     """Cells of the DARTS space; near is alike."""
     inside = [one for one in shown if not outside(one.cell)]
     plane = embed(distances([one.cell for one in inside]))
-    places = _places(plane.points)
+    reach = 1.3 * max([1.0, *np.abs(plane.points).ravel()])  # room for names
+    places = _places(plane.points, [one.name * (one.group == PUBLISHED) for one in inside], reach)
     figure = go.Figure()
     for group, color in zip(dict.fromkeys(one.group for one in inside), cycle(PALETTE[1:])):
         at = [row for row, one in enumerate(inside) if one.group == group]
@@ -102,35 +103,42 @@ def plot_map(shown: Sequence[Shown]) -> go.Figure:
             marker={"size": 10, "color": color, "symbol": "circle" if labeled else "diamond"},
             hovertemplate="%{text}<extra></extra>",
         )
-    if inside:
-        reach = 1.3 * max(float(np.abs(plane.points).max()), 1)  # room for names
-        figure.update_xaxes(range=[-reach, reach])
-    figure.update_yaxes(scaleanchor="x", title_text="edges").update_xaxes(title_text="edges")
+    figure.update_yaxes(scaleanchor="x", title_text="edges")
+    figure.update_xaxes(title_text="edges", range=[-reach, reach])
     return lay_out(figure, f"Cells by Eq. 2, normal and reduction together<br>stress {plane.stress:.2f}", 560)
 
 
-def _places(points: np.ndarray) -> list[str]:
-    """Where each point's name stands: away from the nearest point."""
-    if len(points) < 2:
-        return ["top center"] * len(points)
-    apart = _apart(points)
-    np.fill_diagonal(apart, np.inf)
-    away = points - points[apart.argmin(1)]
-    return [
-        ("middle right" if x > 0 else "middle left")
-        if abs(x) > 2 * abs(y)
-        else f"{'top' if y > 0 else 'bottom'} center"
-        for x, y in away
-    ]
+def _places(points: np.ndarray, names: Sequence[str], reach: float) -> list[str]:
+    """Where each name stands such that it meets few points and earlier names; '' needs no place."""
+    letter, row = reach / 22, reach / 9  # of a small font on a page that is `reach` wide to each side
+    boxes, places = [(x, y, 0.0) for x, y in points.tolist()], []
+    for (x, y), name in zip(points.tolist(), names, strict=True):
+        width = letter * len(name)
+        aside = width / 2 + row / 2
+        options = {"top center": (x, y + row), "bottom center": (x, y - row)}
+        options |= {"middle right": (x + aside, y), "middle left": (x - aside, y)}
+        crowds = {
+            place: sum(abs(u - a) < (width + w) / 2 and abs(v - b) < 0.7 * row for a, b, w in boxes)
+            + 9 * (abs(u) + width / 2 > reach)
+            for place, (u, v) in options.items()
+        }
+        places.append(min(options, key=crowds.__getitem__))
+        boxes += [(*options[places[-1]], width)] if name else []
+    return places
+
+
+def random_cells(seed: int) -> list[Shown]:
+    """What chance gives: cells of the DARTS space."""
+    rng = np.random.default_rng([seed, 7])
+    drawn = [random_cell(DARTS, rng) for _ in range(RANDOM_CELLS)]
+    return [Shown("random cells", str(n), cell) for n, cell in enumerate(drawn) if isinstance(cell, Genotype)]
 
 
 def nearest(shown: Sequence[Shown], seed: int) -> Styler:
     """For each cell of the map, found ones first, the nearest published and found one; last, for random cells."""
     inside = sorted((one for one in shown if not outside(one.cell)), key=lambda one: one.group == PUBLISHED)
     n, found = len(inside), sum(one.group != PUBLISHED for one in inside)
-    rng = np.random.default_rng([seed, 7])
-    drawn = [random_cell(DARTS, rng) for _ in range(RANDOM_CELLS)]
-    apart = distances([*(one.cell for one in inside), *drawn])  # type: ignore[list-item]
+    apart = distances([one.cell for one in [*inside, *random_cells(seed)]])
     np.fill_diagonal(apart, np.inf)  # no cell is its own neighbor
     columns = {"nearest published": slice(found, n), "nearest found": slice(0, found)}
     columns = {name: at for name, at in columns.items() if inside[at]}

@@ -48,7 +48,7 @@ def gather(names: Sequence[str], runs: Sequence[Run]) -> list[Shown]:
     shown = [Shown(PUBLISHED, one.name, one.cell, f"From {one.source}. {one.doubt}".strip()) for one in known]
     genotypes = [run for run in runs if run.result and isinstance(run.result.cell, Genotype)]
     groups = group_names([run.config for run in genotypes])
-    for run, group in zip(genotypes, groups, strict=True):
+    for group, run in sorted(zip(groups, genotypes, strict=True), key=lambda pair: (pair[0], pair[1].config.seed)):
         shown.append(Shown(group, f"{group}, seed {run.config.seed}", run.result.cell))  # type: ignore[union-attr, arg-type]
     return shown
 
@@ -60,7 +60,8 @@ def group_names(configs: Sequence[SearchConfig]) -> list[str]:
     for kind in kinds:
         alike = [other for other in kinds if found_name(other) == found_name(kind)]
         told = [f.name for f in fields(kind) if len({getattr(other, f.name) for other in alike}) > 1]
-        names.append(", ".join([found_name(kind), *(f"{name} = {getattr(kind, name)}" for name in told)]))
+        found = found_name(kind).replace(", found on", " on")  # names stand beside bars
+        names.append(", ".join([found, *(f"{name} = {getattr(kind, name)}" for name in told)]))
     return names
 
 
