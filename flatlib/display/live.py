@@ -81,6 +81,7 @@ def plot_live(trace: SearchTrace, space: Space, epochs: int, title: str) -> go.F
     for col, heatmap in enumerate(alpha_maps(trace.alphas[-1], space), 1):
         figure.add_trace(heatmap, row=2, col=col)
     style_alphas(figure, space, float(trace.alphas.max()), row=2)
+    figure.update_yaxes(showticklabels=False, row=2, col=2)  # the edges of the first, on a phone over its squares
     explain_dashes(figure)
     for axis, found in zip(figure.select_xaxes(row=2), lines, strict=True):
         place = {"xref": "paper", "x": axis.domain[0], "xanchor": "left", "yref": "paper", "y": 0, "yanchor": "top"}
