@@ -205,6 +205,8 @@ class Cells(RunSettings):
     @field_validator("cells")
     @classmethod
     def _are_published(cls, value: str) -> str:
+        if not _words(value):
+            raise ValueError("no cell")
         for word in _words(value):
             if word != "all" and find_cell(word).name not in catalogue():
                 raise ValueError(f"{word}: not a published cell; there are {', '.join(catalogue())}")

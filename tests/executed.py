@@ -35,8 +35,9 @@ class Executed:
         return {output.name for cell in self.cells for output in cell.outputs if output.output_type == "stream"}
 
     def shown(self, call: str) -> list[dict]:
-        """MIME type -> content of each output of the one cell that makes the call."""
-        (cell,) = (cell for cell in self.cells if f"{call}(" in cell.source)
+        """MIME type -> content of each output of the one cell that makes the call, named with arguments or without."""
+        sought = call if "(" in call else f"{call}("
+        (cell,) = (cell for cell in self.cells if sought in cell.source)
         return [output["data"] for output in cell.outputs]
 
     def figures(self, call: str) -> list[dict]:

@@ -141,6 +141,13 @@ def test_a_cell_in_words():
         draw_cells(DARTS_V2, only="reduce")
 
 
+def test_a_note_stands_below():
+    """Sees a cell's source lost in the picture or in its words, or markup of it reach the page."""
+    picture = draw_cells(DARTS_V2, "V2", note="From <b>there</b>.")
+    assert picture.html.endswith("From &lt;b&gt;there&lt;/b&gt;.</p>")
+    assert repr(picture).splitlines()[2:] == ["From <b>there</b>."] and "<p " not in draw_cells(DARTS_V2).html
+
+
 def test_the_picture_follows_the_theme():
     """Sees a color for text that only one of the light and the dark page can show."""
     texts = re.findall(r"<text [^>]*>", draw_cells(DARTS_V2).html)

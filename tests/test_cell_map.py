@@ -1,42 +1,26 @@
-"""Sees a distance that is not Eq. 2's, a map that distorts a plane, a depth or share that is another cell's."""
+"""Sees a distance that is not Eq. 2's, a map that distorts a plane, or a neighbor that is not the nearest."""
 
+import itertools
+import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_search import finished_search as search
 
-from flatlib.display.cell_map import (
-    Shown,
-    cells_frame,
-    depth_table,
-    distances,
-    embed,
-    gather,
-    left_out,
-    nearest,
-    outside,
-    plot_map,
-    plot_operations,
-)
+from flatlib.display.cell_map import RANDOM_CELLS, distances, embed, left_out, nearest, outside, plot_map, random_cells
+from flatlib.display.cell_table import gather
 from flatlib.evaluation.catalogue import catalogue
-from flatlib.search.config import SearchConfig
 from flatlib.search.retrain import random_cell
-from flatlib.search.runs import Result, Run
-from flatlib.search.trace import SearchTrace
 from flatlib.spaces import DARTS
 
 ALL = [*catalogue()]
 INSIDE = [name for name in ALL if not outside(catalogue()[name].cell)]
+FOUND = "na-darts on digits, seed 0"
 
 
-def search(cell, seed=0, **changes) -> Run:
-    return Run(
-        Path("x"),
-        SearchConfig(seed=seed, **changes),
-        SearchTrace((), np.zeros((1, 2, 14, 8))),
-        Result(cell, 1, 1, 1, 1.0, {}),
-    )
+def apart(points: np.ndarray) -> np.ndarray:
+    return np.array([[np.hypot(*(a - b)) for b in points] for a in points])
 
 
 def naive_distance(a, b) -> int:
@@ -77,61 +61,63 @@ def test_what_is_outside_the_space():
 
 def test_a_plane_is_embedded_exactly():
     """Sees axes mixed up or scaled: points of a plane keep all their distances, and the picture is repeatable."""
-    points = np.random.default_rng(0).normal(size=(9, 2))
-    given = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    given = apart(np.random.default_rng(0).normal(size=(9, 2)))
     plane = embed(given)
-    again = np.linalg.norm(plane.points[:, None] - plane.points[None], axis=-1)
-    np.testing.assert_allclose(again, given, atol=1e-10)
-    assert plane.kept == pytest.approx(1) and (embed(given).points == plane.points).all()
-    cube = np.random.default_rng(1).normal(size=(12, 6))
-    assert 0 < embed(np.linalg.norm(cube[:, None] - cube[None], axis=-1)).kept < 0.9
+    np.testing.assert_allclose(apart(plane.points), given, atol=1e-8)
+    assert plane.stress == pytest.approx(0, abs=1e-8) and (embed(given).points == plane.points).all()
 
 
-def test_the_table_of_section_f():
-    """Sees another cell's depth or share, or found cells averaged with published ones."""
-    v1, gdas = catalogue()["DARTS_V1"].cell, catalogue()["GDAS_V1"].cell
-    shown = gather(["DARTS_V1", "GDAS_V1"], [search(v1, 0), search(gdas, 1), search(v1, method="darts")])
-    frame = cells_frame(shown)
-    line = frame.iloc[0]
-    assert (line["normal: depth"], line["reduction: without parameters %"], line["normal: 5x5"]) == (2, 100, 0)
-    assert frame.iloc[1]["normal: depth"] == 4 and frame.iloc[1]["normal: 5x5"] == 2
-    table = depth_table(shown).data
-    assert list(table.index) == [
-        "DARTS_V1",
-        "GDAS_V1",
-        "na-darts, found on digits (n = 2)",
-        "darts, found on digits (n = 1)",
-    ]
-    assert table["normal: depth"].tolist() == ["2", "4", "3 ± 1", "2"]
+def test_the_map_is_as_good_as_scikit_learns():
+    """Sees a stress that is not Kruskal's, or a map far from the best of 8 starts of another library."""
+    from sklearn.manifold import smacof
+
+    given = distances([catalogue()[name].cell for name in INSIDE])
+    plane = embed(given)
+    pairs = [*itertools.combinations(range(len(given)), 2)]
+    drawn = apart(plane.points)
+    error = sum((given[pair] - drawn[pair]) ** 2 for pair in pairs) / sum(given[pair] ** 2 for pair in pairs)
+    assert plane.stress == pytest.approx(error**0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # defaults of later versions
+        _, raw = smacof(given, n_components=2, n_init=8, eps=1e-9, random_state=0, normalized_stress=False)
+    assert plane.stress <= 1.05 * (raw / (np.triu(given) ** 2).sum()) ** 0.5
 
 
-def test_only_genotypes_are_gathered():
-    """Sees an unfinished search or NAS-Bench-201's cell among the genotypes."""
-    arch = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
-    cell = catalogue()["DARTS_V1"].cell
-    runs = [search(arch, space="nas-bench-201", cells=3), replace(search(cell), result=None), search(cell, seed=4)]
-    assert gather([], runs) == [Shown("na-darts, found on digits", "na-darts, found on digits, seed 4", cell)]
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_a_map_of_few_cells(n):
+    """Sees a map that needs three cells, or equal cells driven apart."""
+    plane = embed(distances([catalogue()["DARTS_V1"].cell] * n))
+    assert plane.points.tolist() == [[0, 0]] * n and plane.stress == 0
+    assert len(plot_map(gather(["PNAS"], [])).data) == 0
 
 
-def test_figures_show_every_cell():
-    """Sees a cell or an operation that is not drawn."""
-    shown = gather(ALL, [search(catalogue()["DARTS_V1"].cell)])
-    bars = plot_operations(shown)
-    totals = {(bar.xaxis, name): 0 for bar in bars.data for name in bar.y}
-    for bar in bars.data:
-        for name, n in zip(bar.y, bar.x, strict=True):
-            totals[bar.xaxis, name] += n
-    assert set(totals.values()) == {8, 10} and len(totals) == 2 * len(shown)
-    points = plot_map(shown)
-    assert sum(len(group.x) for group in points.data) == len(INSIDE) + 1
-    assert {name for group in points.data for name in group.text} >= set(INSIDE)
+def test_the_map_shows_every_cell():
+    """Sees a cell that is not on the map, a found one in the published ones' color, or a point cut off."""
+    figure = plot_map(gather(ALL, [search(catalogue()["DARTS_V1"].cell)]))
+    published, found = figure.data
+    assert list(published.text) == INSIDE and list(found.text) == [FOUND]
+    assert published.marker.color != found.marker.color and "stress 0." in figure.layout.title.text
+    at = INSIDE.index("DARTS_V1")
+    assert (published.x[at], published.y[at]) == pytest.approx((found.x[0], found.y[0]), abs=0.5)
+    left, right = figure.layout.xaxis.range
+    assert left < min(published.x) and max(published.x) < right
 
 
-def test_nearest_published_cells():
-    """Sees a cell as its own neighbor, or the distance of random cells left out."""
-    table = nearest(gather(ALL, [search(catalogue()["DARTS_V1"].cell)]), 0).data
-    assert table.loc["na-darts, found on digits, seed 0"].tolist() == ["DARTS_V1", "0"]
-    assert table.loc["DARTS_V1"].tolist() == ["DARTS_V2", "7"]
-    mean, _, std = table.iloc[-1]["edges"].partition(" ± ")
-    assert 18 < float(mean) < 22 and 1 < float(std) < 3
-    assert len(nearest(gather([], []), 0).data) == 1
+def test_nearest_cells():
+    """Sees a cell as its own neighbor, another than the nearest, or other columns for random cells."""
+    cells = [catalogue()["DARTS_V1"].cell, catalogue()["GDAS_V1"].cell]
+    style = nearest(gather(ALL, [search(cell, seed) for seed, cell in enumerate(cells)]), 0)
+    table = style.data
+    assert list(table.index) == [FOUND, "na-darts on digits, seed 1", *INSIDE, "a random cell"]
+    gap = naive_distance(*cells)
+    assert table.loc[FOUND].tolist() == ["0: DARTS_V1", f"{gap}: na-darts on digits, seed 1"]
+    assert table.loc["DARTS_V1"].tolist() == ["7: DARTS_V2", f"0: {FOUND}"]
+    drawn = [one.cell for one in random_cells(0)]
+    far = [min(naive_distance(cell, catalogue()[name].cell) for name in INSIDE) for cell in drawn]
+    assert len(drawn) == RANDOM_CELLS
+    assert table.iloc[-1]["nearest published"] == f"{np.mean(far):.1f} ± {np.std(far):.1f}"
+    pairs = [naive_distance(a, b) for a, b in itertools.combinations(drawn[:60], 2)]
+    told = float(style.caption.split("two of them: ")[1].split(" ±")[0])
+    assert told == pytest.approx(np.mean(pairs), abs=0.5)
+    assert list(nearest(gather([], []), 0).data.index) == ["a random cell"]
+    assert nearest(gather(["DARTS_V2"], []), 0).data.loc["DARTS_V2"].tolist() == [""]

@@ -19,7 +19,8 @@ from flatlib.evaluation.tables import (
     COUNTED,
     ERRORS,
     counted,
-    found_name,
+    found_how,
+    group_names,
     measured,
     rows_of_search,
     seed_noise,
@@ -129,7 +130,7 @@ def test_a_searchs_rows(search, rows):
         assert row in {cell.row for cell in published.table(table)}
 
 
-def test_found_names_tell_searches_apart():
+def test_names_tell_searches_apart():
     """Sees cells of different searches under one name."""
     changes = {
         "space": "s3", "n_train": 100, "method": "darts", "aggregator": "max", "representation": "multiplicative",
@@ -137,11 +138,14 @@ def test_found_names_tell_searches_apart():
         "arch_learning_rate": 0.1, "hessian_batches": 2, "precision": "float64", "dataset": "cifar10",
     }  # fmt: skip
     assert {*changes, "order", "seed", "device"} == set(SearchConfig.__dataclass_fields__)
-    names = [found_name(SearchConfig(**{name: value})) for name, value in changes.items()]
-    second = SearchConfig(method="darts", order=2)
-    assert len({*names, found_name(second), found_name(SearchConfig())}) == len(changes) + 2
-    assert found_name(SearchConfig(d=2, seed=9)) == "na-darts, d 2, found on digits"
-    assert found_name(SearchConfig(method="darts", d=2)) == "darts, found on digits"
+    for name, value in changes.items():
+        both = [SearchConfig(), SearchConfig(seed=4, **{name: value})]
+        assert len(set(group_names(both))) == 2 and len({found_how(one) for one in both}) == 1 + (name != "method")
+    assert group_names([SearchConfig(d=2, seed=9, epochs=9)]) == ["na-darts, d 2, found on digits"]
+    darts = [SearchConfig(method="darts", d=2), SearchConfig(method="darts", order=2)]
+    assert group_names(darts) == ["darts, found on digits", "darts, order 2, found on digits"]
+    same = [SearchConfig(epochs=9), SearchConfig(epochs=9, seed=1), SearchConfig()]
+    assert group_names(same) == ["na-darts, epochs 9, found on digits"] * 2 + ["na-darts, found on digits"]
 
 
 # --- the paper's tables ---------------------------------------------------------------------------

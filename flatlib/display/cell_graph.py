@@ -7,11 +7,11 @@ from typing import NamedTuple
 from flatlib.display.cell import Cell, cells, count_operations, depth, node_depths, operation_color, short_name
 from flatlib.spaces import Genotype
 
-GAP, TAIL, NODE, INPUT, ROW = 44, 8, 24, 38, 26  # px: curves, name to node, widths of nodes, height of a row
-FIGURE = """<figure style="margin: 0; flex: 1 1 {basis}px; max-width: {width}px; min-width: {least}px">\
-<svg viewBox="0 0 {width} {height}" width="100%" role="img" aria-label="{words}" \
-font-size="12" text-anchor="middle" fill="none" stroke="currentColor">{shapes}</svg>\
-<figcaption style="font-size: 0.875rem"><b>{title}</b>: {facts}</figcaption></figure>"""
+GAP, TAIL, NODE, INPUT, ROW = 34, 6, 24, 36, 26  # px: curves, name to node, widths of nodes, height of a row
+FIGURE = """<figure style="margin: 0; flex: 1 1 {basis}px; max-width: {width}px; min-width: min({least}px, 100%)">\
+<div style="overflow-x: auto"><svg viewBox="0 0 {width} {height}" width="100%" style="min-width: {least}px" \
+role="img" aria-label="{words}" font-size="12" text-anchor="middle" fill="none" stroke="currentColor">{shapes}</svg>\
+</div><figcaption style="font-size: 0.875rem"><b>{title}</b>: {facts}</figcaption></figure>"""
 
 
 class Box(NamedTuple):
@@ -35,7 +35,7 @@ class Layout(NamedTuple):
 def lay_out_cell(cell: Cell) -> Layout:
     """Nodes in columns by depth, in rows by number; before each the names of its operations, in rows by source."""
     depths, rows = node_depths(cell), 0.3 + 0.7 * sum(node < cell.n_inputs for node in cell.outputs)
-    label = 14 + 6.8 * max((len(short_name(operation)) for operation, *_ in cell.operations), default=1)
+    label = 14 + 6.6 * max((len(short_name(operation)) for operation, *_ in cell.operations), default=1)
     step = GAP + label + TAIL + NODE
     inner, names = [], []
     for node in range(cell.n_inputs, cell.n_nodes):
@@ -67,16 +67,21 @@ class CellGraph:
         return self.words
 
 
-def draw_cells(found: Genotype | str, name: str = "", *, only: str = "") -> CellGraph:
-    """A genotype's cells beside each other, or NAS-Bench-201's one; only: 'normal cell' or 'reduction cell'."""
+def draw_cells(found: Genotype | str, name: str = "", *, only: str = "", note: str = "") -> CellGraph:
+    """A genotype's cells beside each other, or NAS-Bench-201's one; only: 'normal cell' or 'reduction cell'.
+
+    `note` stands below them, such as where a cell comes from.
+    """
     chosen = {kind: cell for kind, cell in cells(found).items() if only in ("", kind)}
     if not chosen:
         raise ValueError(f"only = {only!r}: allowed: {', '.join(cells(found))}, or '' for all")
     named = {_title(name, kind): cell for kind, cell in chosen.items()}
     figures = "".join(_figure(title, cell) for title, cell in named.items())
+    below = f'<p style="font-size: 0.875rem; margin: 4px 0 0; opacity: 0.8">{html.escape(note)}</p>' if note else ""
+    words = [in_words(title, cell) for title, cell in named.items()]
     return CellGraph(
-        f'<div style="display: flex; flex-wrap: wrap; gap: 16px 28px; align-items: start">{figures}</div>',
-        "\n".join(in_words(title, cell) for title, cell in named.items()),
+        f'<div style="display: flex; flex-wrap: wrap; gap: 16px 28px; align-items: start">{figures}</div>{below}',
+        "\n".join([*words, *([note] if note else [])]),
     )
 
 
@@ -96,7 +101,10 @@ def in_words(title: str, cell: Cell) -> str:
 
 
 def _figure(title: str, cell: Cell) -> str:
-    """SVG in the color of the text, with a caption; it shrinks a little before it wraps, and more before it scrolls."""
+    """SVG in the color of the text, with a caption; it shrinks a little before it wraps, and more before it scrolls.
+
+    A cell of depth 3 fits a phone without scrolling.
+    """
     layout, counts, n = lay_out_cell(cell), count_operations(cell), len(cell.operations)
     facts = [f"depth {depth(cell)}", f"{n} operation{'s' * (n != 1)}"]
     if n:
@@ -104,7 +112,7 @@ def _figure(title: str, cell: Cell) -> str:
     return FIGURE.format(
         basis=round(0.9 * layout.width),
         width=round(layout.width),
-        least=round(0.74 * layout.width),
+        least=round(0.72 * layout.width),
         height=round(layout.height),
         words=html.escape(in_words(title, cell)),
         title=html.escape(title),

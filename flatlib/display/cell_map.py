@@ -1,124 +1,23 @@
-"""Found and published cells beside each other: depth and operations (Sec. F), and how far apart they are (Eq. 2)."""
+"""How far apart found and published cells are (Eq. 2), as a map and as nearest neighbors."""
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
-from plotly.subplots import make_subplots
 
-from flatlib.display.cell import cells, count_operations, depth, operation_color, short_name
+from flatlib.display.cell_table import PUBLISHED, Shown
 from flatlib.display.plots import PALETTE, lay_out
-from flatlib.evaluation.catalogue import catalogue
-from flatlib.evaluation.cost import cost
-from flatlib.evaluation.costs import SIZES
-from flatlib.evaluation.plan import IMAGES, network_plan
-from flatlib.evaluation.tables import found_name
 from flatlib.neighborhoods import cell_distance
 from flatlib.search.derive import one_hot_alphas
 from flatlib.search.retrain import random_cell
-from flatlib.search.runs import Run
 from flatlib.spaces import DARTS, Genotype
 
-PUBLISHED = "published"
-HATCHES = {"dil": "/", "avg": "."}  # of operations that share a color
-PLACES = ("top center", "bottom center", "middle right", "middle left")  # of names, in turn
 RANDOM_CELLS = 200  # drawn to say how far apart any two cells are
-
-
-class Shown(NamedTuple):
-    """A cell of a figure."""
-
-    group: str  # 'published', or the kind of search that found it
-    name: str
-    cell: Genotype
-
-
-def gather(names: Sequence[str], runs: Sequence[Run]) -> list[Shown]:
-    """Published cells by name, then the genotypes that finished searches found."""
-    shown = [Shown(PUBLISHED, name, catalogue()[name].cell) for name in names]
-    for run in runs:
-        if run.result and isinstance(run.result.cell, Genotype):
-            group = found_name(run.config)
-            shown.append(Shown(group, f"{group}, seed {run.config.seed}", run.result.cell))
-    return shown
-
-
-# --- depth and operations (Sec. F) ------------------------------------------------------------------
-
-
-def cells_frame(shown: Sequence[Shown]) -> pd.DataFrame:
-    """A line a cell: what Section F speaks of, for its normal and its reduction cell."""
-    channels, size = SIZES["cifar10"]
-    lines = []
-    for group, name, genotype in shown:
-        line: dict[str, Any] = {"group": group, "cell": name}
-        for kind, cell in cells(genotype).items():
-            counts, short = count_operations(cell), kind.removesuffix(" cell")
-            line |= {
-                f"{short}: depth": depth(cell),
-                f"{short}: without parameters %": 100 * counts.parameter_free_share,
-            }
-            line |= {f"{short}: 5x5": sum("5x5" in operation for operation, *_ in cell.operations)}
-        plan = network_plan(genotype, IMAGES["cifar10"], channels=channels, cells=size)
-        lines.append(line | {f"params (M), C = {channels}": cost(plan).params / 1e6})
-    return pd.DataFrame(lines)
-
-
-def depth_table(shown: Sequence[Shown]) -> Styler:
-    """Published cells one by one, found ones as mean ± population standard deviation over the searches of a kind."""
-    frame = cells_frame(shown)
-    numbers = [name for name in frame.columns if name not in ("group", "cell")]
-    rows: dict[str, list[str]] = {}
-    for group, part in frame.groupby("group", sort=False):
-        if group == PUBLISHED:
-            rows |= {line["cell"]: [_number(line[name]) for name in numbers] for _, line in part.iterrows()}
-        else:
-            spread = [f" ± {_number(part[name].std(ddof=0))}" * (len(part) > 1) for name in numbers]
-            means = [_number(part[name].mean()) for name in numbers]
-            rows[f"{group} (n = {len(part)})"] = [mean + std for mean, std in zip(means, spread, strict=True)]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=numbers)
-    return table.style.set_table_attributes('class="dataframe"')
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def plot_operations(shown: Sequence[Shown]) -> go.Figure:
-    """What each cell is made of: a bar a cell, a color an operation."""
-    kinds = ("normal cell", "reduction cell")
-    figure = make_subplots(
-        1, 2, subplot_titles=[f"{kind}s" for kind in kinds], shared_yaxes=True, horizontal_spacing=0.03
-    )
-    counts = {(kind, name): count_operations(cells(cell)[kind]).operations for kind in kinds for _, name, cell in shown}
-    operations = sorted(
-        {name for found in counts.values() for name in found}, key=lambda name: (operation_color(name), name)
-    )
-    for operation in operations:
-        for column, kind in enumerate(kinds, 1):
-            figure.add_bar(
-                x=[counts[kind, name].get(operation, 0) for _, name, _ in shown],
-                y=[name for _, name, _ in shown],
-                orientation="h",
-                name=short_name(operation),
-                legendgroup=operation,
-                showlegend=column == 1,
-                marker={"color": operation_color(operation), "pattern": {"shape": HATCHES.get(operation[:3], "")}},
-                hovertemplate=f"%{{y}}: %{{x}} × {operation}<extra></extra>",
-                row=1,
-                col=column,
-            )
-    figure.update_layout(barmode="stack").update_yaxes(autorange="reversed", automargin=True)
-    figure.update_xaxes(title_text="operations")
-    return lay_out(figure, "What the cells are made of", 200 + 22 * len(shown))
-
-
-# --- distances (Eq. 2) ------------------------------------------------------------------------------
 
 
 def outside(cell: Genotype) -> str:
@@ -152,24 +51,43 @@ class Plane(NamedTuple):
     """Points whose distances come as near to the given ones as two axes allow."""
 
     points: np.ndarray  # (A, 2)
-    kept: float  # share of the squared distances' sum that the two axes show
+    stress: float  # Kruskal's stress-1: 0 for a true picture
 
 
-def embed(given: np.ndarray) -> Plane:  # (A, A)
-    """Classical scaling: the two largest eigenvectors of -1/2 J D^2 J, with the larger entries positive."""
+def embed(given: np.ndarray, steps: int = 500) -> Plane:  # (A, A)
+    """Metric scaling: least squares of the distances, by majorization from classical scaling, so without a draw."""
+    n = len(given)
+    if n < 2:
+        return Plane(np.zeros((n, 2)), 0.0)
+    points = _classical(given)
+    for _ in range(steps):  # Guttman's transform: the stress never grows
+        ratio = np.divide(given, drawn := _apart(points), out=np.zeros((n, n)), where=drawn > 0)
+        points = (np.diag(ratio.sum(1)) - ratio) @ points / n
+    total = (given**2).sum()
+    return Plane(points, float(np.sqrt(((_apart(points) - given) ** 2).sum() / total)) if total else 0.0)
+
+
+def _apart(points: np.ndarray) -> np.ndarray:  # (A, 2) -> (A, A)
+    return np.linalg.norm(points[:, None] - points[None], axis=-1)
+
+
+def _classical(given: np.ndarray) -> np.ndarray:  # (A, A) -> (A, 2)
+    """The two largest eigenvectors of -1/2 J D^2 J, their largest entries positive."""
     n = len(given)
     center = np.eye(n) - 1 / n
     values, vectors = np.linalg.eigh(-0.5 * center @ given**2 @ center)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    axes = vectors[:, :2] * np.sqrt(np.clip(values[:2], 0, None))
+    axes = np.zeros((n, 2))
+    axes[:, : min(n, 2)] = vectors[:, ::-1][:, :2] * np.sqrt(np.clip(values[::-1][:2], 0, None))
     signs = np.sign(axes[np.abs(axes).argmax(0), [0, 1]])
-    return Plane(axes * np.where(signs == 0, 1, signs), float(values[:2].sum() / np.abs(values).sum()))
+    return axes * np.where(signs == 0, 1, signs)
 
 
 def plot_map(shown: Sequence[Shown]) -> go.Figure:
     """Cells of the DARTS space; near is alike."""
     inside = [one for one in shown if not outside(one.cell)]
     plane = embed(distances([one.cell for one in inside]))
+    reach = 1.3 * max([1.0, *np.abs(plane.points).ravel()])  # room for names
+    places = _places(plane.points, [one.name * (one.group == PUBLISHED) for one in inside], reach)
     figure = go.Figure()
     for group, color in zip(dict.fromkeys(one.group for one in inside), cycle(PALETTE[1:])):
         at = [row for row, one in enumerate(inside) if one.group == group]
@@ -179,30 +97,65 @@ def plot_map(shown: Sequence[Shown]) -> go.Figure:
             y=plane.points[at, 1],
             mode="markers+text" if labeled else "markers",
             text=[inside[row].name for row in at],
-            textposition=[PLACES[row % len(PLACES)] for row in at],
+            textposition=[places[row] for row in at],
+            textfont={"size": 10},
             name=group,
-            marker={"size": 11, "color": color, "symbol": "circle" if labeled else "diamond"},
+            marker={"size": 10, "color": color, "symbol": "circle" if labeled else "diamond"},
             hovertemplate="%{text}<extra></extra>",
         )
-    figure.update_yaxes(scaleanchor="x", title_text="edges").update_xaxes(title_text="edges")
-    return lay_out(figure, f"Cells by Eq. 2: two axes show {plane.kept:.0%} of the squared distances", 560)
+    figure.update_yaxes(scaleanchor="x", title_text="edges")
+    figure.update_xaxes(title_text="edges", range=[-reach, reach])
+    return lay_out(figure, f"Cells by Eq. 2, normal and reduction together<br>stress {plane.stress:.2f}", 560)
+
+
+def _places(points: np.ndarray, names: Sequence[str], reach: float) -> list[str]:
+    """Where each name stands such that it meets few points and earlier names; '' needs no place."""
+    letter, row = reach / 22, reach / 9  # of a small font on a page that is `reach` wide to each side
+    boxes, places = [(x, y, 0.0) for x, y in points.tolist()], []
+    for (x, y), name in zip(points.tolist(), names, strict=True):
+        width = letter * len(name)
+        aside = width / 2 + row / 2
+        options = {"top center": (x, y + row), "bottom center": (x, y - row)}
+        options |= {"middle right": (x + aside, y), "middle left": (x - aside, y)}
+        crowds = {
+            place: sum(abs(u - a) < (width + w) / 2 and abs(v - b) < 0.7 * row for a, b, w in boxes)
+            + 9 * (abs(u) + width / 2 > reach)
+            for place, (u, v) in options.items()
+        }
+        places.append(min(options, key=crowds.__getitem__))
+        boxes += [(*options[places[-1]], width)] if name else []
+    return places
+
+
+def random_cells(seed: int) -> list[Shown]:
+    """What chance gives: cells of the DARTS space."""
+    rng = np.random.default_rng([seed, 7])
+    drawn = [random_cell(DARTS, rng) for _ in range(RANDOM_CELLS)]
+    return [Shown("random cells", str(n), cell) for n, cell in enumerate(drawn) if isinstance(cell, Genotype)]
 
 
 def nearest(shown: Sequence[Shown], seed: int) -> Styler:
-    """For each found cell the nearest published one; last, how far apart random cells are."""
-    inside = [one for one in shown if not outside(one.cell)]
-    known = [one for one in inside if one.group == PUBLISHED]
-    rng = np.random.default_rng([seed, 7])
-    drawn = distances([random_cell(DARTS, rng) for _ in range(RANDOM_CELLS)])  # type: ignore[misc]
-    apart = drawn[np.triu_indices(RANDOM_CELLS, 1)]
-    lines = []
-    for one in inside:
-        others = [other for other in known if other.name != one.name]
-        if others:
-            far = distances([one.cell, *(other.cell for other in others)])[0, 1:]
-            lines.append(
-                {"cell": one.name, "nearest published": others[far.argmin()].name, "edges": f"{far.min():.0f}"}
-            )
-    spread = f"{apart.mean():.1f} ± {apart.std():.1f}"
-    lines.append({"cell": f"two of {RANDOM_CELLS} random cells", "nearest published": "", "edges": spread})
-    return pd.DataFrame(lines).set_index("cell").style.set_table_attributes('class="dataframe"')
+    """For each cell of the map, found ones first, the nearest published and found one; last, for random cells."""
+    inside = sorted((one for one in shown if not outside(one.cell)), key=lambda one: one.group == PUBLISHED)
+    n, found = len(inside), sum(one.group != PUBLISHED for one in inside)
+    apart = distances([one.cell for one in [*inside, *random_cells(seed)]])
+    np.fill_diagonal(apart, np.inf)  # no cell is its own neighbor
+    columns = {"nearest published": slice(found, n), "nearest found": slice(0, found)}
+    columns = {name: at for name, at in columns.items() if inside[at]}
+    lines = {
+        one.name: {name: _nearest(apart[row, at], inside[at]) for name, at in columns.items()}
+        for row, one in enumerate(inside)
+    }
+    lines["a random cell"] = {name: _spread(apart[n:, at].min(1)) for name, at in columns.items()}
+    style = pd.DataFrame.from_dict(lines, orient="index").style.set_table_attributes('class="dataframe"')
+    pairs = _spread(apart[n:, n:][np.triu_indices(RANDOM_CELLS, 1)])
+    return style.set_caption(f"Edges that differ. {RANDOM_CELLS} random cells: mean ± std; two of them: {pairs}.")
+
+
+def _nearest(far: np.ndarray, others: Sequence[Shown]) -> str:
+    """'7: DARTS_V2'; of equals the first, '' where a cell is alone."""
+    return f"{far.min():.0f}: {others[int(far.argmin())].name}" if np.isfinite(far.min()) else ""
+
+
+def _spread(values: np.ndarray) -> str:
+    return f"{values.mean():.1f} ± {values.std():.1f}"

@@ -24,7 +24,7 @@ def costs(
     if dataset not in IMAGES:
         raise ValueError(f"--dataset {dataset}: there are {', '.join(IMAGES)}")
     if budget is not None and (channels != 0 or not 0 < budget < 1e9):
-        raise ValueError(f"--budget {budget:g}: a number of millions, together with --channels 0")
+        raise ValueError(f"--budget {budget:g}: allowed: a positive number of millions, together with --channels 0")
     found = [named for text in genotypes for named in _cells(text)]
     return [_line(named, dataset, channels, cells, budget) for named in found]
 

@@ -38,6 +38,7 @@ VARIANTS = {
     "pc-darts": "PC-DARTS",
     "na-pc-darts": "NA-PC-DARTS (Ours)",
 }
+NEIGHBORHOOD = ("aggregator", "representation", "d", "n_nbr", "eps", "lam")  # parameters of it
 Searches = Mapping[str, Sequence[SearchConfig]]  # cell key -> the searches that found it
 
 
@@ -82,33 +83,20 @@ def trained(runs: Iterable[EvaluationRun], searches: Searches) -> list[Trained]:
 
     A cell that several kinds of search found, or that is published too, counts for each of them.
     """
+    configs = [search for found in searches.values() for search in found]
+    names = dict(zip(configs, group_names(configs), strict=True))
     groups: dict[tuple, list[EvaluationRun]] = defaultdict(list)
     for run in runs:
-        for kind in kinds_of(run, searches):
+        found = searches.get(cell_key(run.config.genotype), ())
+        kinds = {(names[one], f"cells {found_how(one)}", one.dataset, rows_of_search(one)) for one in found}
+        if known := catalogue().get(run.config.name):
+            kinds.add((known.name, "published cells", "", tuple(known.rows.items())))
+        for kind in kinds or {(run.config.name, "cells given", "", ())}:
             groups[(*kind, setting(run))].append(run)
     return [
-        Trained(name, origin, searched_on, text, tuple(found), rows)
-        for (name, origin, searched_on, rows, text), found in sorted(groups.items())
+        Trained(name, origin, searched_on, text, tuple(alike), rows)
+        for (name, origin, searched_on, rows, text), alike in sorted(groups.items())
     ]
-
-
-def kinds_of(run: EvaluationRun, searches: Searches) -> set[tuple]:
-    """(name, origin, data set searched on, rows) of the groups that a training belongs to."""
-    found = {
-        (found_name(search), f"cells {found_how(search)}", search.dataset, rows_of_search(search))
-        for search in searches.get(cell_key(run.config.genotype), ())
-    }
-    known = catalogue().get(run.config.name)
-    if known or not found:
-        found.add(
-            (
-                run.config.name,
-                "published cells" if known else "cells given",
-                "",
-                tuple(known.rows.items()) if known else (),
-            )
-        )
-    return found
 
 
 def setting(run: EvaluationRun) -> str:
@@ -116,30 +104,33 @@ def setting(run: EvaluationRun) -> str:
     c = run.config
     words = [f"{c.dataset}{f', {c.n_train:,} images' * bool(c.n_train)}", f"C = {c.channels}, {c.cells} cells"]
     words += [f"{c.epochs} epochs of batch {c.batch_size}", f"{c.optimizer} {c.learning_rate:g}, {c.schedule}"]
-    told = (
-        "n_classes",
-        "weight_decay",
-        "gradient_clip",
-        "label_smoothing",
-        "cutout",
-        "drop_path",
-        "auxiliary",
-        "precision",
-    )
-    return "; ".join([*words, *_changed(c, told)])
+    rest = ("n_classes", "weight_decay", "gradient_clip", "label_smoothing", "cutout", "drop_path", "auxiliary")
+    return "; ".join([*words, *_changed(c, (*rest, "precision"))])
 
 
-def found_name(search: SearchConfig) -> str:
-    """'na-darts, found on digits', with every parameter that is not the default."""
-    return f"{search.method}, {found_how(search)}"
+def group_names(searches: Sequence[SearchConfig]) -> list[str]:
+    """'na-darts, d 2, found on digits': method, neighborhood, and what else differs from searches of that name."""
+    own = ("space", "order", *NEIGHBORHOOD)
+    names = [", ".join([one.method, *_told(one, own)]) for one in searches]
+    words = [found_how(one).split(", ") for one in searches]
+    result = []
+    for name, told in zip(names, words, strict=True):
+        alike = [other for other, its in zip(words, names, strict=True) if its == name]
+        differing = [word for word in told[:-1] if not all(word in other for other in alike)]
+        result.append(", ".join([name, *differing, told[-1]]))
+    return result
 
 
 def found_how(search: SearchConfig) -> str:
-    """The same without the method; a method without neighborhood has none of its parameters."""
-    neighborhood = ("aggregator", "representation", "d", "n_nbr", "eps", "lam")
-    left_out = ("method", "dataset", "seed", "device", *(() if search.neighborhood_aware else neighborhood))
+    """All that makes searches of one method comparable, in words: every parameter that is not the default."""
+    left_out = ("method", "dataset", "seed", "device")
     told = [name for name in SearchConfig.__dataclass_fields__ if name not in left_out]
-    return ", ".join([*_changed(search, told), f"found on {search.dataset}"])
+    return ", ".join([*_told(search, told), f"found on {search.dataset}"])
+
+
+def _told(search: SearchConfig, names: Iterable[str]) -> list[str]:
+    """A method without neighborhood has none of its parameters."""
+    return _changed(search, [name for name in names if search.neighborhood_aware or name not in NEIGHBORHOOD])
 
 
 def _changed(config: Any, names: Iterable[str]) -> list[str]:

@@ -45,5 +45,5 @@ def read_trace(folder: Path) -> EvaluationTrace:
     with open(folder / "trace.csv", newline="", encoding="utf-8") as file:
         names, *lines = csv.reader(file)
     if tuple(names) != Epoch._fields:
-        raise ValueError(f"unexpected columns of trace.csv: {', '.join(names)[:80]}")
+        raise ValueError(f"unexpected columns {', '.join(names)[:80]}")
     return EvaluationTrace(tuple(Epoch(int(line[0]), *map(float, line[1:])) for line in lines))

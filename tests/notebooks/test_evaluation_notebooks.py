@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from executed import Executed, numbers, papermill
+from executed import PLOTLY, Executed, numbers, papermill
 
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.runs import read_runs
@@ -15,6 +15,7 @@ from flatlib.search.search import search
 pytestmark = pytest.mark.notebooks
 EVALUATION, CELLS = "04_evaluation", "07_cells"
 NA = "na-darts, n_nbr 2, found on digits"
+ON_DIGITS = "na-darts, n_nbr 2 on digits"
 TINY = {"n_train": 64, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 2}
 SEARCHES = [
     SearchConfig(n_train=64, batch_size=16, channels=2, cells=3, epochs=1, n_nbr=2, device="cpu", **own)
@@ -84,25 +85,40 @@ def test_evaluation_that_only_counts(tmp_path):
     assert len(notebook.shown("save_and_show")) == 6
 
 
-def test_cells_without_and_with_searches(tmp_path):
-    """Sees a cell left out of a picture, the table or the map; found cells that are taken for granted."""
+def test_cells_without_searches(tmp_path):
+    """Sees a published cell left out of a picture, a table or the map; found cells that are taken for granted."""
     alone = run_notebook(CELLS, tmp_path)
-    assert len(alone.table("cell_map.depth_table")["normal: depth"]) == len(catalogue())
-    (points,) = alone.figures("cell_map.plot_map")
-    assert sum(len(group["text"]) for group in points["data"]) == 11  # of the DARTS space
+    pictures = alone.words("draw_cells(one.cell, one.name, note=one.note")
+    assert [words.split(", normal")[0] for words in pictures] == [*catalogue()]
+    for words, known in zip(pictures, catalogue().values(), strict=True):
+        assert known.source in words and words.endswith(known.doubt)
+    for kind in ("normal", "reduction"):
+        assert len(alone.table(f'depth_table(shown, "{kind}"')["depth"]) == len(catalogue())
+    (_, points) = alone.shown("cell_map.plot_map")
+    assert sum(len(group["text"]) for group in points[PLOTLY]["data"]) == 11  # of the DARTS space
+    assert list(alone.table("section_f")) == ["Section F says", "DARTS, published (n = 2)", "random cells (n = 200)"]
+    assert not (tmp_path / "tables").exists() and not (tmp_path / "runs").exists()
+
+
+def test_cells_with_searches(tmp_path):
+    """Sees a found cell left out of a picture, a table or the map, or a parameter that does nothing."""
     runs = searched(tmp_path)
     notebook = run_notebook(CELLS, tmp_path, cells="DARTS_V1; pc-darts cifar")
-    table = notebook.table("cell_map.depth_table")
-    assert list(table["normal: depth"]) == [
-        "DARTS_V1", "PC-DARTS", "darts, found on digits (n = 1)", f"{NA} (n = 2)"
+    drawn = notebook.words("draw_cells(one.cell, one.name)")
+    found = ["darts on digits, seed 0", *(f"{ON_DIGITS}, seed {run.config.seed}" for run in runs[:2])]
+    assert [words.split(", normal")[0] for words in drawn] == found
+    kinds = ["darts on digits (n = 1)", f"{ON_DIGITS} (n = 2)"]
+    for kind in ("normal", "reduction"):
+        table = notebook.table(f'depth_table(shown, "{kind}"')
+        assert list(table["depth"]) == ["DARTS_V1", "PC-DARTS", *kinds]
+    assert list(notebook.table("section_f")) == [
+        "Section F says", "DARTS, published (n = 1)", *kinds, "random cells (n = 200)"
     ]  # fmt: skip
-    (bars,) = notebook.figures("cell_map.plot_operations")
-    names = {name for bar in bars["data"] for name in bar["y"]}
-    found = {"darts, found on digits, seed 0", *(f"{NA}, seed {run.config.seed}" for run in runs[:2])}
-    assert names == {"DARTS_V1", "PC-DARTS", *found}
-    distances = notebook.table("cell_map.nearest")["edges"]
-    assert len(distances) == 2 + 3 + 1 + 1  # the head's second line, two published, three found, random ones
-    assert not (tmp_path / "tables").exists()
+    (bars,) = notebook.figures("plot_operations")
+    assert {name for bar in bars["data"] for name in bar["y"]} == {"DARTS_V1", "PC-DARTS", *found}
+    assert list(notebook.table("cell_map.nearest")["nearest found"]) == [
+        *found, "DARTS_V1", "PC-DARTS", "a random cell"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -116,6 +132,7 @@ def test_cells_without_and_with_searches(tmp_path):
         (EVALUATION, ("auxiliary", "0.4"), "auxiliary = 0.4: digits, whose images are too small for it"),
         (EVALUATION, ("epoch", "3"), "epoch = 3: no such parameter; did you mean 'epochs'?"),
         (CELLS, ("cells", "DARTS_V3"), "no such published cell; did you mean DARTS_V"),
+        (CELLS, ("cells", " ;"), "cells = ' ;': no cell; allowed: published cells, separated by ';', or 'all'"),
     ],
 )
 def test_mistakes_end_before_any_work(stem, arguments, says, tmp_path):
