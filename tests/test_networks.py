@@ -81,7 +81,7 @@ def assert_equal(ours, theirs, images, batch=3, keep=None):
     for a, b in pairs:
         assert (a is None) == (b is None)
         if a is not None:
-            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", [*catalogue()])
