@@ -49,9 +49,9 @@ def cost(
     dataset: Annotated[str, typer.Option(help="Input and classes: cifar10, cifar100, imagenet or digits.")] = "cifar10",
     channels: Annotated[
         int | None,
-        typer.Option(min=0, help="C of the first cells; default 36, imagenet 48, NAS-Bench-201 16; 0: by --budget."),
+        typer.Option(help="C of the first cells; default 36, imagenet 48, NAS-Bench-201 16; 0: by --budget."),
     ] = None,
-    cells: Annotated[int | None, typer.Option(min=1, help="Cells; default 20, imagenet 14, NAS-Bench-201 15.")] = None,
+    cells: Annotated[int | None, typer.Option(help="Cells; default 20, imagenet 14, NAS-Bench-201 15.")] = None,
     budget: Annotated[
         float | None,
         typer.Option(help="With --channels 0, in millions: parameters (default 3), imagenet: multiply-adds (600)."),

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -46,7 +47,7 @@ def catalogue() -> dict[str, PublishedCell]:
 
 
 def cell_key(cell: Cell) -> str:
-    """One text for one network, which `find_cell` reads: a node's two edges stand in a fixed order."""
+    """One text for one network, which `find_cell` reads: a node's two edges and the joined nodes stand in order."""
     if isinstance(cell, str):
         return cell
     fields = cell.to_json()
@@ -55,6 +56,7 @@ def cell_key(cell: Cell) -> str:
             sorted(fields[kind][at : at + 2], key=lambda pair: pair[::-1]) for at in range(0, len(fields[kind]), 2)
         ]
         fields[kind] = [pair for node in nodes for pair in node]
+        fields[f"{kind}_concat"].sort()
     return json.dumps(fields)
 
 
@@ -84,55 +86,63 @@ def find_cell(text: str) -> NamedCell:
     cell: Cell
     if text.startswith("|"):
         string_to_arch(cell := text)
-    elif text.startswith("Genotype"):
+    elif re.match(r"Genotype\s*\(", text):
         cell = parse_genotype(text, PUBLISHED)
     elif text.startswith("{"):
-        cell = _from_json(text, "genotype")
+        cell = _from_json(text)
     else:
         return _from_place(text)
     return NamedCell(name_of(cell), cell)
 
 
 def _from_place(text: str) -> NamedCell:
-    """A cell from a file or a run folder."""
+    """A cell from a file or a run folder; a published cell keeps its name, and no other cell takes it."""
     try:
         path = Path(text).expanduser()
-        path = path / "result.json" if path.is_dir() else path
-        if path.is_file() and path.stat().st_size > LARGEST:
-            raise ValueError(f"{path}: {path.stat().st_size:,} bytes; a JSON file of a genotype has some hundred")
+        if path.is_dir() and not (path := path / "result.json").exists():
+            raise OSError(0, "a folder without result.json")
+        size = path.stat().st_size
+        if not path.is_file():  # a pipe would keep us waiting, a device has no end
+            raise OSError(0, "not a file")
+        if size > LARGEST:
+            raise OSError(0, f"{size:,} bytes; a genotype has some hundred")
         content = path.read_text(encoding="utf-8")
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(_unknown(text, error)) from None
-    cell = _from_json(content, str(path))
-    known = name_of(cell)
-    return NamedCell(
-        known if known in catalogue() else path.parent.name if path.name == "result.json" else path.stem, cell
-    )
+    cell = _from_json(content, f"{str(path)[:200]!r}: ")
+    known, own = name_of(cell), path.parent.resolve().name if path.name == "result.json" else path.stem
+    return NamedCell(known if {known, own} & catalogue().keys() else own, cell)
 
 
 def _unknown(text: str, error: Exception) -> str:
     """What a text that names no cell may have meant."""
-    shown, kinds = f"{text[:80]!r}", "a JSON file, a run folder, Genotype(...) or |op~0|+|...|"
+    kinds = "a JSON file, a run folder, Genotype(...) or |op~0|+|...|"
     looks_like_path = "/" in text or "\\" in text or text.endswith(".json") or not isinstance(error, FileNotFoundError)
-    if looks_like_path and len(text) < 1000 and "\0" not in text:
-        reason = "not a text file" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", "") or error
-        return f"{shown}: no cell there ({reason}); expected a published cell's name, {kinds}"
+    if text and looks_like_path and len(text) < 1000 and "\0" not in text:
+        reason = "not a text file" if isinstance(error, UnicodeError) else getattr(error, "strerror", "") or error
+        return f"{text[:200]!r}: no cell there ({reason}); expected a published cell's name, {kinds}"
     near = difflib.get_close_matches(text[:80], catalogue(), n=1, cutoff=0)[0]
-    return f"{shown}: no such published cell; did you mean {near}? There are {', '.join(catalogue())}; or give {kinds}"
+    known = ", ".join(catalogue())
+    return f"{text[:80]!r}: no such published cell; did you mean {near}? There are {known}; or give {kinds}"
 
 
-def _from_json(text: str, place: str) -> Cell:
-    """A genotype in the project's form, or a search's result with a genotype or an architecture."""
+def _from_json(text: str, place: str = "") -> Cell:
+    """A genotype in the project's form, or a search's result with a genotype or an architecture.
+
+    `place` begins the message of what is neither.
+    """
     try:
         data: Any = json.loads(text)
     except (ValueError, RecursionError):
         raise ValueError(
-            f"{place[:200]}: not valid JSON; expected {{'normal': [['sep_conv_3x3', 0], ...], ...}}"
+            f"{place or 'genotype: '}not valid JSON; expected {{'normal': [['sep_conv_3x3', 0], ...], ...}}"
         ) from None
+    found = (data.get("arch") or data.get("genotype") or data) if isinstance(data, dict) else data
     try:
-        if isinstance(data, dict) and isinstance(data.get("arch"), str):
-            string_to_arch(data["arch"])
-            return data["arch"]
-        return genotype(data.get("genotype", data) if isinstance(data, dict) else data, PUBLISHED)
+        if isinstance(found, str):
+            string_to_arch(found)
+            return found
+        return genotype(found, PUBLISHED)
     except ValueError as error:
-        raise ValueError(f"{place[:200]}: {error}" if place != "genotype" else str(error)) from None
+        other = ", or a search's result with 'genotype' or 'arch'" if place and found is data else ""
+        raise ValueError(f"{place}{error}{other}") from None

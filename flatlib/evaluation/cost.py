@@ -1,5 +1,7 @@
 """What a network costs, counted from its plan: no weight is built. Needs no torch."""
 
+from bisect import bisect_left
+from math import ceil
 from typing import NamedTuple
 
 from flatlib.evaluation.layers import Conv, FactorizedReduce, Layer, Layers, Linear, Norm, Shape, out_shape
@@ -96,15 +98,19 @@ def solve_channels(
         found = cost(network_plan(cell, images, channels=channels, cells=cells))
         return found.params if params else found.multi_adds
 
-    budget, low, high = params or multi_adds, 2, 4
-    if (least := spent(low)) >= budget and (multi_adds or least > 2 * budget):
+    # All widths are multiples of C / 2, so a count is a quadratic in it: three networks tell those of all others.
+    first, second, third = spent(2), spent(4), spent(6)
+
+    def count(half: int) -> int:
+        return first + (half - 1) * (second - first) + (half - 1) * (half - 2) // 2 * (third - 2 * second + first)
+
+    budget = params or multi_adds
+    half = 1 + bisect_left(range(1, ceil(budget) + 1), budget, key=count)  # the fewest that use the budget up
+    if half == 1 and (multi_adds or first > 2 * budget):
         what = "parameters" if params else "multiply-adds"
         raise ValueError(
-            f"{budget:,.0f} {what}: the smallest network has {least:,}; take fewer cells or a larger budget"
+            f"{budget:,.0f} {what}: the smallest network has {first:,}; take fewer cells or a larger budget"
         )
-    while spent(high) < budget:
-        low, high = high, 2 * high
-    while high - low > 2:  # spent(low) < budget <= spent(high)
-        middle = (low + high) // 4 * 2
-        low, high = (middle, high) if spent(middle) < budget else (low, middle)
-    return high if params and spent(high) - budget < budget - spent(low) else low
+    if half == 1 or (params and count(half) - budget < budget - count(half - 1)):
+        return 2 * half
+    return 2 * (half - 1)

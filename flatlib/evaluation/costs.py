@@ -9,6 +9,7 @@ from flatlib.evaluation.plan import IMAGES, network_plan
 
 SIZES = {"imagenet": (48, 14)} | dict.fromkeys(("cifar10", "cifar100", "digits"), (36, 20))  # C and cells, as usual
 NAS_BENCH_201 = 16, 15
+MOST_CELLS = 1000  # of a network that is counted; one more would be a slip of the key
 PARAMETERS, MULTI_ADDS = 3.0, 600.0  # millions: 'around 3M' on CIFAR, 'fewer than 600M' on ImageNet (Sec. D.1)
 
 
@@ -25,6 +26,8 @@ def costs(
         raise ValueError(f"--dataset {dataset}: there are {', '.join(IMAGES)}")
     if budget is not None and (channels != 0 or not 0 < budget < 1e9):
         raise ValueError(f"--budget {budget:g}: allowed: a positive number of millions, together with --channels 0")
+    if cells is not None and not 1 <= cells <= MOST_CELLS:
+        raise ValueError(f"--cells {cells}: allowed: 1 to {MOST_CELLS:,}")
     found = [named for text in genotypes for named in _cells(text)]
     return [_line(named, dataset, channels, cells, budget) for named in found]
 

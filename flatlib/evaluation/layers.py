@@ -141,9 +141,12 @@ def out_shape(layer: Layer, shape: Shape) -> Shape:
     """Of a layer's result; ValueError, one line, where the layer does not fit."""
     c, h, w = shape
     match layer:
+        case Relu() | Norm():  # the most frequent first: costs are counted for many networks
+            return shape
         case Conv():
-            spans = [layer.dilation * (side - 1) + 1 for side in layer.kernel]
-            h, w = (_window(*sizes) for sizes in zip((h, w), spans, layer.stride, layer.pad, strict=True))
+            (tall, wide), (down, across), (top, left) = layer.kernel, layer.stride, layer.pad
+            h = _window(h, layer.dilation * (tall - 1) + 1, down, top)
+            w = _window(w, layer.dilation * (wide - 1) + 1, across, left)
             c = layer.outputs
         case Pool():
             h, w = (_window(side, layer.kernel, layer.stride, layer.padding) for side in (h, w))
