@@ -23,7 +23,7 @@ def test_info_says_what_a_table_holds():
     assert "  digits-valid/12/x-valid: epochs 1-12; seeds 0, 1, 2; 0.0% not run" in lines
 
 
-@pytest.mark.parametrize("command", [("report",), ("data", "info"), ("data", "build")])
+@pytest.mark.parametrize("command", [("report",), ("cost",), ("data", "info"), ("data", "build")])
 def test_help_has_an_example(command):
     """Sees a command whose --help shows no example."""
     done = flatlib(*command, "--help")

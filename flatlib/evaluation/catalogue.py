@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -87,7 +88,9 @@ def find_cell(text: str) -> NamedCell:
     if text.startswith("|"):
         string_to_arch(cell := text)
     elif re.match(r"Genotype\s*\(", text):
-        cell = parse_genotype(text, PUBLISHED)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Python warns of '2and'; to us it is no genotype
+            cell = parse_genotype(text, PUBLISHED)
     elif text.startswith("{"):
         cell = _from_json(text)
     else:

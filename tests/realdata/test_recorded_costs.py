@@ -1,14 +1,15 @@
-"""NAS-Bench-201's own counts of two real cells: sees a network that is not the benchmark's."""
+"""NAS-Bench-201's own counts of real cells: sees a network that is not the benchmark's."""
 
 import bz2
 import pickle
 
+import numpy as np
 import pytest
 from conftest import DATA
 
 from flatlib.evaluation.cost import cost
 from flatlib.evaluation.layers import Shape
-from flatlib.evaluation.plan import Images, network_plan
+from flatlib.evaluation.plan import IMAGES, Images, network_plan
 
 pytestmark = pytest.mark.realdata
 FOLDER = DATA / "nats" / "NATS-tss-v1_0-3ffb9-simple"
@@ -33,3 +34,18 @@ def test_parameters_and_multiply_adds_are_the_recorded_ones(index):
             assert found.multi_adds + bias == round(1e6 * trial["flop"])
             seen += 1
     assert seen == 3
+
+
+def test_parameters_of_the_whole_space(real_table_path):
+    """Sees an operation, or an edge, counted wrongly: of 100 cells 99 have the recorded number, to float32.
+
+    The rest were recorded with one convolution more or less, as cells have that the benchmark takes for the same.
+    """
+    with np.load(real_table_path) as arrays:
+        cells, recorded = arrays["arch_str"][::5], np.round(1e6 * arrays["params_M"][::5].astype(float))
+    counted = [cost(network_plan(str(cell), IMAGES["cifar10"], channels=16, cells=15)).params for cell in cells]
+    difference = np.abs(counted - recorded)
+    widths = np.array([16, 32, 64])
+    convolutions = [5 * (k * k * (widths**2).sum() + 2 * widths.sum()) for k in (1, 3)]  # of an edge of all 15 cells
+    assert np.mean(difference <= 1) > 0.985
+    assert np.isin(difference[difference > 1], convolutions).all()
