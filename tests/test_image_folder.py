@@ -1,37 +1,21 @@
-"""Sees an ImageNet folder misread, a crop or color that is not DARTS's, images that depend on who decodes them."""
+"""Sees an ImageNet folder misread, a crop or color that is not DARTS's."""
 
 import colorsys
 import math
+import shutil
 
 import numpy as np
 import pytest
-import torch
+from image_files import picture, write_folder
 from PIL import Image
 
 from flatlib.data import image_folder
 from flatlib.data.image_folder import crop_box, decode_test, decode_train, jitter, read_folder, turn_hue
-from flatlib.evaluation.batches import MemoryBatches, Share, load_batches
-from flatlib.evaluation.folder_batches import FolderBatches
-from flatlib.run.checkpoint import RunStoppedError
-
-
-def picture(side=(60, 40), seed=0, mode="RGB") -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*side[::-1], 3), dtype=np.uint8)).convert(mode)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three classes, 7 + 6 + 5 images to train on and 2 each to test on, of several kinds of files."""
-    root = tmp_path_factory.mktemp("images")
-    kinds = [("jpeg", "RGB"), ("png", "P"), ("JPG", "L"), ("webp", "RGB"), ("jpg", "CMYK")]
-    for split, sizes in (("train", (7, 6, 5)), ("val", (2, 2, 2))):
-        for label, n in enumerate(sizes):
-            (root / split / f"n{label:02d}").mkdir(parents=True)
-            for at in range(n):
-                ending, mode = kinds[at % len(kinds)]
-                own = picture((50 + 3 * at, 40 + label), seed=100 * label + at, mode=mode)
-                own.save(root / split / f"n{label:02d}" / f"{at}.{ending}")
-    return root
+    return write_folder(tmp_path_factory.mktemp("images"))
 
 
 # --- the layout -----------------------------------------------------------------------------------
@@ -63,14 +47,28 @@ def test_what_is_read(folder):
 )
 def test_another_layout_is_one_line(folder, tmp_path, spoil, says):
     """Sees a wrong folder found out only when its first image is missed."""
-    import shutil
-
     root = tmp_path / "own"
     shutil.copytree(folder, root, ignore=shutil.ignore_patterns("imagenet"))
     spoil(root)
     with pytest.raises(ValueError) as error:
         read_folder(root, 1000 if "1,000" in says else 3)
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_what_a_system_leaves_is_no_image(folder, tmp_path):
+    """Sees macOS's ._a.JPEG taken for an image, which stops a training after hours, or a hidden folder for a class."""
+    root = tmp_path / "own"
+    shutil.copytree(folder, root, ignore=shutil.ignore_patterns("imagenet"))
+    (root / "train" / "n00" / "._0.JPEG").write_bytes(b"junk")
+    (root / "train" / ".ipynb_checkpoints").mkdir()
+    assert [len(read_folder(root, 3).paths[split]) for split in ("train", "val")] == [18, 6]
+
+
+@pytest.mark.parametrize("n_train", [-1, 19])
+def test_more_or_fewer_images_than_there_are_is_one_line(folder, n_train):
+    """Sees a negative number that leaves images out from the other end."""
+    with pytest.raises(ValueError, match=rf"^n_train {n_train}: \S+ has 18 training images; 0 takes all$"):
+        read_folder(folder, 3, n_train)
 
 
 def test_flat_validation_images_are_explained(folder, tmp_path):
@@ -122,6 +120,19 @@ def test_crops_are_the_definitions(size):
         assert 0 <= left <= size[0] - w and 0 <= top <= size[1] - h and w > 0 and h > 0
 
 
+def test_a_training_crop_knows_nothing_beyond_its_border(tmp_path, monkeypatch):
+    """Sees neighbors outside the crop blended into its border: torchvision crops, then resizes."""
+    monkeypatch.setattr(image_folder, "JITTER", {})
+    pixels = np.asarray(picture((300, 200)))
+    Image.fromarray(pixels).save(tmp_path / "whole.png")
+    for seed in range(5):
+        left, top, w, h = crop_box(300, 200, np.random.default_rng(seed))
+        alone = Image.fromarray(pixels[top : top + h, left : left + w])
+        expected = np.asarray(alone.resize((224, 224), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+        found = decode_train(tmp_path / "whole.png", np.random.default_rng(seed))
+        assert np.array_equal(found, expected) or np.array_equal(found, expected[:, :, ::-1])
+
+
 @pytest.mark.parametrize("size", [(256, 256), (300, 500), (501, 333), (40, 400)])
 def test_a_test_image_is_its_center(tmp_path, size):
     """Sees a resize of the longer side, a crop off the center, or channels turned: against Pillow's own calls."""
@@ -139,6 +150,15 @@ def test_every_kind_of_file_becomes_three_channels(folder):
     for path in read_folder(folder, 3).paths["train"]:
         for image in (decode_test(path), decode_train(path, np.random.default_rng(0))):
             assert image.shape == (3, 224, 224) and image.dtype == np.uint8
+
+
+def test_damaged_metadata_is_not_a_damaged_image(tmp_path):
+    """Sees a warning for each pass over an image, or a sound image given up for its EXIF block."""
+    picture().save(tmp_path / "plain.jpg")
+    picture().save(tmp_path / "exif.jpg", exif=b"Exif\0\0II*\0\xff\xff\0\0\x01\0")
+    np.testing.assert_array_equal(decode_test(tmp_path / "exif.jpg"), decode_test(tmp_path / "plain.jpg"))
+    picture(mode="P").save(tmp_path / "clear.png", transparency=bytes(range(0, 250, 50)))
+    assert decode_test(tmp_path / "clear.png").shape == (3, 224, 224)
 
 
 def test_jitter_stays_within_its_bounds(monkeypatch):
@@ -159,93 +179,3 @@ def test_hue_turns_around_the_wheel():
         expected = 255 * np.array(colorsys.hsv_to_rgb((h + turn) % 1, s, v))
         found = np.asarray(turn_hue(Image.new("RGB", (1, 1), (200, 60, 30)), turn))[0, 0]
         assert np.abs(found - expected).max() < 6
-
-
-# --- batches --------------------------------------------------------------------------------------
-
-
-def taken(batches, n):
-    return [tuple(part.clone() for part in batches.next()) for _ in range(n)]
-
-
-def of_folder(folder, share=Share(), workers=0, seed=5):
-    return FolderBatches(read_folder(folder, 3), 6, seed, "cpu", share=share, workers=workers)
-
-
-def of_memory(share=Share(), seed=5):
-    whole = load_batches("digits", n_train=40, n_classes=10, batch_size=6, cutout=2, seed=seed)
-    return MemoryBatches(whole.image_set, 6, seed, share=share)
-
-
-@pytest.mark.parametrize("kind", ["folder", "memory"])
-def test_two_processes_see_what_one_sees(folder, kind):
-    """Sees shares that overlap, leave an image out, or change what is drawn for it; test images twice or never."""
-
-    def make(share=Share()):
-        return of_folder(folder, share) if kind == "folder" else of_memory(share)
-
-    one, two = make(), [make(Share(rank, 2)) for rank in (0, 1)]
-    for images, labels in taken(one, 5):  # into the next pass
-        halves = [batches.next() for batches in two]
-        assert torch.equal(torch.cat([x for x, _ in halves]), images)
-        assert torch.equal(torch.cat([y for _, y in halves]), labels)
-    for world in (1, 2, 3):
-        seen = [image for rank in range(world) for x, _ in make(Share(rank, world)).test() for image in x]
-        whole = [image for x, _ in one.test() for image in x]
-        key = lambda image: tuple(image.flatten()[:200].tolist())  # noqa: E731
-        assert len(seen) == one.n_test and sorted(map(key, seen)) == sorted(map(key, whole))
-    with pytest.raises(ValueError, match="batch_size = 6 with 4 processes: allowed: multiples of 4"):
-        make(Share(0, 4))
-
-
-@pytest.mark.parametrize("kind", ["folder", "memory"])
-@pytest.mark.parametrize("stop", [0, 1, 3, 4])
-def test_batches_resume_in_the_middle_of_a_pass(folder, kind, stop):
-    """Sees a resumed run that sees other images than the one left alone."""
-    make = (lambda: of_folder(folder)) if kind == "folder" else of_memory
-    batches = make()
-    taken(batches, stop)
-    state, rest = batches.state(), taken(batches, 4)
-    again = make()
-    again.restore(state)
-    for ours, theirs in zip(taken(again, 4), rest, strict=True):
-        assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
-
-
-def test_workers_do_not_matter(folder):
-    """Sees an image whose crop depends on the process that decodes it."""
-    here, there = of_folder(folder), of_folder(folder, workers=2)
-    for ours, theirs in zip(taken(here, 4), taken(there, 4), strict=True):
-        assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
-    first, second = taken(of_folder(folder), 1)[0], taken(of_folder(folder, seed=6), 1)[0]
-    assert not torch.equal(first[0], second[0])
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_image_among_batches_is_one_line(folder, tmp_path, workers):
-    """Sees the traceback of a worker instead of the file's name."""
-    import shutil
-
-    root = tmp_path / "own"
-    shutil.copytree(folder, root, ignore=shutil.ignore_patterns("imagenet"))
-    for path in (root / "train" / "n01").iterdir():
-        path.write_bytes(b"junk")
-    batches = of_folder(root, workers=workers)
-    with pytest.raises(RunStoppedError, match=r"^\S+n01\S+: cannot be decoded .* goes on$") as error:
-        taken(batches, 3)
-    assert "\n" not in str(error.value)
-
-
-def test_states_of_other_images_are_refused(folder):
-    """Sees a run that goes on with another data set."""
-    state = of_folder(folder).state() | {"n_train": 99}
-    with pytest.raises(ValueError, match="from 99 images; this folder has 18"):
-        of_folder(folder).restore(state)
-
-
-def test_loading_by_name(folder):
-    """Sees a data set's batches with the wrong number of images, or too large a batch found late."""
-    batches = load_batches("imagenet", data_dir=folder, n_classes=3, batch_size=4, workers=0)
-    assert (batches.steps, batches.n_test) == (4, 6)
-    with pytest.raises(ValueError, match="batch_size = 19: allowed: 2 to 18"):
-        load_batches("imagenet", data_dir=folder, n_classes=3, batch_size=19)

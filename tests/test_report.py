@@ -385,3 +385,9 @@ def test_the_environment_is_given_back(monkeypatch):
 def test_the_last_line_of_an_error(error, line):
     """Sees terminal colors, an empty line or a whole traceback where one line belongs."""
     assert report._last_line(error) == line
+
+
+def test_notebooks_that_read_runs_come_last():
+    """Sees found cells left out of the evaluation, since it ran before the searches."""
+    stems = [path.stem for path in report._checked(None, None)]
+    assert stems[-2:] == ["04_evaluation", "07_cells"] and stems[:-2] == sorted(stems[:-2]) and len(stems) == 6

@@ -4,6 +4,7 @@ What is random of a training image comes from a generator of its own, so it depe
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,10 +51,10 @@ def read_folder(folder: Path | None, n_classes: int, n_train: int = 0) -> ImageF
             f"{root}: train/ has {len(classes['train']):,} classes, expected {n_classes:,}; set n_classes for a part"
         )
     found = {split: _files(root / split, names) for split, names in classes.items()}
+    paths, labels = found["train"]
+    if not 0 <= n_train <= len(labels):
+        raise ValueError(f"n_train {n_train:,}: {root} has {len(labels):,} training images; 0 takes all")
     if n_train:
-        paths, labels = found["train"]
-        if n_train > len(labels):
-            raise ValueError(f"n_train {n_train:,}: {root} has {len(labels):,} training images; 0 takes all")
         rows = balanced_order(labels)[:n_train]
         found["train"] = tuple(paths[row] for row in rows), labels[rows]
     return ImageFolder(
@@ -74,9 +75,9 @@ def _root(folder: Path) -> Path:
 
 
 def _classes(split: Path) -> list[str]:
-    names = sorted(path.name for path in split.iterdir() if path.is_dir())
+    names = sorted(path.name for path in split.iterdir() if path.is_dir() and not _is_hidden(path))
     if not names:
-        flat = sum(path.suffix.lower() in ENDINGS for path in split.iterdir())
+        flat = sum(_is_image(path) for path in split.iterdir())
         what = f"{flat:,} images lie in it without class folders" if flat else "it is empty"
         raise ValueError(f"{split}: {what}; {LAYOUT}: move each image into a folder named after its class")
     return names
@@ -86,12 +87,21 @@ def _files(split: Path, names: list[str]) -> tuple[tuple[Path, ...], np.ndarray]
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(names):
-        own = sorted(path for path in (split / name).iterdir() if path.suffix.lower() in ENDINGS)
+        own = sorted(path for path in (split / name).iterdir() if _is_image(path))
         if not own:
             raise ValueError(f"{split / name}: no image ({', '.join(sorted(ENDINGS))}); {LAYOUT}")
         paths += own
         labels += [label] * len(own)
     return tuple(paths), np.array(labels, dtype=np.int64)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS and not _is_hidden(path)
+
+
+def _is_hidden(path: Path) -> bool:
+    """What systems and tools leave behind: macOS's ._a.JPEG is no image, .ipynb_checkpoints no class."""
+    return path.name.startswith(".")
 
 
 # --- decoding -------------------------------------------------------------------------------------
@@ -101,7 +111,8 @@ def decode_train(path: Path, rng: np.random.Generator) -> np.ndarray:  # (3, 224
     """A random part of an image at a random size, perhaps mirrored, its colors jittered."""
     with _opened(path) as image:
         left, top, width, height = crop_box(*image.size, rng)
-        image = image.resize((SIDE, SIDE), _bilinear(), box=(left, top, left + width, top + height))
+        part = image.crop((left, top, left + width, top + height))  # resize's own box would blend in what lies around
+    image = part.resize((SIDE, SIDE), _bilinear())
     return _pixels(jitter(image, rng), flip=rng.random() < 0.5)
 
 
@@ -157,8 +168,10 @@ def _opened(path: Path) -> "Image":
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of EXIF and transparency, which are not used
+            with Image.open(path) as image:
+                return image.convert("RGB")
     except Exception as error:  # Pillow raises what its decoders find: OSError, SyntaxError, ValueError, struct.error
         reason = " ".join(str(error).split())[:100]
         raise ValueError(f"{path}: cannot be decoded ({reason}); replace the file or move it away") from None

@@ -17,6 +17,7 @@ from flatlib.display.card import Card, installed_versions, json_for_script, read
 from flatlib.display.exporter import TEMPLATES, FlatlibExporter, assets
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+READERS = ("04_evaluation", "07_cells")  # run last, since they read what the others found
 INDEX = "index.html"
 PLACES = ("reports_dir", "runs_dir")  # settings that say where, not what
 
@@ -73,7 +74,8 @@ def export(notebook: nbformat.NotebookNode, path: Path, reports_dir: Path) -> Pa
 
 def _checked(notebooks: Sequence[Path] | None, parameters: dict[str, Any] | None) -> dict[Path, nbformat.NotebookNode]:
     """The notebooks, read; one line for the first that cannot serve."""
-    paths = sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if notebooks is None else [Path(path) for path in notebooks]
+    own = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"), key=lambda path: (path.stem in READERS, path.name))
+    paths = own if notebooks is None else [Path(path) for path in notebooks]
     if not paths:
         raise ReportError(f"no notebooks in {NOTEBOOKS}; name them: flatlib report NOTEBOOK ...")
     sources = {path: _read(path) for path in paths}
