@@ -245,7 +245,7 @@ def test_files_and_view(tmp_path):
             assert row["published", "Test Error / CIFAR-10"] == "2.70 ± 0.08"
             assert row["ours, counted", "Params"] == "3.35; +0.45"
             assert row["ours, trained (1)", "Test Error / CIFAR-10"] == "5.00 ± 1.00 (n = 2); +2.30"
-            assert row["ours, trained (2)", "Test Error / digits"] == "2.00 ± 0.00 (n = 1)"
+            assert row["ours, trained (2)", "Test Error / digits"] == "2.00 (n = 1)"
             assert "seed noise of one training 1.41 points (2 trainings of 1 cells)" in style.caption
             assert "seed noise unknown" in style.caption
     assert [path.name for path in sorted((tmp_path / "tables" / "digits").iterdir())] == [

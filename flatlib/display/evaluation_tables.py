@@ -70,7 +70,8 @@ def _text(line: Any) -> str:
     paper = "" if math.isnan(line.paper) else f"; {line.ours - line.paper:+.2f}"
     if math.isnan(line.ours_std):
         return f"{line.ours:.2f}{paper}"
-    return f"{line.ours:.2f} ± {line.ours_std:.2f} (n = {line.n}){paper}"
+    spread = f" ± {line.ours_std:.2f}" * (line.n > 1)
+    return f"{line.ours:.2f}{spread} (n = {line.n}){paper}"
 
 
 def noise_in_words(told: str, groups: Sequence[Trained]) -> str:

@@ -122,7 +122,7 @@ def summary_frame(groups: Sequence[Trained], reference: str = "DARTS_V2") -> pd.
             errors = group.errors
             params = [cost(run.config.plan()).params / 1e6 for run in group.runs]
             line = {"setting": setting, "cell": group.name, "n": len(errors), "params (M)": float(np.mean(params))}
-            line |= {"test error %": float(errors.mean()), "std": float(errors.std())}
+            line |= {"test error %": float(errors.mean()), "std": float(errors.std()) if len(errors) > 1 else np.nan}
             if group is not first:
                 line[f"less {first.name}"] = float(errors.mean() - first.errors.mean())
                 line["its noise"] = noise.of_difference(len(errors), len(first.errors))
