@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,24 @@ DATA = Path(os.environ.get("FLATLIB_DATA") or Path(__file__).parents[2] / "share
 def _ctrl_c_works() -> None:
     """A shell starts its background jobs with Ctrl-C ignored; the tests that send it need Python's handler."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tiny tensors: threads cost more than they give. Of kernels too: pytest-xdist runs one a core."""
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def own_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands set how warnings are printed, for good."""
+    monkeypatch.setattr("warnings.formatwarning", None)
 
 
 @pytest.fixture(scope="session")

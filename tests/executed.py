@@ -56,6 +56,16 @@ class Executed:
         return [re.sub(r" at 0x\w+", "", data.get("text/plain", "")) for data in self.shown(call)]
 
 
+def run_notebook(stem: str, folder: Path, **parameters: object) -> Executed:
+    """The notebook run with these parameters; it must end well and print no warning."""
+    arguments = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
+    done = papermill(stem, folder, *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    notebook = Executed(folder / f"{stem}.ipynb")
+    assert "stderr" not in notebook.streams
+    return notebook
+
+
 def numbers(values: list | dict) -> list:
     """Numbers of a stored figure, which Plotly keeps as a list or as base64."""
     if isinstance(values, list):

@@ -141,8 +141,13 @@ class NetworkCIFAR(nn.Module):
     def __init__(self, c, n_classes, layers, auxiliary, genotype, in_channels=3):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(in_channels, 3 * c, 3, padding=1, bias=False), nn.BatchNorm2d(3 * c))
+        head = AuxiliaryHeadCIFAR if auxiliary else None
+        self.build(genotype, c, layers, (3 * c, 3 * c), False, n_classes, head)
+
+    def build(self, genotype, c, layers, widths, reduction_prev, n_classes, head):
+        """The cells and the classifiers; widths (c_prev_prev, c_prev) of the stem, head: an auxiliary one or None."""
         self.layers, self.cells = layers, nn.ModuleList()
-        c_prev_prev, c_prev, c_curr, reduction_prev = 3 * c, 3 * c, c, False
+        (c_prev_prev, c_prev), c_curr = widths, c
         for i in range(layers):
             reduction = i in [layers // 3, 2 * layers // 3]
             if reduction:
@@ -153,9 +158,9 @@ class NetworkCIFAR(nn.Module):
             c_prev_prev, c_prev = c_prev, cell.multiplier * c_curr
             if i == 2 * layers // 3:
                 c_to_auxiliary = c_prev
-        if auxiliary:
-            self.auxiliary_head = AuxiliaryHeadCIFAR(c_to_auxiliary, n_classes)
-        self.auxiliary, self.classifier = auxiliary, nn.Linear(c_prev, n_classes)
+        if head:
+            self.auxiliary_head = head(c_to_auxiliary, n_classes)
+        self.auxiliary, self.classifier = bool(head), nn.Linear(c_prev, n_classes)
 
     def stems(self, x):
         s = self.stem(x)
@@ -183,21 +188,7 @@ class NetworkImageNet(NetworkCIFAR):
             nn.BatchNorm2d(c),
         )
         self.stem1 = nn.Sequential(nn.ReLU(), nn.Conv2d(c, c, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(c))
-        self.layers, self.cells = layers, nn.ModuleList()
-        c_prev_prev, c_prev, c_curr, reduction_prev = c, c, c, True
-        for i in range(layers):
-            reduction = i in [layers // 3, 2 * layers // 3]
-            if reduction:
-                c_curr *= 2
-            cell = Cell(genotype, c_prev_prev, c_prev, c_curr, reduction, reduction_prev)
-            reduction_prev = reduction
-            self.cells.append(cell)
-            c_prev_prev, c_prev = c_prev, cell.multiplier * c_curr
-            if i == 2 * layers // 3:
-                c_to_auxiliary = c_prev
-        if auxiliary:
-            self.auxiliary_head = AuxiliaryHeadImageNet(c_to_auxiliary, n_classes)
-        self.auxiliary, self.classifier = auxiliary, nn.Linear(c_prev, n_classes)
+        self.build(genotype, c, layers, (c, c), True, n_classes, AuxiliaryHeadImageNet if auxiliary else None)
 
     def stems(self, x):
         s0 = self.stem0(x)

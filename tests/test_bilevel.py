@@ -14,16 +14,9 @@ from flatlib.search.bilevel import Learner, SearchError
 from flatlib.search.config import METHODS, SearchConfig, recipe
 from flatlib.search.supernet import Supernet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ALL_METHODS = [prefix + name for name in METHODS for prefix in ("", "na-")]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny tensors: threads cost more than they give."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def tiny(method="na-darts", **values):

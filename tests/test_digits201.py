@@ -12,14 +12,7 @@ from flatlib.evaluation.digits201_build import build
 from flatlib.spaces import all_archs, isomorphism_classes
 from flatlib.tabular.table_file import embedded_path, load_table
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The builder's workers have one thread each; on small matrices more threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def copy_weights(batch: CellBatch, row: int) -> PlainNetwork:

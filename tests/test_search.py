@@ -22,17 +22,11 @@ from flatlib.search.runs import run_path
 from flatlib.search.search import load_for, search_runs, summarize
 from flatlib.spaces import DARTS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = SearchConfig(channels=2, cells=3, epochs=2, n_nbr=2, n_train=64, batch_size=8, device="cpu")
 IMAGES = load_images("digits", None, 64)
 run_search = search.search
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def same(a, b, at="state"):

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-import torch
+from kept import kept
 
 from flatlib.run import command_line
 from flatlib.run.checkpoint import load_checkpoint
@@ -22,6 +22,7 @@ from flatlib.search.config import SearchConfig, identity
 from flatlib.search.runs import read_run, run_path
 from flatlib.spaces import parse_genotype
 
+pytestmark = pytest.mark.usefixtures("one_thread", "own_warnings")
 TINY = SearchConfig(channels=2, cells=3, epochs=2, n_nbr=2, n_train=64, batch_size=8, device="cpu")
 WORDS = [
     f"--{name}={getattr(TINY, name)}" for name in ("channels", "cells", "epochs", "n_train", "batch_size", "device")
@@ -51,32 +52,8 @@ def read_arguments(words):
     return command_line.read_arguments(words, SearchConfig, Options)
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    monkeypatch.setattr("warnings.formatwarning", None)  # which main sets
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def state(path, config=TINY):
-    """The checkpoint without its seconds, as text and tensors in order."""
-    found = []
-
-    def walk(at, value):
-        if isinstance(value, dict):
-            for key in sorted(value, key=str):
-                walk(f"{at}.{key}", value[key])
-        elif isinstance(value, list | tuple):
-            for i, item in enumerate(value):
-                walk(f"{at}[{i}]", item)
-        else:
-            found.append((at, value.numpy().tobytes() if isinstance(value, torch.Tensor) else repr(value)))
-
-    kept = load_checkpoint(path / "checkpoint.pt", identity(config))
-    walk("", kept | {"seconds": 0, "trace": [line[:-1] for line in kept["trace"]]})
-    return found
+    return kept(path, identity(config))
 
 
 def test_a_killed_search_goes_on_to_the_same_bits(tmp_path, capsys):

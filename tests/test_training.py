@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from kept import kept
 
 from flatlib.data.images import ImageSet, augment, load_images, normalize
 from flatlib.evaluation import __main__ as command
@@ -28,18 +28,10 @@ from flatlib.evaluation.runs import finished_run, identity, read_run, read_runs,
 from flatlib.evaluation.training import Trainer, TrainingError, learning_rate
 from flatlib.run.checkpoint import RunError, load_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread", "own_warnings")
 TINY = EvaluationConfig(channels=2, cells=3, epochs=2, n_train=64, batch_size=16, device="cpu")
 WORDS = ["--channels", "2", "--cells", "3", "--epochs", "2", "--n_train", "64", "--batch_size", "16", "--threads", "1"]
 EXACT = replace(TINY, precision="float64")
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    monkeypatch.setattr("warnings.formatwarning", None)  # which main sets
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def synthetic(side: int = 32, n: int = 24) -> ImageSet:
@@ -52,20 +44,6 @@ def synthetic(side: int = 32, n: int = 24) -> ImageSet:
         noise = torch.from_numpy(rng.integers(0, 100, (size, 3, side, side)))
         images[split] = (noise + 10 * labels[split][:, None, None, None]).to(torch.uint8)
     return replace(digits, images=images, labels=labels, mean=(0.4,) * 3, std=(0.2,) * 3)
-
-
-def whole_state(folder: Path, config: EvaluationConfig) -> list:
-    """The checkpoint without its seconds, as text and tensors in order."""
-
-    def flat(value):
-        if isinstance(value, dict):
-            return [item for key, part in value.items() if key != "seconds" for item in (key, *flat(part))]
-        if isinstance(value, list | tuple):
-            return [item for part in value for item in flat(part)]
-        return [value.tolist() if isinstance(value, torch.Tensor) else value]
-
-    state = load_checkpoint(folder / "checkpoint.pt", identity(config))
-    return flat(state | {"trace": [line[:-1] for line in state["trace"]]})
 
 
 # --- the recipe -----------------------------------------------------------------------------------
@@ -204,7 +182,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, stop):
     assert finished_run(tmp_path / "cut", config) is None
     again = evaluate(config, tmp_path / "cut")
     assert [line[:-1] for line in again.trace.epochs] == [line[:-1] for line in whole.trace.epochs]
-    assert whole_state(again.folder, config) == whole_state(whole.folder, config)
+    assert kept(again.folder, identity(config)) == kept(whole.folder, identity(config))
 
 
 def test_a_killed_command_goes_on_to_the_same_bits(tmp_path, capsys):
@@ -226,7 +204,7 @@ def test_a_killed_command_goes_on_to_the_same_bits(tmp_path, capsys):
     assert f"going on with {path}" in capsys.readouterr().out
     config = replace(TINY, device="auto")
     whole = run_path(tmp_path / "whole", config)
-    assert whole_state(path, config) == whole_state(whole, config)
+    assert kept(path, identity(config)) == kept(whole, identity(config))
 
 
 def test_a_loss_that_is_not_finite_is_one_line_and_keeps_the_checkpoint(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.run.command_line import Options, main
+from flatlib.run.command_line import Options, main, set_up
 from flatlib.run.config import parameter, seeds
 
 if TYPE_CHECKING:
@@ -35,24 +35,17 @@ class EvaluationOptions(Options):
 
 def prepare(config: EvaluationConfig, options: EvaluationOptions) -> Callable[[], None]:
     """Everything that can be wrong, then the estimate; what is returned does the work."""
-    import torch
-
     from flatlib.evaluation.evaluate import batches_of, estimate
     from flatlib.evaluation.processes import own_share
     from flatlib.evaluation.runs import finished_run, identity, run_path
-    from flatlib.memory import keep_freed_memory
-    from flatlib.run.folder import open_run
+    from flatlib.run.folder import tell_begun
 
-    keep_freed_memory()
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    set_up(options)
     configs = seeds(config, options.runs)
     waiting = [one for one in configs if finished_run(options.runs_dir, one) is None]
     batches = batches_of(config, data_dir=options.data_dir, workers=options.workers) if waiting else None
     for one in waiting if not own_share().rank else ():
-        with open_run(run_path(options.runs_dir, one), identity(one)) as folder:
-            if folder.load():
-                print(f"going on with {folder.path}")
+        tell_begun(run_path(options.runs_dir, one), identity(one))
     if batches:
         say(f"{len(waiting)} of {len(configs)} trainings of {config.name} to do, each: {estimate(config, batches)}")
     return lambda: work(configs, waiting, options)

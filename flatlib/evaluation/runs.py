@@ -3,16 +3,14 @@
 import json
 import math
 import re
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.trace import EvaluationTrace, read_trace
-from flatlib.run.checkpoint import RunError
 from flatlib.run.config import make
-from flatlib.run.folder import check_identity, digest, reading, stored
+from flatlib.run.folder import digest, if_finished, read_finished, reading, stored
 
 NUMBERS = ("test_error", "test_error_top5", "test_loss", "epochs", "seconds")
 
@@ -69,25 +67,10 @@ def _result(found: Any) -> dict[str, float]:
 
 def read_runs(runs_dir: str | Path) -> list[EvaluationRun]:
     """All finished trainings below `runs_dir`, by name; others are left out, with one warning each."""
-    runs = []
-    for path in sorted((Path(runs_dir).expanduser() / "evaluation").glob("*/config.json")):
-        try:
-            run = read_run(path.parent)
-        except RunError as error:
-            warnings.warn(f"left out: {error}", stacklevel=2)
-            continue
-        if run.result:
-            runs.append(run)
-        else:
-            done = f"{len(run.trace.epochs)} of {run.config.epochs} epochs"
-            warnings.warn(f"left out: {path.parent}: not finished, {done}; the same training goes on", stacklevel=2)
-    return runs
+    configs = (Path(runs_dir).expanduser() / "evaluation").glob("*/config.json")
+    return read_finished([path.parent for path in sorted(configs)], read_run)
 
 
 def finished_run(runs_dir: str | Path, config: EvaluationConfig) -> EvaluationRun | None:
     """The run of this very configuration, if it is finished."""
-    path = run_path(runs_dir, config)
-    if not (path / "result.json").exists():
-        return None
-    check_identity(path, identity(config))
-    return read_run(path)
+    return if_finished(run_path(runs_dir, config), identity(config), read_run)

@@ -55,6 +55,17 @@ def main(
     return code
 
 
+def set_up(options: Options) -> None:
+    """The allocator, and torch's threads."""
+    import torch
+
+    from flatlib.memory import keep_freed_memory
+
+    keep_freed_memory()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+
+
 def read_arguments(argv: list[str], config: type[Config], options: type[Option]) -> tuple[Config, Option]:
     """`[config.yaml] [--name value | --name=value ...]`, checked; the command line wins. ValueError, one line."""
     known = {f.name: f for kind in (config, options) for f in fields(kind)}

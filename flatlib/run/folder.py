@@ -8,14 +8,17 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from flatlib.run.checkpoint import RunError, difference, load_checkpoint, save_checkpoint, write_beside
 from flatlib.run.hardware import hardware, versions
+
+Run = TypeVar("Run", bound=Any)  # a folder's content: its config, trace and result, None until it is finished
 
 
 class Trace(Protocol):
@@ -109,6 +112,38 @@ def check_identity(path: Path, identity: dict[str, Any]) -> None:
     """RunError, one line, for the folder of another run."""
     if other := difference(stored(path), identity):
         raise RunError(f"{path}: holds another run ({other}); move the folder away or take another runs_dir")
+
+
+def read_finished(folders: Iterable[Path], read: Callable[[Path], Run]) -> list[Run]:
+    """The finished runs among some folders; others are left out, with one warning each."""
+    runs = []
+    for folder in folders:
+        try:
+            run = read(folder)
+        except RunError as error:
+            warnings.warn(f"left out: {error}", stacklevel=3)
+            continue
+        if run.result:
+            runs.append(run)
+        else:
+            done = f"{len(run.trace.epochs)} of {run.config.epochs} epochs"
+            warnings.warn(f"left out: {folder}: not finished, {done}; the same run goes on", stacklevel=3)
+    return runs
+
+
+def if_finished(folder: Path, identity: dict[str, Any], read: Callable[[Path], Run]) -> Run | None:
+    """The run of this very identity, if it is finished."""
+    if not (folder / "result.json").exists():
+        return None
+    check_identity(folder, identity)
+    return read(folder)
+
+
+def tell_begun(folder: Path, identity: dict[str, Any]) -> None:
+    """Say so where a run goes on; RunError, one line, where it could not."""
+    with open_run(folder, identity) as held:
+        if held.load():
+            print(f"going on with {folder}")
 
 
 @contextmanager

@@ -40,27 +40,20 @@ def main(argv: list[str]) -> int:
 
 def prepare(config: SearchConfig, options: Options) -> Callable[[], None]:
     """Everything that can be wrong, then the estimate; what is returned does the work."""
-    import torch
-
-    from flatlib.memory import keep_freed_memory
-    from flatlib.run.folder import open_run
+    from flatlib.run.folder import tell_begun
     from flatlib.run.hardware import resolve_device
     from flatlib.search.config import identity
     from flatlib.search.runs import finished_run, run_path
     from flatlib.search.search import load_for
 
-    keep_freed_memory()
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    command_line.set_up(options)
     configs = seeds(config, options.runs)
     waiting = [one for one in configs if finished_run(options.runs_dir, one) is None]
     image_set: ImageSet | None = None
     if waiting:
         image_set = load_for(config, options.data_dir).to(resolve_device(config.device))
     for one in waiting:
-        with open_run(run_path(options.runs_dir, one), identity(one)) as folder:
-            if folder.load():
-                print(f"going on with {folder.path}")
+        tell_begun(run_path(options.runs_dir, one), identity(one))
     if image_set:
         print(f"{len(waiting)} of {len(configs)} searches to do, each: {_estimate(config, image_set, options)}")
     return partial(work, configs, waiting, options, image_set)

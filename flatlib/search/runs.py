@@ -2,14 +2,12 @@
 
 import json
 import math
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flatlib.run.checkpoint import RunError
 from flatlib.run.config import make
-from flatlib.run.folder import check_identity, digest, reading, stored
+from flatlib.run.folder import digest, if_finished, read_finished, reading, stored
 from flatlib.search.config import SearchConfig, identity
 from flatlib.search.trace import SearchTrace, read_trace
 from flatlib.spaces import SPACES, Genotype, genotype, string_to_arch
@@ -68,28 +66,12 @@ def read_run(folder: str | Path) -> Run:
 
 def read_runs(runs_dir: str | Path) -> list[Run]:
     """All finished runs of a folder, by name; others are left out, with one warning each."""
-    runs = []
-    for path in sorted(Path(runs_dir).glob("*/config.json")):
-        try:
-            run = read_run(path.parent)
-        except RunError as error:
-            warnings.warn(f"left out: {error}", stacklevel=2)
-            continue
-        if run.result:
-            runs.append(run)
-        else:
-            done = f"{len(run.trace.epochs)} of {run.config.epochs} epochs"
-            warnings.warn(f"left out: {path.parent}: not finished, {done}; the same search goes on", stacklevel=2)
-    return runs
+    return read_finished((path.parent for path in sorted(Path(runs_dir).glob("*/config.json"))), read_run)
 
 
 def finished_run(runs_dir: str | Path, config: SearchConfig) -> Run | None:
     """The run of this very configuration, if it is finished."""
-    path = run_path(runs_dir, config)
-    if not (path / "result.json").exists():
-        return None
-    check_identity(path, identity(config))
-    return read_run(path)
+    return if_finished(run_path(runs_dir, config), identity(config), read_run)
 
 
 def _result(stored: dict[str, Any], config: SearchConfig) -> Result:

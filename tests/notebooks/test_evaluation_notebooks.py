@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from executed import PLOTLY, Executed, numbers, papermill
+from executed import PLOTLY, numbers, papermill, run_notebook
 
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.runs import read_runs
@@ -12,7 +12,7 @@ from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
 from flatlib.search.search import search
 
-pytestmark = pytest.mark.notebooks
+pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
 EVALUATION, CELLS = "04_evaluation", "07_cells"
 NA = "na-darts, n_nbr 2, found on digits"
 ON_DIGITS = "na-darts, n_nbr 2 on digits"
@@ -21,21 +21,6 @@ SEARCHES = [
     SearchConfig(n_train=64, batch_size=16, channels=2, cells=3, epochs=1, n_nbr=2, device="cpu", **own)
     for own in ({"seed": 0}, {"seed": 1}, {"method": "darts"}, {"space": "nas-bench-201", "d": 1})
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    """Of each kernel: pytest-xdist runs one a core."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-def run_notebook(stem: str, folder: Path, **parameters: object) -> Executed:
-    arguments = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
-    done = papermill(stem, folder, *arguments)
-    assert done.returncode == 0, done.stderr[-2000:]
-    notebook = Executed(folder / f"{stem}.ipynb")
-    assert "stderr" not in notebook.streams
-    return notebook
 
 
 def searched(folder: Path) -> list[Run]:

@@ -9,32 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from executed import ROOT, Executed, numbers, papermill
+from executed import ROOT, Executed, numbers, papermill, run_notebook
 
 from flatlib.search.config import METHODS, SearchConfig
 from flatlib.search.runs import Run, read_runs
 from flatlib.spaces import SPACES
 
-pytestmark = pytest.mark.notebooks
+pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
 NA_DARTS, VARIANTS = "03_na_darts", "05_s3_and_variants"
 TINY = {"n_train": 128, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 2, "n_nbr": 3, "seed": 3}
 RUNS = {"random_cells": 1, "train_epochs": 1}
 FILES = {".lock", "config.json", "trace.csv", "alphas.npy", "checkpoint.pt", "result.json"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    """Of each kernel: pytest-xdist runs one a core."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-def run_notebook(stem: str, folder: Path, **parameters: object) -> Executed:
-    arguments = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
-    done = papermill(stem, folder, *arguments)
-    assert done.returncode == 0, done.stderr[-2000:]
-    notebook = Executed(folder / f"{stem}.ipynb")
-    assert "stderr" not in notebook.streams
-    return notebook
 
 
 def check_runs(folder: Path, config: SearchConfig, methods: list[str], seeds: tuple[int, ...] = (3,)) -> list[Run]:

@@ -5,24 +5,15 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from flatlib.run.checkpoint import load_checkpoint
 from flatlib.search.config import SearchConfig, identity
 from flatlib.search.runs import finished_run
 from flatlib.search.search import search
 
-pytestmark = pytest.mark.realdata
+pytestmark = [pytest.mark.realdata, pytest.mark.usefixtures("one_thread")]
 FILES = {".lock", "config.json", "trace.csv", "alphas.npy", "checkpoint.pt", "result.json"}
 SIZES = {"n_train": 128, "batch_size": 16, "channels": 4, "cells": 3, "epochs": 2, "n_nbr": 2}  # 4 steps an epoch
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("method", ["na-darts", "darts"])

@@ -6,13 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from conftest import DATA
 
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.evaluate import batches_of, evaluate
 
-pytestmark = pytest.mark.realdata
+pytestmark = [pytest.mark.realdata, pytest.mark.usefixtures("one_thread")]
 SIZES = {"n_train": 256, "batch_size": 32, "channels": 4, "cells": 4, "epochs": 2, "device": "cpu"}
 PAPER = {"cutout": 16, "drop_path": 0.2, "auxiliary": 0.4}
 
@@ -26,14 +25,6 @@ def cifar100_folder(tmp_path_factory):
     done = subprocess.run([sys.executable, tool, folder, "cifar100"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def train(folder, tmp_path, dataset, n_classes):
