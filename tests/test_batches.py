@@ -97,9 +97,9 @@ def test_a_broken_image_among_batches_is_one_line(folder, tmp_path, workers):
 
 def test_states_of_other_images_are_refused(folder):
     """Sees a run that goes on with another data set."""
-    state = of_folder(folder).state() | {"n_train": 99}
-    with pytest.raises(ValueError, match="from 99 images; this folder has 18"):
-        of_folder(folder).restore(state)
+    for other in ({"n_train": 99}, {"images": "0123abcd"}):
+        with pytest.raises(ValueError, match=r"images \(\w+\); this folder has 18 \(\w+\): resume with"):
+            of_folder(folder).restore(of_folder(folder).state() | other)
 
 
 def test_loading_by_name(folder):

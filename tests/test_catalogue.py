@@ -37,6 +37,12 @@ def test_names_and_other_names():
     assert len(names) == len(set(names)) and len({cell_key(known.cell) for known in catalogue().values()}) == 17
 
 
+def test_a_line_of_a_genotypes_file():
+    """Sees a pasted line refused for the name before it."""
+    own = catalogue()["GDAS_V1"]
+    assert find_cell(f"GDAS_V1 = {own.cell}") == ("GDAS_V1", own.cell)
+
+
 def test_a_cell_as_it_is_handed_over(tmp_path):
     """Sees a file, a run folder or a pasted text that is read as another cell."""
     other = replace(DARTS_V2, normal=DARTS_V2.reduce)

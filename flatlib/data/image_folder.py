@@ -3,6 +3,7 @@
 What is random of a training image comes from a generator of its own, so it depends on no other image.
 """
 
+import hashlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -32,6 +33,12 @@ class ImageFolder:
 
     paths: dict[str, tuple[Path, ...]]
     labels: dict[str, np.ndarray]  # (n,) int64
+
+    @property
+    def digest(self) -> str:
+        """Eight letters of the files' names, in order: another folder has others."""
+        names = "\n".join(f"{path.parent.name}/{path.name}" for split in self.paths for path in self.paths[split])
+        return hashlib.sha256(names.encode()).hexdigest()[:8]
 
 
 def read_folder(folder: Path | None, n_classes: int, n_train: int = 0) -> ImageFolder:

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from flatlib.display.plots import PALETTE, lay_out
 from flatlib.display.searches import SearchInterrupted
+from flatlib.evaluation.batches import Batches
 from flatlib.evaluation.catalogue import cell_key
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.cost import cost
@@ -19,6 +20,7 @@ from flatlib.evaluation.evaluate import batches_of, estimate, evaluate
 from flatlib.evaluation.runs import EvaluationRun, finished_run
 from flatlib.evaluation.tables import Trained, seed_noise
 from flatlib.memory import keep_freed_memory
+from flatlib.parameter_check import ParameterError
 from flatlib.run.config import seeds
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
@@ -50,9 +52,17 @@ def estimates(configs: Configs, runs: int, runs_dir: Path) -> Styler:
     rows, text = {}, ""
     for label, config in configs.items():
         waiting = [one for one in seeds(config, runs) if finished_run(runs_dir, one) is None]
-        text = estimate(config, batches_of(config)) if waiting else "finished: read from its folder"
+        text = estimate(config, _batches(config)) if waiting else "finished: read from its folder"
         rows[label] = {"to run": f"{len(waiting)} of {runs}", "each": text}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["to run", "each"]).style
+
+
+def _batches(config: EvaluationConfig) -> Batches:
+    """ParameterError, one line in a notebook, for images that are missing or too few."""
+    try:
+        return batches_of(config)
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"dataset = {config.dataset!r}: {error}") from None
 
 
 def train(configs: Configs, runs: int, runs_dir: Path) -> list[EvaluationRun]:

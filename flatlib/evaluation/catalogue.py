@@ -80,7 +80,7 @@ def find_cell(text: str) -> NamedCell:
 
     Text is parsed, never evaluated. ValueError, one line, for anything else.
     """
-    text = text.strip()
+    text = re.sub(r"^\w+\s*=\s*(?=Genotype\b)", "", text.strip())  # a whole line of a genotypes.py
     named = {name.lower(): known for known in catalogue().values() for name in (known.name, *known.also)}
     if known := named.get(text.lower()):
         return NamedCell(known.name, known.cell)

@@ -97,12 +97,13 @@ class FolderBatches:
         return (images.float() / 255 - mean) / std, labels
 
     def state(self) -> dict[str, Any]:
-        return {"turn": self.turn, "done": self.done, "n_train": self.n_train, "batch_size": self.batch_size}
+        sizes = {"n_train": self.n_train, "batch_size": self.batch_size, "images": self.folder.digest}
+        return {"turn": self.turn, "done": self.done} | sizes
 
     def restore(self, state: dict[str, Any]) -> None:
-        if (state["n_train"], state["batch_size"]) != (self.n_train, self.batch_size):
+        if state | {"turn": self.turn, "done": self.done} != self.state():
             raise ValueError(
-                f"state of batches of {state['batch_size']:,} from {state['n_train']:,} images; this folder has "
-                f"{self.n_train:,}: resume with the images of the run"
+                f"state of batches of {state['batch_size']:,} from {state['n_train']:,} images ({state['images']}); "
+                f"this folder has {self.n_train:,} ({self.folder.digest}): resume with the images of the run"
             )
         self.turn, self.done, self._ahead = state["turn"], state["done"], None

@@ -167,11 +167,13 @@ class Trainer:
         return EvaluationTrace(tuple(self.done))
 
     def result(self) -> dict[str, Any]:
-        """The last epoch's numbers: nothing is chosen by the test set."""
+        """The cell, and the last epoch's numbers: nothing is chosen by the test set."""
         last = self.done[-1]
         seconds = sum(epoch.seconds for epoch in self.done)
         numbers = {"test_error": 100 - last.test_accuracy, "test_error_top5": 100 - last.test_top5}
-        return numbers | {"test_loss": last.test_loss, "epochs": len(self.done), "seconds": seconds}
+        cell = self.config.genotype
+        found = {"arch": cell} if isinstance(cell, str) else {"genotype": cell.to_json()}
+        return found | numbers | {"test_loss": last.test_loss, "epochs": len(self.done), "seconds": seconds}
 
     def state(self) -> dict[str, Any]:
         """A copy of all that the next steps depend on; `torch.load(weights_only=True)` reads it."""

@@ -115,13 +115,15 @@ def test_cells_with_searches(tmp_path):
             "train = 'DARTS_V3': 'DARTS_V3': no such published cell; did you mean DARTS_V",
         ),
         (EVALUATION, ("auxiliary", "0.4"), "auxiliary = 0.4: digits, whose images are too small for it"),
+        (EVALUATION, ("dataset", "cifar10"), "dataset = 'cifar10': no cifar-10-batches-bin and no"),
         (EVALUATION, ("epoch", "3"), "epoch = 3: no such parameter; did you mean 'epochs'?"),
         (CELLS, ("cells", "DARTS_V3"), "no such published cell; did you mean DARTS_V"),
         (CELLS, ("cells", " ;"), "cells = ' ;': no cell; allowed: published cells, separated by ';', or 'all'"),
     ],
 )
-def test_mistakes_end_before_any_work(stem, arguments, says, tmp_path):
+def test_mistakes_end_before_any_work(stem, arguments, says, tmp_path, monkeypatch):
     """Sees a mistake that is found after a training, or told as a traceback."""
+    monkeypatch.setenv("FLATLIB_DATA", str(tmp_path))
     done = papermill(stem, tmp_path, "-p", *arguments)
     assert done.returncode != 0
     told = done.stderr.strip().splitlines()
