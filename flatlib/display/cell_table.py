@@ -11,9 +11,7 @@ from plotly.subplots import make_subplots
 from flatlib.display.cell import cells, count_operations, depth, operation_color, short_name
 from flatlib.display.plots import lay_out
 from flatlib.evaluation.catalogue import catalogue
-from flatlib.evaluation.cost import cost
-from flatlib.evaluation.costs import SIZES
-from flatlib.evaluation.plan import IMAGES, network_plan
+from flatlib.evaluation.costs import SIZES, usual_cost
 from flatlib.evaluation.tables import group_names
 from flatlib.search.runs import Run
 from flatlib.spaces import PUBLISHED as EVALUATED
@@ -55,7 +53,6 @@ def gather(published: Sequence[str], runs: Sequence[Run]) -> list[Shown]:
 
 def cells_frame(shown: Sequence[Shown], kind: str) -> pd.DataFrame:
     """A line a cell: what Section F speaks of, for its 'normal' or its 'reduction' cell."""
-    channels, size = SIZES["cifar10"]
     lines = []
     for one in shown:
         cell = cells(one.cell)[KINDS[kind]]
@@ -64,8 +61,7 @@ def cells_frame(shown: Sequence[Shown], kind: str) -> pd.DataFrame:
         line |= {"without parameters %": 100 * counts.parameter_free_share}
         line |= {"convolutions": sum("conv" in name for name in names), "5×5": sum("5x5" in name for name in names)}
         line |= {short_name(name): counts.operations.get(name, 0) for name in EVALUATED.operations}
-        plan = network_plan(one.cell, IMAGES["cifar10"], channels=channels, cells=size)
-        lines.append(line | {f"params (M), C = {channels}": cost(plan).params / 1e6})
+        lines.append(line | {f"params (M), C = {SIZES['cifar10'][0]}": usual_cost(one.cell, "cifar10").params / 1e6})
     frame = pd.DataFrame(lines)
     unused = [short for name in EVALUATED.operations if not frame[short := short_name(name)].any()]
     return frame.drop(columns=unused)

@@ -9,9 +9,7 @@ from pandas.io.formats.style import Styler
 from flatlib import published
 from flatlib.display.plots import PALETTE, lay_out
 from flatlib.evaluation.catalogue import catalogue
-from flatlib.evaluation.cost import cost
-from flatlib.evaluation.costs import SIZES, solved
-from flatlib.evaluation.plan import IMAGES, network_plan
+from flatlib.evaluation.costs import SIZES, solved, usual_cost
 
 
 def counts_frame() -> pd.DataFrame:
@@ -20,7 +18,7 @@ def counts_frame() -> pd.DataFrame:
     for cell in catalogue().values():
         for dataset, tables in (("cifar10", "43"), ("imagenet", "5")):
             channels, cells = SIZES[dataset]
-            params, multi_adds = cost(network_plan(cell.cell, IMAGES[dataset], channels=channels, cells=cells))
+            params, multi_adds = usual_cost(cell.cell, dataset)
             table = next((table for table in tables if table in cell.rows), "")
             printed = {
                 c.column: c.value for c in (published.table(table) if table else ()) if c.row == cell.rows[table]

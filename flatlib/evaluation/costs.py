@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from flatlib.evaluation.catalogue import NamedCell, catalogue, find_cell
-from flatlib.evaluation.cost import cost, solve_channels
+from flatlib.evaluation.cost import Cost, cost, solve_channels
 from flatlib.evaluation.plan import IMAGES, network_plan
+from flatlib.spaces import Genotype
 
 SIZES = {"imagenet": (48, 14)} | dict.fromkeys(("cifar10", "cifar100", "digits"), (36, 20))  # C and cells, as usual
 NAS_BENCH_201 = 16, 15
@@ -48,6 +49,12 @@ def _line(
     params, multi_adds = cost(network_plan(named.cell, images, channels=channels, cells=cells))
     sizes = {"channels": channels, "cells": cells, "dataset": dataset}
     return {"name": named.name, "params": params, "multi_adds": multi_adds} | sizes
+
+
+def usual_cost(cell: Genotype, dataset: str) -> Cost:
+    """Of a genotype's network at the size that public cells are trained at."""
+    channels, cells = SIZES[dataset]
+    return cost(network_plan(cell, IMAGES[dataset], channels=channels, cells=cells))
 
 
 def solved(cell: Any, dataset: str, cells: int, budget: float | None = None) -> int:

@@ -9,9 +9,8 @@ import numpy as np
 
 from flatlib import published
 from flatlib.evaluation.catalogue import catalogue, cell_key
-from flatlib.evaluation.cost import cost
-from flatlib.evaluation.costs import SIZES
-from flatlib.evaluation.plan import IMAGES, network_plan
+from flatlib.evaluation.costs import SIZES, usual_cost
+from flatlib.evaluation.plan import IMAGES
 from flatlib.evaluation.runs import EvaluationRun
 from flatlib.search.config import SearchConfig
 
@@ -212,7 +211,7 @@ def counted(table: str) -> list[published.Measured]:
     for cell in catalogue().values():
         for dataset, columns in COUNTS.get(table, {}).items() if table in cell.rows else ():
             channels, cells = SIZES[dataset]
-            numbers = cost(network_plan(cell.cell, IMAGES[dataset], channels=channels, cells=cells))
+            numbers = usual_cost(cell.cell, dataset)
             note = f"{cell.name}, C = {channels}, {cells} cells" + f"; {cell.doubt}" * bool(cell.doubt)
             lines += [
                 published.Measured(cell.rows[table], column, number / 1e6, None, 1, COUNTED, note)
