@@ -35,9 +35,9 @@ def tiny(space, *, partial=1, size=4):
     return net, weights, logits, batches
 
 
-def gradient(loss_of, point, batches):
+def gradient(loss_on, point, batches):
     x = point.clone().requires_grad_()
-    return torch.autograd.grad(sum(loss_of(x, batch) for batch in batches) / len(batches), x)[0]
+    return torch.autograd.grad(sum(loss_on(batch)(x[None])[0] for batch in batches) / len(batches), x)[0]
 
 
 def test_quadratic_is_its_matrix():
@@ -46,12 +46,14 @@ def test_quadratic_is_its_matrix():
     matrices = rng.normal(size=(3, 6, 6))
     matrices += matrices.transpose(0, 2, 1)
     point = torch.tensor(rng.normal(size=(2, 3)))
-    found = hessian(lambda x, a: x.flatten() @ a @ x.flatten() / 2, point, [torch.tensor(a) for a in matrices], rows=4)
+
+    def quadratic(a):
+        return lambda x: torch.einsum("ni,ij,nj->n", x.flatten(1), a, x.flatten(1)) / 2
+
+    found = hessian(quadratic, point, [torch.tensor(a) for a in matrices], rows=4)
     np.testing.assert_allclose(found, matrices.mean(0), rtol=0, atol=20 * EPS * np.abs(matrices).max())
     vectors = rng.normal(size=(5, 2, 3))
-    products = hessian_vector_product(
-        lambda x, a: x.flatten() @ a @ x.flatten() / 2, point, torch.tensor(vectors), [torch.tensor(matrices[0])]
-    )
+    products = hessian_vector_product(quadratic, point, torch.tensor(vectors), [torch.tensor(matrices[0])])
     np.testing.assert_allclose(products.reshape(5, 6), vectors.reshape(5, 6) @ matrices[0], rtol=1e-13, atol=1e-13)
 
 
@@ -59,13 +61,13 @@ def test_linear_loss_through_the_softmax():
     """Sees a softmax over the wrong axis: c . softmax(b) has H = diag(a g) - a g' - g a' + ... for each edge alone."""
     rng = torch.Generator().manual_seed(1)
     logits, c = torch.randn(2, 2, 3, 4, generator=rng, dtype=torch.float64)
-    found = hessian(lambda b, _: (c * b.softmax(-1)).sum(), logits, [None])
+    found = hessian(lambda _: lambda b: (c * b.softmax(-1)).flatten(1).sum(1), logits, [None])
     expected = np.zeros((6, 4, 6, 4))
     for edge, (a, cost) in enumerate(zip(logits.softmax(-1).view(6, 4).numpy(), c.view(6, 4).numpy(), strict=True)):
         slope = a * (cost - a @ cost)  # the gradient
         expected[edge, :, edge] = np.diag(slope) - np.outer(a, slope) - np.outer(slope, a)
     np.testing.assert_allclose(found, expected.reshape(24, 24), rtol=0, atol=50 * EPS)
-    assert not hessian(lambda a, _: (c * a).sum(), logits, [None]).any()
+    assert not hessian(lambda _: lambda a: (c * a).flatten(1).sum(1), logits, [None]).any()
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -78,17 +80,17 @@ def test_product_is_the_gradients_difference(space, of):
     """
     net, weights, logits, batches = tiny(space)
     point = logits if of is loss_of_logits else logits.softmax(-1)
-    loss_of = of(net, weights)
+    loss_on = of(net, weights)
     v = torch.randn(point.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     v /= v.norm()
-    product = hessian_vector_product(loss_of, point, v[None], batches)[0]
+    product = hessian_vector_product(loss_on, point, v[None], batches)[0]
 
     def difference(h):
-        return (gradient(loss_of, point + h * v, batches) - gradient(loss_of, point - h * v, batches)) / (2 * h)
+        return (gradient(loss_on, point + h * v, batches) - gradient(loss_on, point - h * v, batches)) / (2 * h)
 
     h = 1e-6
     near, far = difference(h), difference(2 * h)
-    tolerance = (far - near).abs().max() + 1000 * EPS * gradient(loss_of, point, batches).abs().max() / h
+    tolerance = (far - near).abs().max() + 1000 * EPS * gradient(loss_on, point, batches).abs().max() / h
     assert (product - near).abs().max() <= tolerance
     assert tolerance < 1e-4 * product.abs().max()
 
@@ -100,11 +102,25 @@ def test_many_rows_are_single_rows(space):
     some = torch.eye(logits.numel(), dtype=torch.float64).view(-1, *logits.shape)[1:4]
     for dtype, rounding in ((torch.float64, EPS), (torch.float32, np.finfo(np.float32).eps)):
         cast = [(images.to(dtype), labels) for images, labels in batches]
-        loss_of = loss_of_logits(net, weights.to(dtype))
-        together = hessian_vector_product(loss_of, logits.to(dtype), some, cast[:1], rows=2)
-        alone = torch.cat([hessian_vector_product(loss_of, logits.to(dtype), v[None], cast[:1], rows=1) for v in some])
+        loss_on = loss_of_logits(net, weights.to(dtype))
+        together = hessian_vector_product(loss_on, logits.to(dtype), some, cast[:1], rows=2)
+        alone = torch.cat([hessian_vector_product(loss_on, logits.to(dtype), v[None], cast[:1], rows=1) for v in some])
         assert together.dtype == torch.float64
         torch.testing.assert_close(together, alone, rtol=0, atol=1000 * rounding * float(alone.abs().max()))
+
+
+@pytest.mark.parametrize("partial", [1, 2])
+@pytest.mark.parametrize("space", SPACES)
+def test_the_folded_net_is_the_plain_one(space, partial):
+    """Sees a second derivative of the fast path that is not that of the operations one by one."""
+    net, weights, logits, batches = tiny(space, partial=partial)
+    vectors = torch.randn(5, *logits.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    for of in (loss_of_alphas, loss_of_logits):
+        fast, plain = (
+            hessian_vector_product(of(one, weights), logits.softmax(-1), vectors, batches, rows=3)
+            for one in (net, replace(net, folded=False))
+        )
+        torch.testing.assert_close(fast, plain, rtol=0, atol=1e-10 * float(plain.abs().max()))
 
 
 def test_whole_hessian_of_a_supernet():
@@ -172,7 +188,7 @@ def test_mistakes_are_one_line(change, line):
     with pytest.raises(ValueError, match=r"^k = 4: allowed: 1 to 3"):
         top_eigenpairs(np.eye(3), (3,), k=4)
     with pytest.raises(ValueError, match=r"^no batches"):
-        hessian(lambda x, _: x.sum(), torch.ones(3), [])
+        hessian(lambda _: lambda x: x.sum(1), torch.ones(3), [])
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own, under curvlinops
@@ -219,8 +235,8 @@ def test_largest_eigenvalue_equals_the_dense_one():
     weights = net.initial_weights(g).double()
     batches = [(torch.randn(4, 1, 8, 8, generator=g).double(), torch.randint(0, 4, (4,), generator=g)) for _ in "ab"]
     logits = torch.randn(2, 14, 3, generator=g).double()
-    loss_of = curvature.loss_of_logits(net, weights)
-    dense = curvature.top_eigenpairs(curvature.hessian(loss_of, logits, batches), (2, 14, 3), 1)
-    assert curvature.largest_eigenvalue(loss_of, logits, batches, tolerance=1e-7) == pytest.approx(
+    loss_on = curvature.loss_of_logits(net, weights)
+    dense = curvature.top_eigenpairs(curvature.hessian(loss_on, logits, batches), (2, 14, 3), 1)
+    assert curvature.largest_eigenvalue(loss_on, logits, batches, tolerance=1e-7) == pytest.approx(
         dense.values[0], rel=1e-6
     )

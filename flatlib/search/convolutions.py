@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 BUNDLE = 20  # channels that a pointwise convolution takes together: wider blocks waste, narrower ones wait
@@ -32,6 +31,7 @@ def depthwise(x: Tensor, kernels: Tensor, n: int, stride: int, dilation: int = 1
     if kept < reach and stride == 1:
         cut = reach - kept
         kernel = kernel[..., cut : kernel.shape[-1] - cut, cut : kernel.shape[-1] - cut]
+        dilation = dilation if kept else 1  # of a single tap; torch is slow at more
     return Depthwise.apply(x, kernel.contiguous(), stride, dilation)
 
 
@@ -45,13 +45,13 @@ class Depthwise(Function):
         return F.conv2d(x, kernel, None, *ctx.geometry)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, kernel = ctx.saved_tensors
+        stride, _, dilation, _ = ctx.geometry
         g = g.contiguous(memory_format=torch.channels_last)
         d_x = d_kernel = None
-        if ctx.needs_input_grad[0] and ctx.geometry[0] == 1:
-            d_x = F.conv2d(g, kernel.flip(2, 3), None, *ctx.geometry)
+        if ctx.needs_input_grad[0] and stride == 1:
+            d_x = Depthwise.apply(g, kernel.flip(2, 3), 1, dilation)
         elif ctx.needs_input_grad[0]:
             d_x = conv2d_input(ctx.shape, kernel, g, *ctx.geometry)
         if ctx.needs_input_grad[1]:
@@ -73,12 +73,11 @@ class Pointwise(Function):
         return F.conv2d(x, *_bundle(kernels))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, kernels = ctx.saved_tensors
         d_x = d_kernels = None
         if ctx.needs_input_grad[0]:
-            d_x = F.conv2d(g, *_bundle(kernels.transpose(1, 2)))
+            d_x = Pointwise.apply(g, kernels.transpose(1, 2))
         if ctx.needs_input_grad[1]:
             g_rows, x_rows = (t.permute(0, 2, 3, 1).reshape(-1, *kernels.shape[:2]).transpose(0, 1) for t in (g, x))
             d_kernels = torch.bmm(g_rows.transpose(1, 2), x_rows)

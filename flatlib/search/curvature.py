@@ -5,18 +5,19 @@ H = mean over batches of d^2 L(x) / dx dx, where x is alpha or the logits, every
 loss depend on how the data is split, so the batches are the caller's and stay fixed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from flatlib.search.objective import CrossEntropy, Loss
 from flatlib.search.supernet import Supernet
 
 Batch = tuple[Tensor, Tensor]  # images (B, in_channels, H, W), labels (B,)
-LossOf = Callable[[Tensor, Batch], Tensor]  # point, batch -> mean loss, a scalar
+LossOn = Callable[[Batch], Loss]  # batch -> f, which takes points (N, ...) to mean losses (N,)
 
 
 @dataclass(frozen=True)
@@ -36,38 +37,43 @@ def loss_of_alphas(
     net: Supernet,
     weights: Tensor,  # (P,)
     edge_weights: Tensor | None = None,  # (T, E) PC-DARTS's edge normalization, constants
-) -> LossOf:
-    """Cross-entropy as a function of alpha (T, E, O), which need not be on the simplex."""
-    plain, weights = replace(net, folded=False), weights.detach()  # hand-written backwards have no second
+) -> LossOn:
+    """Cross-entropy as a function of alpha (N, T, E, O), which need not be on the simplex."""
+    weights = weights.detach()
     gamma = None if edge_weights is None else edge_weights.detach()
 
-    def loss(alphas: Tensor, batch: Batch) -> Tensor:
-        images, labels = batch
-        return F.cross_entropy(plain.logits(weights, images, alphas[None], edge_weights=gamma)[0], labels)
+    def on(batch: Batch) -> Loss:
+        shared = net.share(weights, batch[0]) if net.folded else None
+        return partial(CrossEntropy(net, *batch, gamma, shared), weights)
 
-    return loss
+    return on
 
 
-def loss_of_logits(net: Supernet, weights: Tensor, edge_weights: Tensor | None = None) -> LossOf:
+def loss_of_logits(net: Supernet, weights: Tensor, edge_weights: Tensor | None = None) -> LossOn:
     """The same as a function of the logits: alpha = softmax(logits) for each edge."""
     of_alphas = loss_of_alphas(net, weights, edge_weights)
-    return lambda logits, batch: of_alphas(logits.softmax(-1), batch)
+
+    def on(batch: Batch) -> Loss:
+        loss = of_alphas(batch)
+        return lambda logits: loss(logits.softmax(-1))
+
+    return on
 
 
 # --- the Hessian -----------------------------------------------------------------------------------
 
 
 def hessian_vector_product(
-    loss_of: LossOf,
+    loss_on: LossOn,
     point: Tensor,
     vectors: Tensor,  # (K, *point.shape)
     batches: Sequence[Batch],
     *,
-    rows: int = 16,  # vectors that pass the graph together: less memory with fewer
+    rows: int = 14,  # vectors that pass the network together: more leave the cache
 ) -> Tensor:  # (K, *point.shape) float64
-    """H v for each vector, H v = d/dx (dL/dx . v); one forward and backward a batch serves all vectors.
+    """H v for each vector, H v = d/dx (dL/dx . v); the vectors pass as the neighbors of a search do.
 
-    >>> cubic = lambda x, batch: (x**3).sum() / 6
+    >>> cubic = lambda batch: lambda x: (x**3).sum(-1) / 6
     >>> hessian_vector_product(cubic, torch.tensor([1.0, 2.0]), torch.eye(2), [None])
     tensor([[1., 0.],
             [0., 2.]], dtype=torch.float64)
@@ -76,37 +82,32 @@ def hessian_vector_product(
         raise ValueError("no batches: a Hessian needs at least one validation batch")
     total = torch.zeros_like(vectors, dtype=torch.float64)
     for batch in batches:
-        x = point.detach().clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(loss_of(x, batch), x, create_graph=True)
-        if gradient.requires_grad:  # False: linear in x
-            parts = vectors.to(x).split(rows)
-            total += torch.cat([part for v in parts for part in _double_backward(gradient, x, v)]).double()
+        loss = loss_on(batch)
+        total += torch.cat([_double_backward(loss, point, v) for v in vectors.to(point).split(rows)]).double()
     return total / len(batches)
 
 
-def _double_backward(gradient: Tensor, x: Tensor, vectors: Tensor) -> Iterator[Tensor]:  # each (k, *x.shape)
-    """All vectors at once; one by one where an operation cannot (torch's max pooling of channels-last maps)."""
-    try:
-        yield torch.autograd.grad(gradient, x, vectors, retain_graph=True, is_grads_batched=True)[0]
-    except RuntimeError as error:
-        if "vmap" not in str(error):
-            raise
-        for v in vectors:
-            yield torch.autograd.grad(gradient, x, v, retain_graph=True)[0][None]
+def _double_backward(loss: Loss, point: Tensor, vectors: Tensor) -> Tensor:  # (k, *point.shape)
+    """One copy of the point for each vector, so that one pass serves all."""
+    x = point.detach().expand_as(vectors).clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(x).sum(), x, create_graph=True)
+    if not gradient.requires_grad:  # linear in x
+        return torch.zeros_like(vectors)
+    return torch.autograd.grad(gradient, x, vectors)[0]
 
 
 def hessian(
-    loss_of: LossOf,
+    loss_on: LossOn,
     point: Tensor,
     batches: Sequence[Batch],
     *,
-    rows: int = 16,  # taken at once
+    rows: int = 14,  # taken at once
     symmetrize: bool = True,  # False: as it was computed, whose asymmetry is rounding
 ) -> np.ndarray:  # (P, P) float64
     """The whole Hessian, P = point.numel() entries in the order of point.flatten()."""
     n = point.numel()
     identity = torch.eye(n, dtype=point.dtype, device=point.device).view(n, *point.shape)
-    full = hessian_vector_product(loss_of, point, identity, batches, rows=rows).view(n, n).cpu().numpy()
+    full = hessian_vector_product(loss_on, point, identity, batches, rows=rows).view(n, n).cpu().numpy()
     return (full + full.T) / 2 if symmetrize else full
 
 
@@ -136,7 +137,7 @@ def top_eigenpairs(
     return EigenResult(values.copy(), vectors.reshape(k, *shape), residuals, float(np.trace(hessian)))
 
 
-def largest_eigenvalue(loss_of: LossOf, point: Tensor, batches: Sequence[Batch], *, tolerance: float = 1e-3) -> float:
+def largest_eigenvalue(loss_on: LossOn, point: Tensor, batches: Sequence[Batch], *, tolerance: float = 1e-3) -> float:
     """What DARTS-ES watches after each epoch, with the logits as the point.
 
     Lanczos with exact products: stops where the residual |H v - value v| is below `tolerance` times the value,
@@ -145,7 +146,7 @@ def largest_eigenvalue(loss_of: LossOf, point: Tensor, batches: Sequence[Batch],
 
     def product(v: np.ndarray) -> np.ndarray:  # (P,)
         vectors = torch.as_tensor(v, dtype=point.dtype, device=point.device).view(1, *point.shape)
-        return hessian_vector_product(loss_of, point, vectors, batches).view(-1).cpu().numpy()
+        return hessian_vector_product(loss_on, point, vectors, batches).view(-1).cpu().numpy()
 
     return lanczos(product, point.numel(), tolerance)
 

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from flatlib.search.convolutions import depthwise, fold_images, fold_rows, pointwise
 from flatlib.search.feature_maps import shifted
@@ -179,14 +178,15 @@ class WeightedSum(Function):
         total = torch.addcmul(shift.to(outputs[0].dtype), *parts[0])
         for y, scale in parts[1:]:
             total.addcmul_(y, scale)
-        ctx.save_for_backward(scales, *outputs)
+        ctx.save_for_backward(scales, alphas, *outputs)
         ctx.kinds, ctx.statistics, ctx.n = kinds, statistics, n
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-        scales, *outputs = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is asked for
+            return _plain_gradients(ctx, g)
+        scales, _, *outputs = ctx.saved_tensors
         g = g.contiguous()
         g_sum = g.sum(0, dtype=wide(g))  # (E, N C)
         d_scales, gradients = torch.zeros_like(scales), []
@@ -199,6 +199,26 @@ class WeightedSum(Function):
             gradients.append(_output_gradient(g, g_sum, y, stats, scales[operations], inner) if needed else None)
         d_alphas = d_scales.unflatten(2, (ctx.n, -1)).sum(3).permute(1, 2, 0).to(g.dtype)
         return d_alphas, None, *gradients
+
+
+def _plain_gradients(ctx: Any, g: Tensor) -> tuple[Any, ...]:
+    """The gradients by autograd through the sum as it stands, which is differentiable again."""
+    _, alphas, *outputs = ctx.saved_tensors
+    needs = (ctx.needs_input_grad[0], False, *ctx.needs_input_grad[2:])
+    needed = [x for x, need in zip((alphas, None, *outputs), needs, strict=True) if need]
+    found = iter(torch.autograd.grad(plain_sum(alphas, ctx.kinds, outputs), needed, g, create_graph=True))
+    return tuple(next(found) if need else None for need in needs)
+
+
+def plain_sum(alphas: Tensor, kinds: tuple, outputs: list[Tensor]) -> Tensor:  # as WeightedSum.forward
+    """sum_k alpha_k norm(y_k), with every norm written out."""
+    channels = outputs[0].shape[-1] // alphas.shape[1]
+    scales = alphas.permute(2, 0, 1).repeat_interleave(channels, dim=2)  # (O, E, N C)
+    parts = []
+    for (operations, normed), y in zip(kinds, outputs, strict=True):
+        y_hat = F.batch_norm(y.flatten(1), None, None, training=True, eps=NORM_EPS).view(y.shape) if normed else y
+        parts.append((y_hat * scales[operations]).sum(1))
+    return sum(parts[1:], parts[0])
 
 
 def _output_gradient(
