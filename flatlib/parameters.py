@@ -13,6 +13,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 
 from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell
 from flatlib.evaluation.config import EvaluationConfig
+from flatlib.landscape.config import LandscapeConfig
 from flatlib.parameter_check import ParameterError, check
 from flatlib.search.config import ALL_METHODS, METHODS, SearchConfig
 from flatlib.settings import MIME, RunSettings, Settings, resolve_reports_dir
@@ -22,6 +23,7 @@ __all__ = [
     "Assumption",
     "Cells",
     "Evaluation",
+    "LossLandscape",
     "NaDarts",
     "ParameterError",
     "RandomSearch",
@@ -88,15 +90,13 @@ class RandomSearch(TableSettings):
 # --- searches: fields and limits are SearchConfig's -------------------------------------------------
 
 
-class _Searches(RunSettings):
-    """What notebooks 03 and 05 share: how often a search is run, what its cells are compared with."""
+class _Searched(RunSettings):
+    """What notebooks 03, 05 and 06 share: searches, and how often each is run."""
 
     runs: int = Field(1, ge=1, description="searches from different seeds: seed, seed + 1, ...")
-    random_cells: int = Field(2, ge=0, description="random cells trained beside the found ones")
-    train_epochs: int = Field(3, ge=0, description="epochs of that training; 0 trains none")
 
     @model_validator(mode="after")
-    def _is_a_search(self) -> "_Searches":
+    def _is_a_search(self) -> "_Searched":
         self.configs()
         return self
 
@@ -108,6 +108,13 @@ class _Searches(RunSettings):
     @property
     def methods_to_run(self) -> list[str]:
         raise TypeError("a notebook's own class says which methods it runs")
+
+
+class _Searches(_Searched):
+    """What notebooks 03 and 05 share: what the found cells are compared with."""
+
+    random_cells: int = Field(2, ge=0, description="random cells trained beside the found ones")
+    train_epochs: int = Field(3, ge=0, description="epochs of that training; 0 trains none")
 
 
 def _fields_of(
@@ -129,7 +136,15 @@ _NaDarts: Any = _fields_of(SearchConfig, _Searches, beside=(Literal[("none", *AL
 # PC-DARTS needs a multiple of 8 channels, DARTS-ES more than 10 epochs
 _S3 = {"space": "s3", "n_train": 600, "channels": 8, "cells": 3, "epochs": 12}
 _Variants: Any = _fields_of(SearchConfig, _Searches, ("method", "order"), defaults=_S3)
+_Landscape: Any = _fields_of(LandscapeConfig, _fields_of(SearchConfig, _Searched, ("method",)))
 _Evaluation: Any = _fields_of(EvaluationConfig, RunSettings, ("cell",))
+
+
+def _checked_methods(value: str, allowed: tuple[str, ...]) -> str:
+    unknown = [name for name in value.split() if name not in allowed]
+    if unknown or not value.split():
+        raise ValueError(f"{', '.join(unknown)}: no such method" if unknown else "no method")
+    return value
 
 
 class NaDarts(_NaDarts):
@@ -150,14 +165,55 @@ class Variants(_Variants):
     @field_validator("methods")
     @classmethod
     def _are_methods(cls, value: str) -> str:
-        unknown = [name for name in value.split() if name not in METHODS]
-        if unknown or not value.split():
-            raise ValueError(f"{', '.join(unknown)}: no such method" if unknown else "no method")
-        return value
+        return _checked_methods(value, METHODS)
 
     @property
     def methods_to_run(self) -> list[str]:
         return [prefix + method for method in self.methods.split() for prefix in ("", "na-")]
+
+
+class LossLandscape(_Landscape):
+    """Notebook 06, Sec. E."""
+
+    methods: str = Field("darts na-darts", description=f"whose searches are looked at; of {' '.join(ALL_METHODS)}")
+    runs: int = Field(2, ge=1, description="searches of each method from different seeds: seed, seed + 1, ...")
+    folders: str = Field(
+        "", description="run folders of finished searches, separated by ';', instead of these searches"
+    )
+
+    @field_validator("methods")
+    @classmethod
+    def _are_methods(cls, value: str) -> str:
+        return _checked_methods(value, ALL_METHODS)
+
+    @field_validator("folders")
+    @classmethod
+    def _are_runs(cls, value: str) -> str:
+        for word in _words(value):
+            if not os.path.isfile(os.path.join(os.path.expanduser(word), "result.json")):
+                raise ValueError(f"{word}: no folder of a finished search (no result.json)")
+        return value
+
+    @model_validator(mode="after")
+    def _is_a_landscape(self) -> "LossLandscape":
+        if 0 < self.n_valid < self.batch_size and not self.folders:
+            raise ValueError(
+                f"n_valid = {self.n_valid}: less than a batch; allowed: {self.batch_size} or more, or 0: all"
+            )
+        self.landscape()
+        return self
+
+    @property
+    def methods_to_run(self) -> list[str]:
+        return self.methods.split()
+
+    @property
+    def run_folders(self) -> list[str]:
+        """Of finished searches, given by the reader."""
+        return [os.path.expanduser(word) for word in _words(self.folders)]
+
+    def landscape(self) -> LandscapeConfig:
+        return LandscapeConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(LandscapeConfig)})
 
 
 class Evaluation(_Evaluation):

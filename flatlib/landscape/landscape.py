@@ -1,11 +1,27 @@
-"""All that is seen around one found architecture."""
+"""All that is seen around one found architecture, kept in the search's run folder."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from flatlib.landscape.hessian import Curvature
-from flatlib.landscape.plane import Plane
+from flatlib.landscape.config import LandscapeConfig
+from flatlib.landscape.found import Source
+from flatlib.landscape.hessian import Curvature, curvatures
+from flatlib.landscape.plane import Plane, losses, plane, random_directions
+from flatlib.neighborhoods import perturbed_edges
+from flatlib.run.checkpoint import write_beside
+from flatlib.run.folder import digest, reading
+from flatlib.search.config import SearchConfig, identity
+from flatlib.search.curvature import EigenResult
+from flatlib.search.derive import derive, one_hot_alphas
+from flatlib.search.runs import Run
+from flatlib.spaces import SPACES, Space
+
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -32,3 +48,109 @@ class Landscape:
     @property
     def name(self) -> str:
         return f"{self.method}, seed {self.seed}"
+
+
+def look_around(
+    run: Run,
+    config: LandscapeConfig,
+    *,
+    data_dir: str | None = None,
+    pool: Executor | None = None,
+    on_part: Callable[[], Any] = lambda: None,  # after each piece of work on a batch
+) -> Landscape:
+    """Hessian, planes and discrete neighbors of a finished search; read where they are known already.
+
+    RunError or ValueError, one line, for a run without its own weights or with a Hessian that has a nan.
+    """
+    if known := known_landscape(run, config):
+        return known
+    source = Source(str(run.folder), config.n_valid, data_dir)
+    options: dict[str, Any] = {"pool": pool, "on_part": on_part}
+    found, own = source.open(), run.config
+    of_alpha, of_logits = curvatures(source, config.solver, **options)
+    shape = tuple(found.alphas.shape)
+    along = plane(source, of_alpha.pairs.vectors, config.grid, config.reach, **options)
+    coarse = config.grid // 4 * 2 + 1  # enough for a comparison
+    random = plane(source, random_directions(shape, own.seed), coarse, config.reach, **options)
+    edge_weights = None if found.edge_weights is None else found.edge_weights.double().cpu().numpy()
+    cells = discrete_neighbors(SPACES[own.space], along.alphas, edge_weights, config, own.seed)
+    values = losses(source, cells.reshape(-1, *shape), **options)[0].reshape(cells.shape[:2])
+    result = Landscape(
+        own.method, own.seed, own.space, of_alpha, of_logits, along, random, Discrete(values), edge_weights
+    )
+    arrays: dict[str, Any] = _arrays(result)
+    write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
+    return result
+
+
+def discrete_neighbors(
+    space: Space,
+    alphas: np.ndarray,  # (T, E, O)
+    edge_weights: np.ndarray | None,  # (T, E)
+    config: LandscapeConfig,
+    seed: int,
+) -> np.ndarray:  # (d + 1, n, T, E, O) one-hot
+    """Cells at distance 0, 1, ... d of the derived one (Eq. 2): k edges of each type carry another operation."""
+    rng, m = np.random.default_rng([seed, 6]), len(space.operations)
+    start = one_hot_alphas(space, derive(space, alphas, edge_weights)).argmax(-1)  # (T, E)
+    rows = []
+    for k in range(min(config.distance, len(space.edges)) + 1):
+        moved = perturbed_edges((config.n_discrete, *start.shape), k, rng)
+        rows.append((start + moved * rng.integers(1, m, moved.shape)) % m)
+    return np.eye(m)[np.stack(rows)]
+
+
+def n_parts(batches: int, config: LandscapeConfig) -> int:
+    """How often `on_part` is called, with the exact solver."""
+    return 4 * batches  # the Hessian, two planes, discrete neighbors
+
+
+# --- kept in the run folder -------------------------------------------------------------------------
+
+
+def _path(run: Run, config: LandscapeConfig) -> Path:
+    return run.folder / f"landscape-{digest({'format': FORMAT, 'search': identity(run.config), **asdict(config)})}.npz"
+
+
+def known_landscape(run: Run, config: LandscapeConfig) -> Landscape | None:
+    """What was computed before with the same parameters; RunError, one line, for a damaged file."""
+    if not _path(run, config).exists():
+        return None
+    with reading(_path(run, config)) as path, np.load(path, allow_pickle=False) as arrays:
+        return _landscape(dict(arrays), run.config)
+
+
+def _arrays(landscape: Landscape) -> dict[str, np.ndarray]:
+    """Name -> numbers, from which `_landscape` makes the same again."""
+    arrays = {"discrete": landscape.discrete.losses}
+    for name in ("of_alpha", "of_logits"):
+        own: Curvature = getattr(landscape, name)
+        arrays |= {f"{name}.{field}": np.asarray(value) for field, value in vars(own.pairs).items()}
+        arrays |= {f"{name}.halves": own.halves, f"{name}.data": np.array([own.images, own.batch_size])}
+    for name in ("plane", "random"):
+        arrays |= {f"{name}.{field}": value for field, value in vars(getattr(landscape, name)).items()}
+    return arrays | ({} if landscape.edge_weights is None else {"edge_weights": landscape.edge_weights})
+
+
+def _landscape(arrays: dict[str, np.ndarray], config: SearchConfig) -> Landscape:
+    def of(name: str) -> Curvature:
+        values, vectors, residuals, trace = (
+            arrays[f"{name}.{field}"] for field in ("values", "vectors", "residuals", "trace")
+        )
+        pairs = EigenResult(values, vectors, residuals, float(trace))
+        return Curvature(name.removeprefix("of_"), pairs, arrays[f"{name}.halves"], *arrays[f"{name}.data"].tolist())
+
+    def plane_of(name: str) -> Plane:
+        return Plane(**{field: arrays[f"{name}.{field}"] for field in Plane.__dataclass_fields__})
+
+    return Landscape(
+        config.method,
+        config.seed,
+        config.space,
+        of("of_alpha"),
+        of("of_logits"),
+        plane_of("plane"),
+        plane_of("random"),
+        Discrete(arrays["discrete"]),
+        arrays.get("edge_weights"),
+    )

@@ -4,9 +4,15 @@
 whose entries all clip keeps its alpha.
 """
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+
+from flatlib.landscape.found import Found, Source
+from flatlib.landscape.workers import OnPart, for_batches
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,16 @@ class Plane:
     kept: np.ndarray  # (G, G) share of the edges that keep their alpha, since all their entries clip
     alphas: np.ndarray  # (T, E, O) the architecture in the middle
     directions: np.ndarray  # (2, T, E, O) v0 and v1, unit norm over all entries
+
+    @property
+    def middle(self) -> int:
+        """Where 0 is among the lambdas."""
+        return len(self.lambdas) // 2
+
+    @property
+    def loss(self) -> float:
+        """At the architecture itself, nats."""
+        return float(self.losses[self.middle, self.middle])
 
 
 def step_on_plane(
@@ -40,3 +56,71 @@ def step_on_plane(
     stays = (q == 0).all(-1, keepdims=True)  # rounding must not move what is not perturbed
     neighbors = np.where(stays, alphas, neighbors)
     return neighbors, (alphas + q < 0).mean((1, 2, 3)), (total == 0).mean((1, 2, 3))
+
+
+def plane(
+    source: Source,
+    directions: np.ndarray,  # (2, T, E, O)
+    grid: int = 41,
+    reach: float = 1.0,
+    *,
+    pool: Executor | None = None,
+    on_part: OnPart = lambda: None,
+) -> Plane:
+    """The loss on a grid of lambdas from -reach to reach."""
+    alphas, lambdas = source.open().alphas.double().cpu().numpy(), np.linspace(-reach, reach, grid)
+    lambdas[grid // 2] = 0
+    steps = np.stack(np.meshgrid(lambdas, lambdas), -1).reshape(-1, 2)  # l0 runs faster
+    neighbors, clipped, kept = step_on_plane(alphas, directions, steps)
+    loss, accuracy = losses(source, neighbors, pool=pool, on_part=on_part)
+    maps = [x.reshape(grid, grid) for x in (loss, accuracy, clipped, kept)]
+    return Plane(lambdas, maps[0], maps[1], maps[2], maps[3], alphas, directions)
+
+
+def mean_rise(plane: Plane, radius: float) -> float:
+    """Mean of the loss minus that of the middle, over the grid's points with 0 < |(l0, l1)| <= radius; nats.
+
+    >>> zero, x = np.zeros((3, 3)), np.array([-1.0, 0.0, 1.0])
+    >>> bowl = Plane(x, x[:, None] ** 2 + x**2, zero, zero, zero, zero, zero)
+    >>> mean_rise(bowl, 1.0)
+    1.0
+    """
+    l1, l0 = np.meshgrid(plane.lambdas, plane.lambdas, indexing="ij")
+    distance = np.hypot(l0, l1)
+    inside = (distance > 0) & (distance <= radius * (1 + 1e-9))
+    return float((plane.losses[inside] - plane.loss).mean()) if inside.any() else float("nan")
+
+
+def random_directions(shape: tuple[int, ...], seed: int) -> np.ndarray:  # (2, *shape)
+    """Two orthonormal directions, uniform over all."""
+    draws = np.random.default_rng([seed, 5]).standard_normal((int(np.prod(shape)), 2))
+    return np.linalg.qr(draws)[0].T.reshape(2, *shape)
+
+
+# --- f of many architectures ----------------------------------------------------------------------
+
+
+def losses(
+    source: Source,
+    alphas: np.ndarray,  # (N, T, E, O)
+    *,
+    pool: Executor | None = None,
+    on_part: OnPart = lambda: None,
+) -> np.ndarray:  # (2, N)
+    """Loss (nats) and accuracy (percent) of each architecture, means over all batches."""
+    batches = range(len(source.open().batches))
+    return for_batches(losses_on, source, alphas, batches=batches, pool=pool, on_part=on_part).mean(0)
+
+
+@torch.no_grad()
+def losses_on(found: Found, at: int, alphas: np.ndarray) -> np.ndarray:  # (2, N) float64
+    """Of each architecture on one batch: a chunk of them passes the network as its neighbors."""
+    images, labels = found.batches[at]
+    shared = found.net.share(found.weights, images)
+    parts = []
+    for chunk in torch.from_numpy(alphas).to(found.weights).split(found.chunk):
+        outputs = found.net.logits(found.weights, images, chunk, edge_weights=found.edge_weights, shared=shared)
+        each = F.cross_entropy(outputs.flatten(0, 1), labels.repeat(len(chunk)), reduction="none")
+        hits = (outputs.argmax(-1) == labels).double()
+        parts.append(torch.stack([each.view(len(chunk), -1).double(), 100 * hits]).mean(-1))
+    return torch.cat(parts, 1).cpu().numpy()

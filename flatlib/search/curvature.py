@@ -5,6 +5,7 @@ H = mean over batches of d^2 L(x) / dx dx, where x is alpha or the logits, every
 loss depend on how the data is split, so the batches are the caller's and stay fixed.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,7 @@ class EigenResult:
     values: np.ndarray  # (k,) largest first
     vectors: np.ndarray  # (k, *point.shape) unit norm over all entries, the entry of largest size positive
     residuals: np.ndarray  # (k,) |H v - value v|
-    trace: float  # sum of all P eigenvalues
+    trace: float  # sum of all P eigenvalues; nan where it is not known
 
 
 # --- the loss as a function of the architecture ----------------------------------------------------
@@ -111,6 +112,33 @@ def hessian(
     return (full + full.T) / 2 if symmetrize else full
 
 
+def gradient(loss_on: LossOn, point: Tensor, batches: Sequence[Batch]) -> np.ndarray:  # point.shape, float64
+    """dL / dx, the mean over batches."""
+    total = torch.zeros_like(point, dtype=torch.float64)
+    for batch in batches:
+        x = point.detach()[None].requires_grad_()
+        total += torch.autograd.grad(loss_on(batch)(x).sum(), x)[0][0]
+    return (total / len(batches)).cpu().numpy()
+
+
+def hessian_of_logits(
+    hessian: np.ndarray,  # (P, P) of alpha
+    gradient: np.ndarray,  # (..., O) with respect to alpha
+    alphas: np.ndarray,  # (..., O), softmax of the logits
+) -> np.ndarray:  # (P, P)
+    """The chain rule: J H J + sum_k g_k d^2 alpha_k, with J = diag(a) - a a' for each edge.
+
+    The second term is diag(s) - s a' - a s' with s = a (g - a . g), so the logits' Hessian costs no further pass.
+    """
+    m, full = alphas.shape[-1], np.zeros_like(hessian)
+    jacobian = np.zeros_like(hessian)
+    for at, (a, g) in enumerate(zip(alphas.reshape(-1, m), gradient.reshape(-1, m), strict=True)):
+        edge, s = slice(at * m, at * m + m), a * (g - a @ g)
+        jacobian[edge, edge] = np.diag(a) - np.outer(a, a)
+        full[edge, edge] = np.diag(s) - np.outer(s, a) - np.outer(a, s)
+    return full + jacobian @ hessian @ jacobian
+
+
 # --- its eigenpairs --------------------------------------------------------------------------------
 
 
@@ -131,32 +159,40 @@ def top_eigenpairs(
         raise ValueError(f"k = {k}: allowed: 1 to {len(hessian)}, the Hessian's rows")
     ascending, columns = np.linalg.eigh(hessian)
     values, vectors = ascending[::-1][:k], columns.T[::-1][:k]
-    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(1, keepdims=True), axis=1)
-    vectors = vectors * np.sign(largest)
+    vectors = _signed(vectors)
     residuals = np.linalg.norm(vectors @ hessian - values[:, None] * vectors, axis=1)
     return EigenResult(values.copy(), vectors.reshape(k, *shape), residuals, float(np.trace(hessian)))
 
 
-def largest_eigenvalue(loss_on: LossOn, point: Tensor, batches: Sequence[Batch], *, tolerance: float = 1e-3) -> float:
-    """What DARTS-ES watches after each epoch, with the logits as the point.
+def _signed(vectors: np.ndarray) -> np.ndarray:  # (k, P)
+    """The entry of largest size positive, so that pictures repeat."""
+    return vectors * np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(1, keepdims=True), axis=1))
 
-    Lanczos with exact products: stops where the residual |H v - value v| is below `tolerance` times the value,
-    which takes some 20 products instead of P.
-    """
+
+def largest_eigenvalue(loss_on: LossOn, point: Tensor, batches: Sequence[Batch], *, tolerance: float = 1e-3) -> float:
+    """What DARTS-ES watches after each epoch, with the logits as the point: by Lanczos with exact products."""
 
     def product(v: np.ndarray) -> np.ndarray:  # (P,)
         vectors = torch.as_tensor(v, dtype=point.dtype, device=point.device).view(1, *point.shape)
         return hessian_vector_product(loss_on, point, vectors, batches).view(-1).cpu().numpy()
 
-    return lanczos(product, point.numel(), tolerance)
+    return float(lanczos(product, tuple(point.shape), 1, tolerance).values[0])
 
 
-def lanczos(product: Callable[[np.ndarray], np.ndarray], size: int, tolerance: float) -> float:
-    """The largest eigenvalue of a symmetric matrix of that size, from its products with vectors (size,).
+def lanczos(
+    product: Callable[[np.ndarray], np.ndarray],  # (P,) -> (P,), a symmetric matrix times a vector
+    shape: tuple[int, ...],  # of the point
+    k: int = 2,
+    tolerance: float = 1e-3,
+) -> EigenResult:
+    """The k largest eigenpairs from some 20 products instead of P; their trace is not known (nan).
 
-    >>> round(lanczos(lambda v: np.array([1.0, -5.0, 3.0]) * v, 3, 1e-9), 9)
-    3.0
+    Stops where each residual |H v - value v| is below `tolerance` times the largest value.
+
+    >>> lanczos(lambda v: np.array([1.0, -5.0, 3.0]) * v, (3,), 2, 1e-9).values.round(9)
+    array([3., 1.])
     """
+    size = math.prod(shape)
     v = np.random.default_rng(0).standard_normal(size)
     basis, diagonal, beside = [v / np.linalg.norm(v)], list[float](), list[float]()
     while True:
@@ -167,8 +203,9 @@ def lanczos(product: Callable[[np.ndarray], np.ndarray], size: int, tolerance: f
         for _ in range(2):  # twice is enough to keep the basis orthogonal
             w = w - np.stack(basis).T @ (np.stack(basis) @ w)
         beside.append(float(np.linalg.norm(w)))
-        values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1))
-        residual = beside[-1] * abs(vectors[-1, -1])
-        if residual <= tolerance * abs(values[-1]) + 1e-12 or len(basis) == size:
-            return float(values[-1])
+        values, inner = np.linalg.eigh(np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1))
+        values, inner = values[::-1][:k], inner[:, ::-1][:, :k]
+        residuals = beside[-1] * np.abs(inner[-1])
+        if len(basis) == size or (len(basis) >= k and residuals.max() <= tolerance * abs(values[0]) + 1e-12):
+            return EigenResult(values, _signed((np.stack(basis).T @ inner).T).reshape(-1, *shape), residuals, math.nan)
         basis.append(w / beside[-1])

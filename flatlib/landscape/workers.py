@@ -1,0 +1,56 @@
+"""Work on each validation batch, in a process a core; the results come in the batches' order."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from flatlib.landscape.found import Found, Source
+from flatlib.memory import keep_freed_memory
+
+Work = Callable[..., np.ndarray]  # (found, number of the batch, ...) -> numbers
+OnPart = Callable[[], Any]  # called after each batch
+
+
+@contextmanager
+def workers(n: int = 0) -> Iterator[Executor | None]:
+    """n processes of one thread each; 0: one a core. None, so this process alone, for one, or with a GPU."""
+    n = n or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    if n == 1 or torch.cuda.is_available():
+        yield None
+        return
+    with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), _one_thread) as pool:
+        yield pool
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    keep_freed_memory()
+
+
+def for_batches(
+    work: Work,
+    source: Source,
+    *arguments: Any,
+    batches: Sequence[int],
+    pool: Executor | None = None,
+    on_part: OnPart = lambda: None,
+) -> np.ndarray:  # (len(batches), ...)
+    """work(found, batch, *arguments) for each of some batches."""
+    results: list[np.ndarray] = []
+    tasks = [(work, source, at, arguments) for at in batches]
+    for result in map(_do, tasks) if pool is None else pool.map(_do, tasks):
+        results.append(result)
+        on_part()
+    return np.stack(results)
+
+
+def _do(task: tuple[Work, Source, int, tuple]) -> np.ndarray:
+    work, source, at, arguments = task
+    found: Found = source.open()
+    return work(found, at, *arguments)
