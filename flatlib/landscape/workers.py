@@ -17,11 +17,16 @@ Work = Callable[..., np.ndarray]  # (found, number of the batch, ...) -> numbers
 OnPart = Callable[[], Any]  # called after each batch
 
 
+def n_workers(batches: int) -> int:
+    """A process a core, but no more than batches; one with a GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if torch.cuda.is_available() else min(cores, batches)
+
+
 @contextmanager
-def workers(n: int = 0) -> Iterator[Executor | None]:
-    """n processes of one thread each; 0: one a core. None, so this process alone, for one, or with a GPU."""
-    n = n or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    if n == 1 or torch.cuda.is_available():
+def workers(n: int) -> Iterator[Executor | None]:
+    """n processes of one thread each; None, so this process alone, for one."""
+    if n == 1:
         yield None
         return
     with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), _one_thread) as pool:
