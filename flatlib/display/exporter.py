@@ -23,6 +23,10 @@ WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 STATE_MIME = "application/vnd.jupyter.widget-state+json"
 EXPLORER_MIME = "application/vnd.flatlib.explorer+json"  # a widget's state that the page's own module shows
 EXPLORER = Path(__file__).parent / "explorer"
+EXPLORERS = {  # packaged modules, the only ones that a page runs -> what it needs of a widget's state
+    "explorer": ("data", "cell", "path"),
+    "landscape_explorer": ("data", "run", "at"),
+}
 LEFT_OUT = "*An interactive widget of another program, or of another version of flatlib, is left out.*"
 MIMES = (  # the first that an output has is shown
     PLOTLY_MIME,
@@ -100,7 +104,7 @@ class FlatlibExporter(HTMLExporter):
             "version": __version__,
             "plotly_js": PLOTLY_JS if figures else "",
             "pygments": _highlighting(),
-            "explorer": _explorer_files() if EXPLORER_MIME in shown else {},
+            "explorers": {name: _explorer_files(name) for name in EXPLORERS if name in _used(nb)},
         }
         html, resources = super().from_notebook_node(nb, resources, **kw)
         if figures:
@@ -155,16 +159,26 @@ def _widget(output: NotebookNode, states: dict[str, dict[str, Any]]) -> Notebook
     state = states.get(str(view.get("model_id")) if isinstance(view, dict) else "", {})
     if "_esm" not in state:
         return None
-    if state["_esm"] == _explorer_files()["js"]:
-        output.data = NotebookNode({EXPLORER_MIME: {name: state.get(name) for name in ("data", "cell", "path")}})
-    else:
-        output.data = NotebookNode({"text/markdown": LEFT_OUT})
+    for name, traits in EXPLORERS.items():
+        if state["_esm"] == _explorer_files(name)["js"]:
+            output.data = NotebookNode(
+                {EXPLORER_MIME: {"module": name} | {trait: state.get(trait) for trait in traits}}
+            )
+            return output
+    output.data = NotebookNode({"text/markdown": LEFT_OUT})
     return output
 
 
-def _explorer_files() -> dict[str, str]:
-    """The packaged module and its style sheet: the only ones that a page runs."""
-    return {suffix: EXPLORER.with_suffix(f".{suffix}").read_text(encoding="utf-8") for suffix in ("js", "css")}
+def _used(notebook: NotebookNode) -> set[str]:
+    """Names of the explorers that a readable notebook shows."""
+    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    return {data[EXPLORER_MIME]["module"] for data in outputs if EXPLORER_MIME in data}
+
+
+def _explorer_files(name: str) -> dict[str, str]:
+    """A packaged module and its style sheet."""
+    folder = EXPLORER.parent
+    return {suffix: (folder / f"{name}.{suffix}").read_text(encoding="utf-8") for suffix in ("js", "css")}
 
 
 def _highlighting() -> str:

@@ -1,4 +1,4 @@
-// Runs the explorer, whose module stands above, on the states stored in the page.
+// Runs MODULE, the explorer whose code stands above, on the states stored in the page.
 function storedModel(state) {
   const listeners = [];
   return {
@@ -13,7 +13,7 @@ function storedModel(state) {
   };
 }
 
-for (const el of document.querySelectorAll(".explorer")) {
+for (const el of document.querySelectorAll(`.explorer[data-module="${MODULE}"]`)) {
   try {
     render({ model: storedModel(JSON.parse(el.querySelector("script").textContent)), el });
   } catch (error) {

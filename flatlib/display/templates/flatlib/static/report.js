@@ -14,6 +14,8 @@ function draw(box) {
   figure.layout = {...figure.layout, autosize: true};
   delete figure.layout.width;
   figure.config = {...figure.config, responsive: true, displaylogo: false};
+  const svg = {name: "svg", title: "Download as SVG", icon: Plotly.Icons.disk, click: (plot) => Plotly.downloadImage(plot, {format: "svg"})};
+  figure.config.modeBarButtonsToAdd = [svg];
   if (still) Object.assign(figure.config, {staticPlot: !solid, displayModeBar: false});
   return Plotly.newPlot(target, figure);
 }
