@@ -89,6 +89,19 @@ def figure_a(landscapes: Sequence[Landscape], dataset: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
+def summary(landscapes: Sequence[Landscape]) -> Styler:
+    """Mean ± population standard deviation over the seeds of each method, a line a number."""
+    frame = flatness_frame(landscapes).drop(columns="seed").rename(columns=UNITS)
+    texts = {
+        f"{method} (n = {len(rows)})": {
+            label: f"{rows[label].mean():.3g}" + (f" ± {rows[label].std(ddof=0):.2g}" if len(rows) > 1 else "")
+            for label in UNITS.values()
+        }
+        for method, rows in frame.groupby("method", sort=False)
+    }
+    return pd.DataFrame(texts).style
+
+
 def save(landscapes: Sequence[Landscape], dataset: str, reports_dir: Path) -> Path:
     """`tables/<dataset>/figure_A.csv`, for whoever compares runs."""
     return write_csv(figure_a(landscapes, dataset), reports_dir / "tables" / dataset / "figure_A.csv")

@@ -97,7 +97,7 @@ function linkedScale(runs) {
   const all = runs.flatMap((run) => Array.from(run.losses)).filter(Number.isFinite).sort((a, b) => a - b);
   const [low, high] = [all[0], all[Math.floor(0.995 * (all.length - 1))]], rough = Math.max((high - low) / 10, 1e-6);
   const size = 10 ** Math.floor(Math.log10(rough)), step = size * [1, 2, 2.5, 5, 10].find((nice) => nice * size >= 0.75 * rough);
-  const first = step * Math.floor(low / step), digits = Math.max(0, 2 - Math.floor(Math.log10(step * 9.9)));
+  const first = step * Math.floor(low / step), digits = [0, 1, 2, 3, 4].find((d) => Math.abs(step * 10 ** d - Math.round(step * 10 ** d)) < 1e-6) ?? 5;
   const levels = Array.from({ length: Math.ceil(high / step) - Math.floor(low / step) + 1 }, (_, i) => first + i * step);
   return { levels, digits, share: (loss) => (loss - first) / (levels.at(-1) - first || 1) };
 }
@@ -121,10 +121,10 @@ function makeMap(scale, move) {
   let reach = 1, n = 3;
   const x = (value) => LEFT + ((value + reach) / (2 * reach)) * SIDE, y = (value) => TOP + ((reach - value) / (2 * reach)) * SIDE;
 
-  function drawLevel(run, level) {
+  function drawLevel(run, level, at) {
     const unit = SIDE / (n - 1), segments = contour(run.losses, n, level);
     const path = segments.map(([a, b, c, d]) => `M${(LEFT + a * unit).toFixed(1)} ${(TOP + SIDE - b * unit).toFixed(1)}L${(LEFT + c * unit).toFixed(1)} ${(TOP + SIDE - d * unit).toFixed(1)}`).join("");
-    const parts = [svg("path", { d: path, fill: "none", stroke: "#444", "stroke-width": 0.8 })], middle = segments[Math.floor(segments.length / 2)];
+    const parts = [svg("path", { d: path, fill: "none", stroke: "#444", "stroke-width": 0.8 })], middle = segments[Math.floor(segments.length * ((0.2 + 0.38 * at) % 1))]; // labels of neighboring levels lie apart
     if (middle) parts.push(label(level.toFixed(scale.digits), { x: LEFT + middle[0] * unit, y: TOP + SIDE - middle[1] * unit + 4, "text-anchor": "middle", "font-size": 10, fill: "#000" }));
     return parts;
   }
@@ -141,7 +141,7 @@ function makeMap(scale, move) {
     const middle = LEFT + SIDE / 2;
     still.replaceChildren(
       svg("image", { x: LEFT, y: TOP, width: SIDE, height: SIDE, href: picture(run, scale), preserveAspectRatio: "none" }),
-      ...scale.levels.flatMap((level) => drawLevel(run, level)),
+      ...scale.levels.flatMap((level, i) => drawLevel(run, level, i)),
       svg("rect", { x: LEFT, y: TOP, width: SIDE, height: SIDE, fill: "none", stroke: "currentColor" }),
       ...ticks.map((tick) => label(tick, { x: x(tick), y: TOP + SIDE + 15, "text-anchor": "middle" })),
       ...ticks.map((tick) => label(tick, { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" })),
@@ -220,6 +220,15 @@ function save(map, format) {
 function makeSlider(name, changed) {
   const input = html("input", { type: "range", "aria-label": name.replace("\u2080", "0").replace("\u2081", "1") }), number = html("output");
   input.addEventListener("input", () => changed(Number(input.value)));
+  input.addEventListener("keydown", (event) => { // by hand: JupyterLab takes a slider's own arrows away
+    const [low, high, step] = [input.min, input.max, input.step].map(Number), value = Number(input.value);
+    const to = { ArrowLeft: value - step, ArrowDown: value - step, ArrowRight: value + step, ArrowUp: value + step, Home: low, End: high, PageDown: value - 5 * step, PageUp: value + 5 * step }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    input.value = to; // the browser keeps it in range and on a step
+    changed(Number(input.value));
+  });
   const setRange = ({ lambdas }) => build(input, { min: lambdas[0], max: lambdas.at(-1), step: (2 * lambdas.at(-1)) / (lambdas.length - 1) }, []);
   const update = (value) => { input.value = value; number.textContent = value.toFixed(3); };
   return { element: html("label", {}, name, input, number), setRange, update };
@@ -266,8 +275,8 @@ function render({ model, el }) {
   }
   const moved = () => { at = model.get("at"); update(); };
   const tools = html("p", { class: "lx-tools" }, button("To (0, 0)", () => move([0, 0])), button("Save SVG", () => save(map.element, "svg")), button("Save PNG", () => save(map.element, "png")));
-  const left = html("section", {}, html("label", {}, "Search ", chooser), map.element, ...sliders.map(({ element }) => element), tools);
-  const right = html("section", {}, facts, html("div", { class: "lx-tables" }, ...heatmaps.map(({ element }) => element)), html("h4", {}, "The cell that \u03b1\u2032 would give"), cell, changes);
+  const left = html("section", {}, html("label", {}, "Search ", chooser), map.element, ...sliders.map(({ element }) => element), tools, facts, html("h4", {}, "The cell that \u03b1\u2032 would give"), cell, changes);
+  const right = html("section", { class: "lx-tables" }, ...heatmaps.map(({ element }) => element));
   // The attribute keeps JupyterLab's shortcuts (arrows) out of here.
   const root = html("div", { class: "flatlib-landscape", "data-lm-suppress-shortcuts": "true" }, html("div", { class: "lx-parts" }, left, right), html("p", { class: "lx-note" }, `${data.setting}. Drag the point, or use the sliders (Tab, arrows). Blue is high; one scale for all searches.`), said);
   el.append(root);

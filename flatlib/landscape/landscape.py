@@ -116,8 +116,8 @@ def known_landscape(run: Run, config: LandscapeConfig) -> Landscape | None:
     """What was computed before with the same parameters; RunError, one line, for a damaged file."""
     if not _path(run, config).exists():
         return None
-    with reading(_path(run, config)) as path, np.load(path, allow_pickle=False) as arrays:
-        return _landscape(dict(arrays), run.config)
+    with reading(_path(run, config)) as path, open(path, "rb") as file:
+        return _landscape(dict(np.load(file, allow_pickle=False)), run.config)
 
 
 def _arrays(landscape: Landscape) -> dict[str, np.ndarray]:

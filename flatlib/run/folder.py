@@ -9,6 +9,7 @@ import io
 import json
 import os
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def reading(path: Path) -> Iterator[Path]:
     """RunError, one line that names the file, for all that a damaged one may raise."""
     try:
         yield path
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         why = f"{path.name}: {one_line(error)}"
         raise RunError(f"{path.parent}: cannot be read as a run ({why}); move it away and run again") from None
 

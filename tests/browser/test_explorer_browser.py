@@ -1,18 +1,14 @@
 """The explorer in a real browser: exported, from disk with the network off, and live in JupyterLab."""
 
 import base64
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from in_browser import CHROMIUM, chromium, jupyter_lab, offline_page, run_all
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from flatlib.display.exporter import EXPLORER
@@ -20,8 +16,6 @@ from flatlib.display.report import run_and_export
 from flatlib.tabular.experiment import open_experiment
 from flatlib.tabular.table_file import save_table
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
@@ -44,10 +38,7 @@ def folder(tmp_path_factory, small_table):
     cells = [new_markdown_cell("# Walk"), new_code_cell(OPEN.format(table=str(table)))]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "walk.ipynb")
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(ROOT)
     run_and_export([folder / "walk.ipynb"], folder / "reports", progress=False)
-    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
     return folder
 
 
@@ -58,29 +49,15 @@ def experiment(folder):
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
 def page(browser, folder):
-    """The exported page, offline; at the end, nothing left the disk, failed or was complained about."""
-    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    requests, complaints = [], []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("requestfailed", lambda request: complaints.append(request.url))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.goto((folder / "reports" / "walk.html").as_uri())
-    page.locator(BUTTON).first.wait_for()
-    yield page
-    context.close()
-    assert not complaints
-    assert requests and all(url.startswith(("file:", "data:")) for url in requests)
+    with offline_page(browser, folder / "reports" / "walk.html") as page:
+        page.locator(BUTTON).first.wait_for()
+        yield page
 
 
 def cell_of(page) -> int:
@@ -207,40 +184,14 @@ def test_it_fits_the_window(page, width):
 
 @pytest.fixture
 def lab(folder, tmp_path):
-    """JupyterLab on this machine only, with a home of its own: the address to open."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "XDG_"))}
-    env |= {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token=t0ken"]
-    command = [sys.executable, "-m", "jupyterlab", *options, "--allow-root", f"--ServerApp.root_dir={folder}"]
-    with (tmp_path / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            if server.poll() is not None:
-                pytest.fail((tmp_path / "lab.log").read_text()[-2000:])
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/lab/tree/walk.ipynb?token=t0ken&reset"
-    finally:
-        server.terminate()
-        server.wait(20)
+    with jupyter_lab(folder, tmp_path, "walk.ipynb") as address:
+        yield address
 
 
 def test_live_in_jupyterlab(browser, lab, folder, experiment):
     """Sees a widget that JupyterLab does not draw, whose moves Python does not hear, or whose keys Jupyter takes."""
     page = browser.new_page(viewport={"width": 1280, "height": 1400})
-    page.goto(lab)
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-    page.get_by_text(re.compile(r"\| Idle$")).first.wait_for(
-        timeout=60_000
-    )  # run earlier, and Jupyter asks for a kernel
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
+    run_all(page, lab)
     page.locator(BUTTON).first.wait_for(timeout=60_000)
     start = cell_of(page)
     op = next(op for op in range(5) if op not in experiment.table.archs[start, 4:])
