@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_python_answers_the_point_that_was_asked(landscapes):
 
 
 def test_mistakes_are_one_line(landscapes):
-    """Sees a point outside the grid, a run that is none, spaces that do not go together."""
+    """Sees a point outside the grid, a run that is none, landscapes that do not go together."""
     walk = landscape_explorer(landscapes)
     for name, value, line in (
         ("run", 4, "run = 4: choose 0 to 3"),
@@ -65,6 +66,9 @@ def test_mistakes_are_one_line(landscapes):
             setattr(walk, name, value)
     with pytest.raises(ValueError, match="landscapes of 2 spaces"):
         landscape_explorer([landscapes[0], synthetic_landscape(SPACES["s3"])])
+    shorter = replace(landscapes[1].plane, lambdas=landscapes[1].plane.lambdas / 2)
+    with pytest.raises(ValueError, match="2 reaches, 0.5 and 1.0: "):
+        landscape_explorer([landscapes[0], replace(landscapes[1], plane=shorter)])
 
 
 def test_the_page_holds_its_own_module_only(landscapes):

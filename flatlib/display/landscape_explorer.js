@@ -9,14 +9,16 @@ export function readRuns(data) {
   return data.runs.map((run) => Object.fromEntries(Object.entries(run).map(([name, value]) => [name, name === "name" ? value : decode(value)])));
 }
 
-/** alpha' = alpha + l0 v0 + l1 v1: clipped at 0, renormalized by edge; an edge whose entries all clip keeps its alpha (Eq. 6). */
+/** alpha' = alpha + l0 v0 + l1 v1: clipped at 0, renormalized by edge; an edge that is not moved, or whose entries all clip, keeps its alpha (Eq. 6). */
 export function stepOnPlane(run, [l0, l1], m) {
-  const size = run.alphas.length, moved = run.alphas.map((a, i) => a + l0 * run.directions[i] + l1 * run.directions[size + i]);
+  const size = run.alphas.length, q = Float64Array.from(run.alphas, (_, i) => l0 * run.directions[i] + l1 * run.directions[size + i]);
+  const moved = q.map((value, i) => run.alphas[i] + value);
   const alphas = Float64Array.from(moved, (value) => Math.max(value, 0));
   let kept = 0;
   for (let edge = 0; edge < size; edge += m) {
     const total = alphas.subarray(edge, edge + m).reduce((sum, value) => sum + value, 0);
-    if (!total) { kept += 1; alphas.set(run.alphas.subarray(edge, edge + m), edge); }
+    kept += !total;
+    if (!total || q.subarray(edge, edge + m).every((value) => value === 0)) alphas.set(run.alphas.subarray(edge, edge + m), edge);
     else for (let k = edge; k < edge + m; k++) alphas[k] /= total;
   }
   return { alphas, clipped: moved.filter((value) => value < 0).length / size, kept };
@@ -124,7 +126,8 @@ function makeMap(scale, move) {
   function drawLevel(run, level, at) {
     const unit = SIDE / (n - 1), segments = contour(run.losses, n, level);
     const path = segments.map(([a, b, c, d]) => `M${(LEFT + a * unit).toFixed(1)} ${(TOP + SIDE - b * unit).toFixed(1)}L${(LEFT + c * unit).toFixed(1)} ${(TOP + SIDE - d * unit).toFixed(1)}`).join("");
-    const parts = [svg("path", { d: path, fill: "none", stroke: "#444", "stroke-width": 0.8 })], middle = segments[Math.floor(segments.length * ((0.2 + 0.38 * at) % 1))]; // labels of neighboring levels lie apart
+    const parts = [svg("path", { d: path, fill: "none", stroke: "#444", "stroke-width": 0.8 })], inside = segments.filter(([a, b]) => Math.min(a, n - 1 - a) * unit > 14 && Math.min(b, n - 1 - b) * unit > 10);
+    const middle = inside[Math.floor(inside.length * ((0.2 + 0.38 * at) % 1))]; // labels of neighboring levels lie apart
     if (middle) parts.push(label(level.toFixed(scale.digits), { x: LEFT + middle[0] * unit, y: TOP + SIDE - middle[1] * unit + 4, "text-anchor": "middle", "font-size": 10, fill: "#000" }));
     return parts;
   }
@@ -137,7 +140,7 @@ function makeMap(scale, move) {
   function drawRun(run) {
     n = run.lambdas.length;
     reach = run.lambdas[n - 1];
-    const ticks = [-reach, -reach / 2, 0, reach / 2, reach];
+    const ticks = [-reach, -reach / 2, 0, reach / 2, reach].map((tick) => Number(tick.toPrecision(3))); // float32's digits left out
     const middle = LEFT + SIDE / 2;
     still.replaceChildren(
       svg("image", { x: LEFT, y: TOP, width: SIDE, height: SIDE, href: picture(run, scale), preserveAspectRatio: "none" }),
@@ -199,14 +202,14 @@ function changesBetween(data, before, after) {
 const genotype = (data, cells) => cells.map((cell, kind) => `${data.kinds[kind]}: ` + cell.flatMap((k, edge) => (k < 0 ? [] : [`${edgeName(data, edge)} ${data.operations[k]}`])).join(", ")).join("\n");
 
 /** Download of the map as it is, in colors of its own. */
-function save(map, format) {
+function save(map, format, name) {
   const copy = map.cloneNode(true);
   build(copy, { width: W, height: H, style: "color:#222;background:#fff" }, []);
   copy.prepend(svg("rect", { width: W, height: H, fill: "#fff" }));
   build(copy.querySelector(".lx-point path"), { stroke: "#d55e00", fill: "none" }, []);
   build(copy.querySelector(".lx-point circle"), { fill: "#d55e00", stroke: "#fff" }, []);
   const url = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`;
-  const give = (href) => html("a", { href, download: `landscape.${format}` }).click();
+  const give = (href) => html("a", { href, download: `landscape-${name.replace(/[^\w.]+/g, "-")}.${format}` }).click();
   if (format === "svg") return give(url);
   const image = new Image();
   image.onload = () => {
@@ -274,7 +277,7 @@ function render({ model, el }) {
     update();
   }
   const moved = () => { at = model.get("at"); update(); };
-  const tools = html("p", { class: "lx-tools" }, button("To (0, 0)", () => move([0, 0])), button("Save SVG", () => save(map.element, "svg")), button("Save PNG", () => save(map.element, "png")));
+  const tools = html("p", { class: "lx-tools" }, button("To (0, 0)", () => move([0, 0])), button("Save SVG", () => save(map.element, "svg", run().name)), button("Save PNG", () => save(map.element, "png", run().name)));
   const left = html("section", {}, html("label", {}, "Search ", chooser), map.element, ...sliders.map(({ element }) => element), tools, facts, html("h4", {}, "The cell that \u03b1\u2032 would give"), cell, changes);
   const right = html("section", { class: "lx-tables" }, ...heatmaps.map(({ element }) => element));
   // The attribute keeps JupyterLab's shortcuts (arrows) out of here.

@@ -58,10 +58,13 @@ class LandscapeExplorer(anywidget.AnyWidget):
 
 
 def landscape_explorer(landscapes: Sequence[Landscape], evaluate: Evaluate | None = None) -> LandscapeExplorer:
-    """The explorer of some landscapes of one space; ValueError, one line, for none or for different spaces."""
+    """The explorer of landscapes of one space and reach; ValueError, one line, for none or for different ones."""
     spaces = {one.space for one in landscapes}
     if len(spaces) != 1:
         raise ValueError(f"landscapes of {len(spaces)} spaces: the explorer shows those of one; choose some")
+    reaches = sorted({float(one.plane.lambdas[-1]) for one in landscapes})
+    if len(reaches) != 1:  # the point stays where it is when the run changes
+        raise ValueError(f"landscapes of {len(reaches)} reaches, {' and '.join(map(str, reaches))}: choose those of one")
     return LandscapeExplorer(landscapes, evaluate)
 
 

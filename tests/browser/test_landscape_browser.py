@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -28,6 +29,8 @@ from flatlib.display.landscape_explorer import landscape_explorer
 from flatlib.spaces import SPACES
 made = [synthetic_landscape(SPACES["darts"], 3, method=method) for method in ("darts", "na-darts")]
 landscape_explorer(made, {evaluate})"""
+SLOW = """lambda run, alphas, calls=__import__("itertools").count(1), sleep=__import__("time").sleep: (
+    7.0 + (sleep(1.5) or 0), float(next(calls)))"""
 SLIDER = ".flatlib-landscape [type=range]"
 SAID = re.compile(r"lambda 0 (\S+), lambda 1 (\S+): loss (\S+) \((.+)\)")
 
@@ -38,10 +41,11 @@ def made(method: str):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The explorer exported as walk.html; live.ipynb evaluates each point as 7 + 0.01 * run, 50 %."""
+    """The explorer exported as walk.html; live.ipynb evaluates each point as 7 + 0.01 * run, 50 %; slow.ipynb counts in percent."""
     folder = tmp_path_factory.mktemp("walk")
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    for name, evaluate in (("walk", "None"), ("live", "lambda run, alphas: (7 + 0.01 * run, 50.0)")):
+    evaluators = {"walk": "None", "live": "lambda run, alphas: (7 + 0.01 * run, 50.0)", "slow": SLOW}
+    for name, evaluate in evaluators.items():
         code = OPEN.format(tests=str(ROOT / "tests"), evaluate=evaluate)
         cells = [new_markdown_cell("# Walk"), new_code_cell(code)]
         nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / f"{name}.ipynb")
@@ -102,6 +106,48 @@ def test_the_module_steps_and_derives_as_python_does(page, space, method):
         np.testing.assert_array_equal(np.where(np.array(there["cells"]) < 0, none, there["cells"]), chosen)
 
 
+def test_what_is_not_moved_stays(page):
+    """Sees alpha renormalized where nothing moves, as Python does not, or steps that are rounded to float32."""
+    module = base64.b64encode((HERE / "landscape_explorer.js").read_bytes()).decode()
+    alphas, exact = page.evaluate(
+        """async (module) => {
+          const { stepOnPlane } = await import(`data:text/javascript;base64,${module}`);
+          const run = { alphas: Float32Array.of(0.1, 0.2, 0.5, 0.5), directions: Float32Array.of(0, 0, 0.25, 0, 0, 0, 0, 0) };
+          const own = Array.from(run.alphas).slice(0, 2);
+          return [Array.from(stepOnPlane(run, [1e-9, 0], 2).alphas), own];
+        }""",
+        module,
+    )
+    assert alphas[:2] == exact
+    assert alphas[2] == pytest.approx((0.5 + 0.25e-9) / (1 + 0.25e-9), abs=1e-13) and alphas[2] > 0.5
+
+
+@pytest.mark.parametrize("reach", [1, 0.3, 0.7])
+def test_the_maps_labels_are_short_and_inside(page, reach):
+    """Sees ticks with float32's digits, and labels of levels that hang over the border."""
+    own = made("darts")
+    data = packed([replace(own, plane=replace(own.plane, lambdas=reach * own.plane.lambdas))])
+    module = base64.b64encode((HERE / "landscape_explorer.js").read_bytes()).decode()
+    labels, levels, box = page.evaluate(
+        """async ([module, data]) => {
+          const { default: { render } } = await import(`data:text/javascript;base64,${module}`);
+          const state = { data, run: 0, at: [0, 0], answer: {} };
+          const el = document.body.appendChild(document.createElement("div"));
+          render({ model: { get: (name) => state[name], on() {}, off() {} }, el });
+          const rect = (one) => { const { left, right, top, bottom } = one.getBoundingClientRect(); return [left, right, top, bottom]; };
+          const texts = [...el.querySelectorAll(".lx-map text")], frame = el.querySelector(".lx-map image");
+          return [texts.map((one) => one.textContent), texts.filter((one) => one.getAttribute("fill") === "#000").map(rect), rect(frame)];
+        }""",
+        [module, data],
+    )
+    ticks = [text for text in labels if re.fullmatch(r"-?[\d.]+", text)]
+    assert len(ticks) > 20 and max(map(len, ticks)) <= 5
+    assert f"{reach}" in ticks and f"{-reach / 2:g}" in ticks
+    left, right, top, bottom = box
+    assert len(levels) > 5
+    assert all(left <= a and b <= right and top <= c and d <= bottom for a, b, c, d in levels)
+
+
 def test_both_sliders_show_the_grids_loss(page):
     """Sees a slider that moves nothing, the axes exchanged, or a number that is not the grid's."""
     assert said(page) == (0, 0, pytest.approx(0.3, abs=1e-4), "grid")
@@ -145,6 +191,7 @@ def test_the_map_is_saved(page):
     for label, start in (("Save SVG", b"<svg"), ("Save PNG", b"\x89PNG")):
         with page.expect_download() as download:
             page.get_by_role("button", name=label).click()
+        assert download.value.suggested_filename == f"landscape-darts-seed-3.{label[-3:].lower()}"
         content = Path(download.value.path()).read_bytes()
         assert content.startswith(start) and len(content) > 5000
 
@@ -167,6 +214,23 @@ def test_it_answers_at_once(page):
         }"""
     )
     assert shown.startswith("lambda 0 -0.300, lambda 1 0.000")
+
+
+def test_python_evaluates_the_newest_point_only(browser, folder, tmp_path):
+    """Sees points that wait in a queue: ten moves while Python is busy with the first are two or three evaluations."""
+    with jupyter_lab(folder, tmp_path, "slow.ipynb") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 1400})
+        run_all(page, address)
+        page.locator(SLIDER).first.wait_for(timeout=60_000)
+        page.locator(SLIDER).first.focus()
+        for _ in range(10):
+            page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(200)  # longer than the module waits before it asks
+        assert said(page)[0] == 0.5  # the grid's numbers go ahead
+        page.get_by_text("7.0000 nats (evaluated live)").wait_for(timeout=20_000)
+        assert said(page) == (0.5, 0, 7, "evaluated live")
+        assert 2 <= float(page.locator(".flatlib-landscape dd").nth(2).inner_text().split()[0]) <= 4
+        page.close()
 
 
 def test_live_in_jupyterlab(browser, folder, tmp_path):
