@@ -43,6 +43,9 @@ def test_contours_are_the_planes(two_by_two):
     assert [note.text for note in figure.layout.annotations] == [
         "darts, seed 0", "na-darts, seed 0", "darts, seed 1", "na-darts, seed 1",
     ]  # fmt: skip
+    assert "64 validation images, batch size 32" in figure.layout.title.text
+    assert [axis.scaleanchor for axis in figure.select_yaxes()] == [None, None, "x3", None]  # on the unmatched pair
+    assert figure.layout.yaxis3.matches is None and figure.layout.xaxis3.matches is None
     own = [t for t in figures.plot_planes(two_by_two, linked=False).data if t.type == "contour"]
     assert len({(m.contours.start, m.contours.end, m.contours.size) for m in own}) > 1
     coarse = next(t for t in figures.plot_planes(two_by_two, random=True).data if t.type == "contour")
@@ -68,10 +71,15 @@ def test_points_surfaces_and_spectrum(two_by_two):
     discrete = figures.plot_discrete(two_by_two).data
     np.testing.assert_allclose(discrete[1].y, two_by_two[0].discrete.losses.mean(1), atol=5e-5)
     assert abs(discrete[1].x[0]) < 0.5 and len(discrete[1].x) == 7
-    surfaces = figures.plot_surfaces(two_by_two).data
+    np.testing.assert_allclose(discrete[2].y, [two_by_two[0].plane.loss] * 2, atol=5e-5)  # alpha itself
+    assert [trace.showlegend for trace in discrete[2::3]] == [True, False, False, False]
+    third = synthetic_landscape(DARTS, 0, 9, method="pc-darts")
+    surfaces = figures.plot_surfaces([*two_by_two, third]).data
     assert len(surfaces) == 2
     np.testing.assert_allclose(surfaces[1].z, two_by_two[2].plane.losses, atol=5e-5)
-    drawn = figures.plot_spectrum(two_by_two).data[0]
+    spectrum = figures.plot_spectrum(two_by_two).data
+    assert len({trace.x[0] for trace in spectrum[::2]}) == 4  # bars beside each other
+    drawn = spectrum[0]
     values = two_by_two[0].of_alpha.pairs.values
     np.testing.assert_allclose(drawn.y, values)
     np.testing.assert_allclose(drawn.error_y.array, 0.3 * values)
@@ -85,18 +93,37 @@ def test_numbers_and_file(two_by_two, tmp_path):
     assert frame.lambda_max[0] == two_by_two[0].of_alpha.pairs.values[0]
     written = pd.read_csv(flatness.save(two_by_two, "digits", tmp_path))
     assert list(written.columns) == COLUMNS
-    line = written[(written.row == "na-darts") & (written.column == flatness.UNITS["lambda_max"])].iloc[0]
+    line = written[(written.row == "na-darts") & (written.column == flatness.NUMBERS["lambda_max"][0])].iloc[0]
     values = frame.lambda_max[2:]
     assert line.ours == pytest.approx(values.mean()) and line.ours_std == pytest.approx(values.std(ddof=0))
     assert line.n == 2 and np.isnan(line.paper) and line.setting == "digits, 64 validation images, batch size 32"
+    assert set(written.unit) == {"nats", "%"} and not written.column.str.contains("nats").any()
+    assert frame.halves[0] == pytest.approx(0.2 * frame.lambda_max[0])  # (1.3 - 0.9) / 2
     table = flatness.flatness_table(two_by_two).data
     assert list(table) == ["darts, seed 0", "darts, seed 1", "na-darts, seed 0", "na-darts, seed 1"]
     largest = two_by_two[0].of_alpha.pairs.values[0]
     assert (
-        table.loc[flatness.UNITS["lambda_max"], "darts, seed 0"]
+        table.loc[flatness.LABELS["lambda_max"], "darts, seed 0"]
         == f"{largest:.3g} ({0.9 * largest:.3g}, {1.3 * largest:.3g})"
     )
     assert " ± " in flatness.summary(two_by_two).data["darts (n = 2)"].iloc[0]
+
+
+def test_a_hole_in_one_run_is_said_everywhere():
+    """Sees a mean over fewer runs than its n says, or a table that says another number than the file."""
+    whole, holed = (synthetic_landscape(DARTS, seed, 9) for seed in (0, 1))
+    holed.plane.losses[4, 8] = np.nan
+    label, unit = flatness.NUMBERS["rise 1"]
+    shown = flatness.summary([whole, holed]).data.loc[f"{label} ({unit})", "darts (n = 2)"]
+    written = flatness.figure_a([whole, holed], "digits").set_index("column").ours
+    assert shown.startswith("nan") and np.isnan(written[label]) and np.isfinite(written["loss at alpha"])
+
+
+def test_two_runs_of_one_name():
+    """Sees a run dropped from the table: two settings of one method from the same seed."""
+    table = flatness.flatness_table([synthetic_landscape(DARTS, 0, 9), synthetic_landscape(DARTS, 0, 9)])
+    assert list(table.data) == ["darts, seed 0"] * 2
+    assert table.to_html().count("darts, seed 0") == 2
 
 
 @pytest.mark.parametrize(("space", "method"), [("nas-bench-201", "darts"), ("s3", "na-pc-darts")])

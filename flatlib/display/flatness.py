@@ -9,24 +9,29 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from flatlib.display.reproduction import COLUMNS, write_csv
+from flatlib.landscape.hessian import Curvature
 from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import Plane, mean_rise
 
 RADII = (0.25, 0.5, 1.0)
-UNITS = {  # column of `flatness_frame` -> what it is called
-    "loss": "loss at alpha (nats)",
-    "accuracy": "accuracy at alpha (%)",
-    **{f"rise {radius:g}": f"mean rise within r = {radius:g} (nats)" for radius in RADII},
-    "random rise 1": "mean rise within r = 1, random plane (nats)",
-    "lambda_max": "largest eigenvalue, alpha",
-    "second": "second eigenvalue, alpha",
-    "trace": "trace, alpha",
-    "logits": "largest eigenvalue, logits",
-    "residual": "largest residual |Hv - kv|, alpha",
-    "clipped": "entries clipped at 0, mean over the plane (%)",
-    "discrete 0": "loss of the derived cell (nats)",
-    "discrete 1": "mean loss at distance 1 from it (nats)",
+NUMBERS = {  # column of `flatness_frame` -> what it is called, unit
+    "loss": ("loss at alpha", "nats"),
+    "accuracy": ("accuracy at alpha", "%"),
+    **{f"rise {radius:g}": (f"mean rise within r = {radius:g}", "nats") for radius in RADII},
+    "random rise 1": ("mean rise within r = 1, random plane", "nats"),
+    "lambda_max": ("largest eigenvalue, alpha", "nats"),
+    "second": ("second eigenvalue, alpha", "nats"),
+    "halves": ("half the difference of the halves' largest, alpha", "nats"),
+    "trace": ("trace, alpha", "nats"),
+    "logits": ("largest eigenvalue, logits", "nats"),
+    "logits second": ("second eigenvalue, logits", "nats"),
+    "logits halves": ("half the difference of the halves' largest, logits", "nats"),
+    "residual": ("largest residual |Hv - kv|, alpha", "nats"),
+    "clipped": ("entries clipped at 0, mean over the plane", "%"),
+    "discrete 0": ("loss of the derived cell", "nats"),
+    "discrete 1": ("mean loss at distance 1 from it", "nats"),
 }
+LABELS = {name: f"{label} ({unit})" for name, (label, unit) in NUMBERS.items()}  # of a table's lines
 
 
 def flatness_frame(landscapes: Sequence[Landscape]) -> pd.DataFrame:
@@ -35,7 +40,7 @@ def flatness_frame(landscapes: Sequence[Landscape]) -> pd.DataFrame:
 
 
 def _flatness(one: Landscape) -> dict[str, float]:
-    plane, pairs = one.plane, one.of_alpha.pairs
+    plane, pairs, logits = one.plane, one.of_alpha.pairs, one.of_logits.pairs
     rises = {f"rise {radius:g}": mean_rise(plane, radius) for radius in RADII}
     return {
         "loss": plane.loss,
@@ -44,8 +49,11 @@ def _flatness(one: Landscape) -> dict[str, float]:
         "random rise 1": mean_rise(one.random, 1.0),
         "lambda_max": float(pairs.values[0]),
         "second": float(pairs.values[1]),
+        "halves": _half_difference(one.of_alpha),
         "trace": pairs.trace,
-        "logits": float(one.of_logits.pairs.values[0]),
+        "logits": float(logits.values[0]),
+        "logits second": float(logits.values[1]),
+        "logits halves": _half_difference(one.of_logits),
         "residual": float(pairs.residuals.max()),
         "clipped": 100 * float(plane.clipped.mean()),
         "discrete 0": float(one.discrete.losses[0].mean()),
@@ -53,16 +61,21 @@ def _flatness(one: Landscape) -> dict[str, float]:
     }
 
 
+def _half_difference(of: Curvature) -> float:
+    """Of the largest eigenvalue over the two halves of the images. Both may lie above that of all: no error bar."""
+    return float(abs(of.halves[0, 0] - of.halves[1, 0]) / 2)
+
+
 def flatness_table(landscapes: Sequence[Landscape]) -> Styler:
     """The same, a line a number and a column a run; eigenvalues with those of either half of the images."""
-    frame = flatness_frame(landscapes)
-    columns = {}
-    for one, (_, line) in zip(landscapes, frame.iterrows(), strict=True):
-        texts = {label: f"{line[name]:.3g}" for name, label in UNITS.items()}
-        for label, of in ((UNITS["lambda_max"], one.of_alpha), (UNITS["logits"], one.of_logits)):
-            texts[label] += " ({:.3g}, {:.3g})".format(*of.halves[:, 0])
-        columns[one.name] = texts
-    return pd.DataFrame(columns).style
+    columns = []
+    for one, line in zip(landscapes, flatness_frame(landscapes).to_dict("records"), strict=True):
+        texts = {label: f"{line[name]:.3g}" for name, label in LABELS.items()}
+        for name, of in (("lambda_max", one.of_alpha), ("logits", one.of_logits)):
+            texts[LABELS[name]] += " ({:.3g}, {:.3g})".format(*of.halves[:, 0])
+        columns.append(texts)
+    turned = pd.DataFrame(columns).T
+    return turned.set_axis([one.name for one in landscapes], axis=1).style  # two runs may share a name
 
 
 def figure_a(landscapes: Sequence[Landscape], dataset: str) -> pd.DataFrame:
@@ -70,18 +83,18 @@ def figure_a(landscapes: Sequence[Landscape], dataset: str) -> pd.DataFrame:
     frame, lines = flatness_frame(landscapes), []
     of = landscapes[0].of_alpha
     setting = f"{dataset}, {of.images} validation images, batch size {of.batch_size}"
-    for method, column in product(dict.fromkeys(frame.method), UNITS):
+    for method, column in product(dict.fromkeys(frame.method), NUMBERS):
         values = frame.loc[frame.method == method, column].to_numpy()
         lines.append(
             {
                 "row": method,
-                "column": UNITS[column],
+                "column": NUMBERS[column][0],
                 "ours": values.mean(),
                 "ours_std": values.std() if len(values) > 1 else np.nan,
                 "n": len(values),
                 "paper": np.nan,
                 "paper_std": np.nan,
-                "unit": "",
+                "unit": NUMBERS[column][1],
                 "setting": setting,
                 "note": "Figure A of the paper is a picture without numbers",
             }
@@ -91,15 +104,17 @@ def figure_a(landscapes: Sequence[Landscape], dataset: str) -> pd.DataFrame:
 
 def summary(landscapes: Sequence[Landscape]) -> Styler:
     """Mean ± population standard deviation over the seeds of each method, a line a number."""
-    frame = flatness_frame(landscapes).drop(columns="seed").rename(columns=UNITS)
+    frame = flatness_frame(landscapes)
     texts = {
-        f"{method} (n = {len(rows)})": {
-            label: f"{rows[label].mean():.3g}" + (f" ± {rows[label].std(ddof=0):.2g}" if len(rows) > 1 else "")
-            for label in UNITS.values()
-        }
+        f"{method} (n = {len(rows)})": {label: _spread(rows[name].to_numpy()) for name, label in LABELS.items()}
         for method, rows in frame.groupby("method", sort=False)
     }
     return pd.DataFrame(texts).style
+
+
+def _spread(values: np.ndarray) -> str:  # (S,)
+    """Mean ± population deviation; nan where one run has a nan, as in the file."""
+    return f"{values.mean():.3g}" + (f" ± {values.std():.2g}" if len(values) > 1 else "")
 
 
 def save(landscapes: Sequence[Landscape], dataset: str, reports_dir: Path) -> Path:

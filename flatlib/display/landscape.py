@@ -14,15 +14,20 @@ from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import Plane
 
 SCALE = ("#f7fbff", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6")  # one hue, black labels readable on all
+PICTURE_CONFIG = {"toImageButtonOptions": {"format": "svg"}}  # figure.show(config=...): JupyterLab's camera saves SVG
 AXES = ("λ<sub>0</sub>", "λ<sub>1</sub>")
 
 
 # --- the plane ------------------------------------------------------------------------------------
 
 
+def _methods(landscapes: Sequence[Landscape]) -> list[str]:
+    return list(dict.fromkeys(one.method for one in landscapes))
+
+
 def _panels(landscapes: Sequence[Landscape], **options: Any) -> tuple[go.Figure, list[tuple[int, int]]]:
     """A column a method, a row a seed, so that methods stand side by side."""
-    methods = list(dict.fromkeys(one.method for one in landscapes))
+    methods = _methods(landscapes)
     places, counts = [], dict.fromkeys(methods, 0)
     for one in landscapes:
         counts[one.method] += 1
@@ -37,7 +42,7 @@ def plot_planes(landscapes: Sequence[Landscape], *, random: bool = False, linked
     """Contours of the loss (Figure A), one panel a run on one color scale; `random`: over the random plane."""
     planes = [one.random if random else one.plane for one in landscapes]
     figure, places = _panels(
-        landscapes, shared_xaxes=True, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=0.09
+        landscapes, shared_xaxes="all", shared_yaxes="all", horizontal_spacing=0.03, vertical_spacing=0.09
     )
     for plane, (row, col) in zip(planes, places, strict=True):
         figure.add_trace(_contour(plane, planes if linked else [plane], linked), row=row, col=col)
@@ -45,15 +50,29 @@ def plot_planes(landscapes: Sequence[Landscape], *, random: bool = False, linked
             x=[0], y=[0], mode="markers", marker={"symbol": "x", "color": "#D55E00", "size": 9}, row=row, col=col,
             hoverinfo="skip",
         )  # fmt: skip
-    last = max(row for row, _ in places)
+    last, columns = (max(numbers) for numbers in zip(*places, strict=True))
+    _square(figure)
     figure.update_xaxes(title_text=AXES[0], row=last).update_yaxes(title_text=AXES[1], title_standoff=2, col=1)
     figure.update_traces(showlegend=False)
     first, end, _ = levels(planes)
     bar = {"title": "loss<br>(nats)", "thickness": 12}
     figure.update_layout(coloraxis={"colorscale": SCALE, "cmin": first, "cmax": end, "colorbar": bar})
-    of, which = landscapes[0].of_alpha, "two random directions" if random else "v<sub>0</sub> and v<sub>1</sub>"
-    title = f"Validation loss around the found architecture (×), along {which}; {of.images} images"
-    return lay_out(figure, title, 110 + 330 * last)
+    which = "two random directions" if random else "v<sub>0</sub> and v<sub>1</sub>"
+    title = f"Validation loss around the found architecture (×), along {which}<br>{_setting(landscapes)}"
+    title += "" if linked else "; each panel has its own levels"
+    return lay_out(figure, title, 150 + last * min(440, 840 // columns)).update_layout(margin_t=95)
+
+
+def _square(figure: go.Figure) -> None:
+    """A step along one axis is as long as one along the other; all panels share one pair of axes."""
+    figure.update_yaxes(constrain="domain", constraintoward="top").update_xaxes(constrain="domain")
+    free = next(axis for axis in figure.select_yaxes() if axis.matches is None)  # Plotly ignores it on the others
+    free.scaleanchor = free.anchor
+
+
+def _setting(landscapes: Sequence[Landscape]) -> str:
+    of = landscapes[0].of_alpha
+    return f"{of.images} validation images, batch size {of.batch_size}"
 
 
 def _contour(plane: Plane, linked_to: Sequence[Plane], linked: bool) -> go.Contour:
@@ -75,8 +94,8 @@ def _contour(plane: Plane, linked_to: Sequence[Plane], linked: bool) -> go.Conto
 
 
 def plot_surfaces(landscapes: Sequence[Landscape]) -> go.Figure:
-    """The loss as a surface, the first run of each method, on one scale."""
-    firsts = list({one.method: one for one in reversed(landscapes)}.values())[::-1]
+    """The loss as a surface, the first run of the first two methods, on one scale."""
+    firsts = [next(one for one in landscapes if one.method == method) for method in _methods(landscapes)[:2]]
     first, end, _ = levels([one.plane for one in landscapes])
     specs = [[{"type": "surface"}] * len(firsts)]
     figure = make_subplots(
@@ -132,38 +151,46 @@ def plot_cuts(landscapes: Sequence[Landscape]) -> go.Figure:
 
 def _colors(landscapes: Sequence[Landscape]) -> dict[str, dict[str, str]]:
     """A color a method, a dash a seed."""
-    colors = dict(zip(dict.fromkeys(one.method for one in landscapes), cycle(PALETTE[1:])))
+    colors = dict(zip(_methods(landscapes), cycle(PALETTE[1:])))
     dashes = dict(zip(dict.fromkeys(one.seed for one in landscapes), cycle(("solid", "dash", "dot", "dashdot"))))
     return {one.name: {"color": colors[one.method], "dash": dashes[one.seed]} for one in landscapes}
 
 
 def plot_discrete(landscapes: Sequence[Landscape]) -> go.Figure:
-    """Loss of sampled one-hot cells by their distance from the derived one; a point a cell, a line their mean."""
+    """Loss of sampled one-hot cells by their distance from the derived one; a point a cell, a line their mean.
+
+    A thin dotted line at the loss of alpha itself, the mixture, in the run's color.
+    """
     figure, colors = go.Figure(), _colors(landscapes)
-    width = 0.6 / len(landscapes)
     for at, one in enumerate(landscapes):
         losses, line = one.discrete.losses, colors[one.name]
-        shift = (at - (len(landscapes) - 1) / 2) * width
-        distances = np.arange(len(losses))
+        distances = np.arange(len(losses)) + _shift(at, len(landscapes), 0.6)
         points = {"mode": "markers", "marker": {"size": 4, "opacity": 0.5, "color": line["color"]}}
         hover = {"showlegend": False, "hovertemplate": f"{one.name}<br>loss %{{y:.3f}}<extra></extra>"}
+        figure.add_scatter(x=np.repeat(distances, losses.shape[1]), y=losses.ravel().round(4), **points, **hover)
+        figure.add_scatter(x=distances, y=losses.mean(1).round(4), mode="lines+markers", name=one.name, line=line)
         figure.add_scatter(
-            x=np.repeat(distances + shift, losses.shape[1]), y=losses.ravel().round(4), **points, **hover
-        )
-        figure.add_scatter(
-            x=distances + shift, y=losses.mean(1).round(4), mode="lines+markers", name=one.name, line=line
-        )
+            x=[-0.5, len(losses) - 0.5], y=[round(one.plane.loss, 4)] * 2, mode="lines", name="alpha itself",
+            line={"color": line["color"], "dash": "dot", "width": 1}, showlegend=at == 0, legendgroup="alpha",
+            legendrank=2000,
+            hovertemplate=f"{one.name}<br>loss at alpha %{{y:.3f}}<extra></extra>",
+        )  # fmt: skip
     figure.update_xaxes(title_text="distance from the derived cell, edges of each cell type", dtick=1)
     figure.update_yaxes(title_text="validation loss (nats)", rangemode="tozero")
     n = landscapes[0].discrete.losses.shape[1]
     return lay_out(figure, f"Discrete neighbors with the search's weights ({n} sampled at each distance)", 420)
 
 
+def _shift(at: int, n: int, width: float) -> float:
+    """Of the at-th of n runs, beside each other within a width around 0."""
+    return (at - (n - 1) / 2) * width / n
+
+
 def plot_spectrum(landscapes: Sequence[Landscape]) -> go.Figure:
     """The two largest eigenvalues of either Hessian; the bar spans those of the two halves of the images."""
     kinds = {"with respect to alpha": "of_alpha", "with respect to the logits": "of_logits"}
     figure, colors = make_subplots(1, 2, subplot_titles=[*kinds], horizontal_spacing=0.09), _colors(landscapes)
-    for one, (col, kind) in product(landscapes, enumerate(kinds.values(), 1)):
+    for (at, one), (col, kind) in product(enumerate(landscapes), enumerate(kinds.values(), 1)):
         own = getattr(one, kind)
         ends = np.vstack([own.halves, own.pairs.values])
         bars = {
@@ -172,7 +199,7 @@ def plot_spectrum(landscapes: Sequence[Landscape]) -> go.Figure:
             "thickness": 1,
         }
         figure.add_scatter(
-            x=["largest", "second"],
+            x=np.arange(len(own.pairs.values)) + _shift(at, len(landscapes), 0.3),
             y=own.pairs.values,
             error_y=bars,
             mode="markers+lines",
@@ -181,8 +208,10 @@ def plot_spectrum(landscapes: Sequence[Landscape]) -> go.Figure:
             legendgroup=one.name,
             showlegend=col == 1,
             line=colors[one.name],
+            hovertemplate=f"{one.name}<br>eigenvalue %{{y:.3g}}<extra></extra>",
             row=1,
             col=col,
         )
+    figure.update_xaxes(tickvals=[0, 1], ticktext=["largest", "second"], range=[-0.4, 1.4])
     figure.update_yaxes(rangemode="tozero").update_yaxes(title_text="eigenvalue", col=1)
-    return lay_out(figure, "Curvature of the validation loss at the found architecture", 400)
+    return lay_out(figure, f"Curvature at the found architecture; {_setting(landscapes)}; bars: either half", 400)

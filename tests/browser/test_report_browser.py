@@ -84,6 +84,18 @@ def test_figures_are_alive(page, reports):
     page.wait_for_function("document.querySelector('.js-plotly-plot').data[0].visible === 'legendonly'")
 
 
+@pytest.mark.parametrize(("title", "start"), [("Download as SVG", b"<svg"), ("Download plot as a PNG", b"\x89PNG")])
+def test_a_figure_can_be_saved(page, reports, title, start):
+    """Sees a button that is missing, or saves another format than it says."""
+    page.goto((reports / "01_page.html").as_uri())
+    page.wait_for_function(DRAWN)
+    figure = page.locator(".js-plotly-plot").first
+    figure.hover()
+    with page.expect_download() as download:
+        figure.locator(f".modebar-btn[data-title^='{title}']").click()
+    assert download.value.path().read_bytes().startswith(start)
+
+
 def test_formulas_are_seen(page, reports):
     """Sees MathML that the browser lays out as nothing."""
     page.goto((reports / "01_page.html").as_uri())
