@@ -218,18 +218,25 @@ def test_against_curvlinops():
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 60])
-def test_lanczos_finds_the_largest_eigenvalue(size):
-    """Sees a lost orthogonality, an early stop, or the largest in size taken for the largest."""
+def test_lanczos_finds_the_largest_eigenpairs(size):
+    """Sees a lost orthogonality, an early stop, the largest in size taken for the largest, or a wrong residual."""
     rng = np.random.default_rng(size)
     a = rng.standard_normal((size, size))
     a = a + a.T - 3 * size * np.outer(*[np.eye(size)[0]] * 2)  # one large negative eigenvalue
-    assert curvature.lanczos(lambda v: a @ v, size, 1e-10) == pytest.approx(np.linalg.eigvalsh(a)[-1], rel=1e-8)
+    found = curvature.lanczos(lambda v: a @ v, (size, 1), 2, 1e-10)
+    exact = curvature.top_eigenpairs(a, (size, 1), min(2, size))
+    np.testing.assert_allclose(found.values, exact.values, rtol=1e-8)
+    np.testing.assert_allclose(found.vectors, exact.vectors, atol=1e-7)
+    rough = curvature.lanczos(lambda v: a @ v, (size, 1), 2, 0.1)
+    flat = rough.vectors[..., 0]
+    true = np.linalg.norm(flat @ a - rough.values[:, None] * flat, axis=1)
+    np.testing.assert_allclose(rough.residuals, true, atol=1e-10 * np.abs(a).max() * size)
 
 
 def test_lanczos_says_that_a_product_is_not_finite():
     """Sees a nan that is taken for an eigenvalue."""
     with pytest.raises(ValueError, match="nan or inf"):
-        curvature.lanczos(lambda v: v * np.nan, 3, 1e-3)
+        curvature.lanczos(lambda v: v * np.nan, (3,), 1)
 
 
 def test_largest_eigenvalue_equals_the_dense_one():

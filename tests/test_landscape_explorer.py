@@ -67,7 +67,7 @@ def test_mistakes_are_one_line(landscapes):
     with pytest.raises(ValueError, match="landscapes of 2 spaces"):
         landscape_explorer([landscapes[0], synthetic_landscape(SPACES["s3"])])
     shorter = replace(landscapes[1].plane, lambdas=landscapes[1].plane.lambdas / 2)
-    with pytest.raises(ValueError, match="2 reaches, 0.5 and 1.0: "):
+    with pytest.raises(ValueError, match=r"2 reaches, 0\.5 and 1\.0: "):
         landscape_explorer([landscapes[0], replace(landscapes[1], plane=shorter)])
 
 

@@ -8,13 +8,13 @@ import yaml
 
 from flatlib.evaluation.__main__ import EvaluationOptions
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.parameters import Evaluation, NaDarts, Variants, check
+from flatlib.parameters import Evaluation, LossLandscape, NaDarts, Variants, check
 from flatlib.run.command_line import read_arguments
 from flatlib.search.__main__ import Options
 from flatlib.search.config import SearchConfig, recipe
 
 PRESETS = {path.stem: path for path in sorted((Path(__file__).parents[1] / "notebooks" / "params").glob("*.yaml"))}
-NOTEBOOKS = {"03": NaDarts, "04": Evaluation, "05": Variants}
+NOTEBOOKS = {"03": NaDarts, "04": Evaluation, "05": Variants, "06": LossLandscape}
 SEARCHES = [name for name in PRESETS if name.startswith("03_")]
 PAPER = {  # Sec. D.1 and Table 3
     "space": "darts",

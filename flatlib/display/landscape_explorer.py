@@ -64,7 +64,9 @@ def landscape_explorer(landscapes: Sequence[Landscape], evaluate: Evaluate | Non
         raise ValueError(f"landscapes of {len(spaces)} spaces: the explorer shows those of one; choose some")
     reaches = sorted({float(one.plane.lambdas[-1]) for one in landscapes})
     if len(reaches) != 1:  # the point stays where it is when the run changes
-        raise ValueError(f"landscapes of {len(reaches)} reaches, {' and '.join(map(str, reaches))}: choose those of one")
+        raise ValueError(
+            f"landscapes of {len(reaches)} reaches, {' and '.join(map(str, reaches))}: choose those of one"
+        )
     return LandscapeExplorer(landscapes, evaluate)
 
 

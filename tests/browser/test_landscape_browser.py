@@ -41,7 +41,7 @@ def made(method: str):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The explorer exported as walk.html; live.ipynb evaluates each point as 7 + 0.01 * run, 50 %; slow.ipynb counts in percent."""
+    """The explorer as walk.html; live.ipynb evaluates a point as 7 + 0.01 * run, 50 %; slow.ipynb counts in percent."""
     folder = tmp_path_factory.mktemp("walk")
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     evaluators = {"walk": "None", "live": "lambda run, alphas: (7 + 0.01 * run, 50.0)", "slow": SLOW}
@@ -112,7 +112,8 @@ def test_what_is_not_moved_stays(page):
     alphas, exact = page.evaluate(
         """async (module) => {
           const { stepOnPlane } = await import(`data:text/javascript;base64,${module}`);
-          const run = { alphas: Float32Array.of(0.1, 0.2, 0.5, 0.5), directions: Float32Array.of(0, 0, 0.25, 0, 0, 0, 0, 0) };
+          const directions = Float32Array.of(0, 0, 0.25, 0, 0, 0, 0, 0);
+          const run = { alphas: Float32Array.of(0.1, 0.2, 0.5, 0.5), directions };
           const own = Array.from(run.alphas).slice(0, 2);
           return [Array.from(stepOnPlane(run, [1e-9, 0], 2).alphas), own];
         }""",
@@ -134,9 +135,13 @@ def test_the_maps_labels_are_short_and_inside(page, reach):
           const state = { data, run: 0, at: [0, 0], answer: {} };
           const el = document.body.appendChild(document.createElement("div"));
           render({ model: { get: (name) => state[name], on() {}, off() {} }, el });
-          const rect = (one) => { const { left, right, top, bottom } = one.getBoundingClientRect(); return [left, right, top, bottom]; };
+          const rect = (one) => {
+            const { left, right, top, bottom } = one.getBoundingClientRect();
+            return [left, right, top, bottom];
+          };
           const texts = [...el.querySelectorAll(".lx-map text")], frame = el.querySelector(".lx-map image");
-          return [texts.map((one) => one.textContent), texts.filter((one) => one.getAttribute("fill") === "#000").map(rect), rect(frame)];
+          const levels = texts.filter((one) => one.getAttribute("fill") === "#000");
+          return [texts.map((one) => one.textContent), levels.map(rect), rect(frame)];
         }""",
         [module, data],
     )

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
 STEM = "06_loss_landscape"
 TINY = {
     "space": "s3", "n_train": 128, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 1, "n_nbr": 2, "runs": 1,
-    "n_valid": 32, "grid": 5, "distance": 2, "n_discrete": 3, "seed": 3,
+    "n_valid": 32, "grid": 9, "distance": 2, "n_discrete": 3, "seed": 3,
 }  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def test_tiny_then_again_then_from_folders(tmp_path):
     assert "2 of 2 landscapes to compute, each: about " in first.shown("estimate_all")[0]["text/markdown"]
     (planes,) = first.figures("plot_planes(landscapes)")
     maps = [trace for trace in planes["data"] if trace["type"] == "contour"]
-    assert len(maps) == 2 and numbers(maps[0]["x"]) == [-1, -0.5, 0, 0.5, 1]
+    assert len(maps) == 2 and numbers(maps[0]["x"]) == [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1]
     assert list(first.table("flatness_table")) == ["darts, seed 3", "na-darts, seed 3"]
     frame = pd.read_csv(tmp_path / "tables" / "digits" / "figure_A.csv")
     assert set(frame.setting) == {"digits, 32 validation images, batch size 16"} and frame.paper.isna().all()
@@ -47,7 +47,7 @@ def test_tiny_then_again_then_from_folders(tmp_path):
         (("n_valid", "5"), "n_valid = 5: less than a batch; allowed: 32 or more, or 0: all"),
         (("methods", "dart"), "dart: no such method"),
         (("folders", "nowhere"), "nowhere: no folder of a finished search (no result.json)"),
-        (("gird", "21"), "did you mean grid"),
+        (("gird", "21"), "did you mean 'grid'"),
     ],
 )
 def test_mistakes_end_before_any_work(tmp_path, change, line):
