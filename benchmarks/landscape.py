@@ -39,7 +39,7 @@ def worker(which: str, folder: str, precision: str) -> None:
         double = {name: getattr(found, name).double() for name in ("weights", "alphas")}
         found = replace(found, **double, batches=tuple((x.double(), y) for x, y in found.batches))
     if which == "naive":
-        found = replace(found, net=replace(found.net, folded=False), chunk=1)
+        found = replace(found, net=replace(found.net, kernels="naive"), chunk=1)
     loss_on = loss_of_alphas(found.net, found.weights, found.edge_weights)
     size, shape = found.alphas.numel(), tuple(found.alphas.shape)
     chosen = torch.randperm(size, generator=torch.Generator().manual_seed(0))[:ROWS]

@@ -38,6 +38,15 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session")
+def compiled() -> None:
+    """The compiled kernels, built if need be."""
+    from flatlib.search.kernels import build
+
+    if reason := build.missing():
+        pytest.skip(reason)
+
+
 @pytest.fixture
 def own_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands set how warnings are printed, for good."""

@@ -28,7 +28,7 @@ def tiny(method="na-darts", **values):
 
 
 def learner(config, **options):
-    return Learner(config, n_classes=3, in_channels=1, **({"folded": False} | options))
+    return Learner(config, n_classes=3, in_channels=1, **({"kernels": "naive"} | options))
 
 
 def batches(n=2, seed=0):
@@ -199,10 +199,11 @@ def test_weight_step_takes_no_architecture_gradient(monkeypatch):
 
 @pytest.mark.parametrize("method", ["darts", "na-darts", "na-pc-darts", "snas"])
 @pytest.mark.parametrize("aggregator", ["mean", "max", "variance"])
-def test_folded_steps_are_the_plain_ones(method, aggregator):
+@pytest.mark.parametrize("kernels", ["plain", "auto"])
+def test_fast_steps_are_the_naive_ones(method, aggregator, kernels):
     """Sees a fast path that is called with other inputs than the plain one."""
     config, data = tiny(method, aggregator=aggregator, space="s3"), batches()
-    fast, plain = (learner(config, folded=folded, chunk=2) for folded in (True, False))
+    fast, plain = (learner(config, kernels=one, chunk=2) for one in (kernels, "naive"))
     assert np.allclose(fast.arch_step(*data).losses, plain.arch_step(*data).losses, rtol=1e-12, atol=0)
     assert fast.weight_step(data[0]).loss == pytest.approx(plain.weight_step(data[0]).loss, rel=1e-12)
     for own, other in zip((fast.weights, *fast.arch.values()), (plain.weights, *plain.arch.values()), strict=True):
@@ -425,18 +426,18 @@ def test_folded_network_shares_its_stem(monkeypatch):
 
     def noting(net, weights, images, alphas, *, shared=None, **options):
         given.append(shared)
-        return logits(replace(net, folded=False), weights, images, alphas, **options)
+        return logits(replace(net, kernels="naive"), weights, images, alphas, **options)
 
     monkeypatch.setattr(Supernet, "logits", noting)
     train, valid = batches()
-    for method, folded, shares in (
-        ("na-darts", True, 1),
-        ("na-darts", False, 0),
-        ("darts", True, 0),
-        ("na-pc-darts", True, 0),
+    for method, kernels, shares in (
+        ("na-darts", "plain", 1),
+        ("na-darts", "naive", 0),
+        ("darts", "plain", 0),
+        ("na-pc-darts", "plain", 0),
     ):
         asked.clear(), given.clear()
-        own = learner(tiny(method), folded=folded, chunk=2)
+        own = learner(tiny(method), kernels=kernels, chunk=2)
         own.arch_step(train, valid)
         assert len(asked) == shares and all((note is not None) == bool(shares) for note in given)
         given.clear()

@@ -119,7 +119,7 @@ def test_the_folded_net_is_the_plain_one(space, partial):
     for of in (loss_of_alphas, loss_of_logits):
         fast, plain = (
             hessian_vector_product(of(one, weights), logits.softmax(-1), vectors, batches, rows=3)
-            for one in (net, replace(net, folded=False))
+            for one in (net, replace(net, kernels="naive"))
         )
         torch.testing.assert_close(fast, plain, rtol=0, atol=1e-10 * float(plain.abs().max()))
 
@@ -133,7 +133,7 @@ def test_whole_hessian_of_a_supernet():
     exact = sum(
         torch.autograd.functional.hessian(
             lambda b, images=images, labels=labels: F.cross_entropy(
-                replace(net, folded=False).logits(weights.detach(), images, b.softmax(-1)[None])[0], labels
+                replace(net, kernels="naive").logits(weights.detach(), images, b.softmax(-1)[None])[0], labels
             ),
             logits,
         )

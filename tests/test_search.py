@@ -237,7 +237,7 @@ def test_darts_es_watches_the_hessian_of_the_logits(tmp_path):
     one = searcher.Searcher(config, load_for(config), chunk=1)
     one.step()
     ((images, labels),) = one.hessian_batches()
-    plain = replace(one.learner.net, folded=False)
+    plain = replace(one.learner.net, kernels="naive")
 
     def loss(logits):
         outputs = plain.logits(one.learner.weights.detach(), images.double(), logits.softmax(-1)[None])
@@ -372,8 +372,8 @@ def test_runs_are_summarized_over_seeds(scripted, tmp_path):
 def test_neighbors_at_once_follow_from_the_sizes(channels, batch, pixels, chunk):
     images = replace(IMAGES, images={"train": torch.zeros(4, 3, pixels, pixels, dtype=torch.uint8)})
     config = SearchConfig(channels=channels, batch_size=batch)
-    assert estimate.choose_chunk(config, images) == chunk
-    assert estimate.choose_chunk(replace(config, method="darts"), images) == 1
+    assert estimate.choose_chunk(config, images, "plain") == chunk
+    assert estimate.choose_chunk(replace(config, method="darts"), images, "plain") == 1
 
 
 def test_the_estimate_counts_epochs_steps_and_warm_up(monkeypatch):

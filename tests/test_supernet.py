@@ -37,6 +37,15 @@ def problem(net, *, size, n, batch=4, seed=0):
     return weights, alphas, gamma, images, torch.randint(0, net.n_classes, (batch,), generator=g)
 
 
+def with_kernels(net, kernels, request):
+    """The net computed so; skips what the compiled kernels cannot do."""
+    if kernels == "compiled":
+        request.getfixturevalue("compiled")
+        if net.partial > 1 or net.space is NAS_BENCH_201:
+            pytest.skip("not for the compiled kernels: some channels, or NAS-Bench-201's convolutions")
+    return replace(net, kernels=kernels)
+
+
 def total_loss(logits, labels):
     n, b, _ = logits.shape
     return F.cross_entropy(logits.flatten(0, 1), labels.repeat(n), reduction="sum") / b
@@ -62,13 +71,13 @@ def close(ours, theirs):
     assert (ours - theirs).abs().max() <= 1e-10 * theirs.abs().max()
 
 
-@pytest.mark.parametrize("one_by_one", [False, True], ids=["folded", "one by one"])
-@pytest.mark.parametrize(("size", "n"), [(8, 3), (9, 1), (4, 2), (16, 1)])
+@pytest.mark.parametrize("kernels", ["plain", "naive", "compiled"])
+@pytest.mark.parametrize(("size", "n", "batch"), [(8, 3, 4), (9, 1, 4), (4, 2, 17), (16, 1, 4)])
 @pytest.mark.parametrize("name", NETS)
-def test_gradients_equal_the_naive_loop(name, size, n, one_by_one):
+def test_gradients_equal_the_naive_loop(name, size, n, batch, kernels, request):
     """Sees a wrong operation, norm, stride, reduction, shuffle, folding or hand-written gradient, in any space."""
-    net = replace(NETS[name], folded=not one_by_one)
-    weights, alphas, gamma, images, labels = problem(net, size=size, n=n)
+    net = with_kernels(NETS[name], kernels, request)
+    weights, alphas, gamma, images, labels = problem(net, size=size, n=n, batch=batch)
     loss, of_alphas, of_weights, of_edges = naive_gradients(net, weights, alphas, gamma, images, labels)
     points = [t.clone().requires_grad_() for t in (weights, alphas, gamma) if t is not None]
     logits = net.logits(points[0], images, points[1], edge_weights=points[2] if gamma is not None else None)
@@ -81,10 +90,11 @@ def test_gradients_equal_the_naive_loop(name, size, n, one_by_one):
         close(points[2].grad, of_edges)
 
 
+@pytest.mark.parametrize("kernels", ["plain", "compiled"])
 @pytest.mark.parametrize("name", [name for name, net in NETS.items() if net.partial == 1])
-def test_what_reads_only_the_stem_is_shared(name):
+def test_what_reads_only_the_stem_is_shared(name, kernels, request):
     """Sees a shared operation that differs from the one it replaces, with all neighbors at once or one by one."""
-    net = NETS[name]
+    net = with_kernels(NETS[name], kernels, request)
     weights, alphas, _, images, labels = problem(net, size=8, n=3)
     loss, of_alphas, *_ = naive_gradients(net, weights, alphas, None, images, labels)
     shared, point = net.share(weights, images), alphas.clone().requires_grad_()
@@ -120,7 +130,7 @@ def test_first_weights_are_seeded_and_bounded():
 @pytest.mark.parametrize("space", [DARTS, S3, NAS_BENCH_201], ids=lambda space: space.name)
 def test_a_one_hot_cell_computes_only_what_it_uses(space):
     """Sees an operation with coefficient 0 that is computed, or one left out that is not."""
-    net = Supernet(space, 4, 3, 10, folded=False)
+    net = Supernet(space, 4, 3, 10, kernels="naive")
     weights, _, _, images, _ = problem(net, size=8, n=1)
     rng = np.random.default_rng(0)
     shape = (net.cell_types, len(space.edges))

@@ -72,7 +72,7 @@ def _open(source: Source) -> Found:
         torch.from_numpy(taken_alphas(run)).to(weights),
         _edge_weights(run, weights),
         fixed_batches(images, searcher.valid_half, run.config.batch_size, source.n_valid, weights.dtype),
-        GPU_CHUNK if cuda else max(1, CACHE_BYTES // widest_bytes(run.config, images)),
+        GPU_CHUNK if cuda else max(1, CACHE_BYTES[searcher.learner.net.kernels] // widest_bytes(run.config, images)),
     )
 
 

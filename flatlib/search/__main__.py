@@ -32,6 +32,9 @@ class Options(command_line.Options):
     """How searches are run."""
 
     chunk: int = parameter(0, "neighbors at once; 0: chosen from the sizes", ge=0)
+    kernels: str = parameter(
+        "auto", "what computes; 'auto': compiled, where they can be", choices=("auto", "plain", "compiled")
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -63,7 +66,7 @@ def _estimate(config: SearchConfig, image_set: "ImageSet", options: Options) -> 
     from flatlib.search.estimate import estimate
 
     try:
-        return estimate(config, image_set, options.chunk or None).text
+        return estimate(config, image_set, options.chunk or None, options.kernels).text
     except RuntimeError as error:  # such as too little memory: the search itself will deal with it
         return f"no estimate ({str(error).splitlines()[0]})"
 
@@ -84,6 +87,7 @@ def work(
                 on_epoch=progress.epoch,
                 on_step=progress.step,
                 chunk=options.chunk or None,
+                kernels=None if options.kernels == "auto" else options.kernels,
                 checkpoint_seconds=options.checkpoint_seconds,
             )
         report(run, "" if config in waiting else "read from ")

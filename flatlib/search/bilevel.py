@@ -17,6 +17,7 @@ from flatlib.run.checkpoint import RunStoppedError
 from flatlib.search import variants
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.curvature import Batch
+from flatlib.search.kernels import choose
 from flatlib.search.objective import (
     Aggregated,
     CrossEntropy,
@@ -64,13 +65,13 @@ class Learner:
         in_channels: int,
         device: str | torch.device = "cpu",
         chunk: int | None = None,  # neighbors at once; None: all
-        folded: bool = True,
+        kernels: str = "auto",  # or naive, plain, compiled: see Supernet
     ) -> None:
         self.config, self.recipe, self.chunk = config, recipe(config), chunk
         self.space, self.device = SPACES[config.space], torch.device(device)
         self.dtype = DTYPES[config.precision]  # of the supernet; what is learned keeps 32 bits or 64
         plan = (config.channels, config.cells, n_classes, in_channels, self.recipe.partial)
-        self.net = Supernet(self.space, *plan, folded=folded)
+        self.net = Supernet(self.space, *plan, kernels=choose(config, self.device, kernels))
         self.weights = self._leaf(self.net.initial_weights(torch.Generator().manual_seed(config.seed)))
         first = np.random.default_rng([config.seed, 0])
         shape = (self.net.cell_types, len(self.space.edges), len(self.space.operations))
@@ -163,7 +164,7 @@ class Learner:
     def _loss(self, batch: Batch, gamma: Tensor | None = None, *, neighbors: int = 1) -> CrossEntropy:
         """f on a batch, edge weights as a leaf; many neighbors share what no alpha reaches, without weight gradient."""
         images, labels = batch[0].to(self.device, self.dtype), batch[1].to(self.device)
-        shares = self.net.folded and self.net.partial == 1 and neighbors > 1
+        shares = self.net.kernels != "naive" and self.net.partial == 1 and neighbors > 1
         shared = self.net.share(self.weights.detach().to(self.dtype), images) if shares else None
         leaf = None if gamma is None else gamma.detach().requires_grad_(gamma.requires_grad)
         return CrossEntropy(self.net, images, labels, leaf, shared)

@@ -7,7 +7,7 @@ loss depend on how the data is split, so the batches are the caller's and stay f
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -40,11 +40,12 @@ def loss_of_alphas(
     edge_weights: Tensor | None = None,  # (T, E) PC-DARTS's edge normalization, constants
 ) -> LossOn:
     """Cross-entropy as a function of alpha (N, T, E, O), which need not be on the simplex."""
+    net = replace(net, kernels="plain") if net.kernels == "compiled" else net  # those are once differentiable
     weights = weights.detach()
     gamma = None if edge_weights is None else edge_weights.detach()
 
     def on(batch: Batch) -> Loss:
-        shared = net.share(weights, batch[0]) if net.folded else None
+        shared = net.share(weights, batch[0]) if net.kernels != "naive" else None
         return partial(CrossEntropy(net, *batch, gamma, shared), weights)
 
     return on

@@ -10,9 +10,11 @@ from flatlib.run.hardware import hardware, peak_bytes
 from flatlib.run.progress import duration
 from flatlib.search.bilevel import Learner
 from flatlib.search.config import SearchConfig, recipe
+from flatlib.search.kernels import choose
 from flatlib.spaces import SPACES
 
-CACHE_BYTES = 8 * 2**20  # benchmarks/search.py: 10 neighbors at C = 4, batch 32, 8 px; 5 at 16 px; 1 at C = 16, 32 px
+# of `widest_bytes`; benchmarks/search.py, plain: 10 neighbors at C = 4, batch 32, 8 px; 5 at 16 px; 1 at C = 16, 32 px
+CACHE_BYTES = {"plain": 8 * 2**20, "naive": 8 * 2**20, "compiled": 20 * 2**20}
 GPU_SHARE = 0.8  # of the free memory; the allocator's fragments need the rest
 
 
@@ -26,10 +28,11 @@ class Estimate:
     text: str  # one line
 
 
-def estimate(config: SearchConfig, image_set: ImageSet, chunk: int | None = None) -> Estimate:
+def estimate(config: SearchConfig, image_set: ImageSet, chunk: int | None = None, kernels: str = "auto") -> Estimate:
     """Time a step or two of a throw-away copy, on the images' device; the search itself is left as it is."""
-    chunk = chunk or choose_chunk(config, image_set)
-    learner = _copy(config, image_set, chunk)
+    kernels = choose(config, image_set.images["train"].device, kernels)
+    chunk = chunk or choose_chunk(config, image_set, kernels)
+    learner = _copy(config, image_set, chunk, kernels)
     searching = 0
     for epoch in range(config.epochs):
         learner.begin_epoch(epoch)
@@ -46,20 +49,20 @@ def estimate(config: SearchConfig, image_set: ImageSet, chunk: int | None = None
     return Estimate(seconds, memory, chunk, _text(config, image_set, steps, seconds, memory, chunk))
 
 
-def choose_chunk(config: SearchConfig, image_set: ImageSet) -> int:
+def choose_chunk(config: SearchConfig, image_set: ImageSet, kernels: str) -> int:
     """Neighbors at once, shared out evenly: on a CPU what stays in the cache, on a GPU what fits its free memory."""
     neighbors = config.neighbors
     if neighbors == 1:
         return 1
     if image_set.images["train"].is_cuda:
         try:
-            one = _gpu_bytes_of_one(config, image_set)
+            one = _gpu_bytes_of_one(config, image_set, kernels)
         except torch.OutOfMemoryError:  # the search itself will say so
             return 1
         torch.cuda.empty_cache()  # what this process keeps for itself is free
         most = int(GPU_SHARE * torch.cuda.mem_get_info()[0] / one)
     else:
-        most = CACHE_BYTES // widest_bytes(config, image_set)
+        most = CACHE_BYTES[kernels] // widest_bytes(config, image_set)
     passes = -(-neighbors // max(most, 1))
     return -(-neighbors // passes)
 
@@ -73,18 +76,18 @@ def widest_bytes(config: SearchConfig, image_set: ImageSet) -> int:
     return edges * kernels * numbers * (8 if config.precision == "float64" else 4)
 
 
-def _gpu_bytes_of_one(config: SearchConfig, image_set: ImageSet) -> int:
-    learner = _copy(config, image_set, 1)
+def _gpu_bytes_of_one(config: SearchConfig, image_set: ImageSet, kernels: str) -> int:
+    learner = _copy(config, image_set, 1, kernels)
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     _time_step(learner, image_set)
     return max(torch.cuda.max_memory_allocated() - before, 1)
 
 
-def _copy(config: SearchConfig, image_set: ImageSet, chunk: int) -> Learner:
+def _copy(config: SearchConfig, image_set: ImageSet, chunk: int, kernels: str) -> Learner:
     images = image_set.images["train"]
-    n_classes, in_channels = image_set.n_classes, images.shape[1]
-    learner = Learner(config, n_classes=n_classes, in_channels=in_channels, device=images.device, chunk=chunk)
+    sizes = {"n_classes": image_set.n_classes, "in_channels": images.shape[1]}
+    learner = Learner(config, **sizes, device=images.device, chunk=chunk, kernels=kernels)
     learner.begin_epoch(config.epochs - 1)  # with architecture steps, if the method has any
     return learner
 

@@ -42,7 +42,7 @@ def trained_accuracy(
 
     BatchNorm uses the batch's own statistics throughout; the test set is cut into equal batches of at most 500.
     """
-    net = Supernet(net.space, net.channels, net.cells, images.n_classes, len(images.mean), folded=False)
+    net = Supernet(net.space, net.channels, net.cells, images.n_classes, len(images.mean), kernels="naive")
     device = images.labels["train"].device
     alphas = torch.tensor(one_hot_alphas(net.space, cell), dtype=torch.float32, device=device)[None]
     generator = torch.Generator().manual_seed(seed)

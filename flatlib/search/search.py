@@ -17,6 +17,7 @@ from flatlib.run.hardware import resolve_device
 from flatlib.run.loop import Hooks, held_interrupt, is_out_of_memory, run_to_end, warn_of_threads
 from flatlib.search.config import SearchConfig, identity
 from flatlib.search.estimate import choose_chunk
+from flatlib.search.kernels import choose
 from flatlib.search.runs import Run, finished_run, read_run, run_path
 from flatlib.search.searcher import Searcher, StepProgress
 from flatlib.search.trace import SearchTrace
@@ -34,11 +35,12 @@ def search(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     chunk: int | None = None,  # neighbors at once; None: as before, or chosen from the sizes
+    kernels: str | None = None,  # None: as before, or compiled where they can be
     checkpoint_seconds: float = 60.0,  # within an epoch; after each epoch anyway
 ) -> Run:
     """Run a search, go on with an interrupted one to the same bits, or read a finished one.
 
-    The bits are the same with the same chunk and number of threads; on a GPU with deterministic algorithms.
+    The bits are the same with the same chunk, kernels and number of threads; on a GPU with deterministic algorithms.
     Ctrl-C waits for the end of the step. Raises RunError (nothing was started), RunStoppedError, SearchError (a loss is
     not finite), KeyboardInterrupt, and what `load_images` raises: one line each.
     """
@@ -52,8 +54,9 @@ def search(
         tell = [partial(told, config) if told else None for told in (on_epoch, on_step)]
         hooks = Hooks(folder, interrupted, checkpoint_seconds, *tell)
         saved = folder.load()
-        chunk = chunk or (saved["chunk"] if saved else choose_chunk(config, images))
-        while not _attempt(config, images, chunk, saved, hooks):
+        kernels = choose(config, torch.device(device), kernels or (_kernels_of(saved) if saved else "auto"))
+        chunk = chunk or (saved["chunk"] if saved else choose_chunk(config, images, kernels))
+        while not _attempt(config, images, chunk, kernels, saved, hooks):
             chunk, saved = _smaller(chunk, folder), folder.load()
         return read_run(folder.path)
 
@@ -71,24 +74,30 @@ def _attempt(
     config: SearchConfig,
     images: ImageSet,
     chunk: int,
+    kernels: str,
     saved: dict[str, Any] | None,
     hooks: Hooks,
 ) -> bool:
     """Search to the end; False where the memory did not suffice."""
     try:
-        searcher = Searcher(config, images, chunk=chunk)
+        searcher = Searcher(config, images, chunk=chunk, kernels=kernels)
         if saved:
             warn_of_threads(saved["threads"], hooks.folder.path)
             searcher.restore(saved)
         else:
             hooks.folder.save(searcher.state())
-        hooks.folder.write_config(chunk=chunk, device=images.labels["train"].device.type)
+        hooks.folder.write_config(chunk=chunk, kernels=kernels, device=images.labels["train"].device.type)
         run_to_end(searcher, hooks)
         return True
     except RuntimeError as error:
         if is_out_of_memory(error):
             return False
         raise
+
+
+def _kernels_of(saved: dict[str, Any]) -> str:
+    """Those of a checkpoint, unless its compiled ones cannot be had here."""
+    return "auto" if saved.get("kernels", "plain") == "compiled" else "plain"
 
 
 def _smaller(chunk: int, folder: RunFolder) -> int:

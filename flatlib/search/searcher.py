@@ -37,6 +37,7 @@ class Searcher:
         image_set: ImageSet,  # on the device
         *,
         chunk: int,
+        kernels: str = "auto",
     ) -> None:
         self.config, self.image_set = config, image_set
         self.images, self.labels = image_set.images["train"], image_set.labels["train"]
@@ -45,9 +46,8 @@ class Searcher:
         self.valid_half = halves[1]
         self.streams = [Stream(half, config.batch_size, seed) for half, seed in zip(halves, seeds[1:3], strict=True)]
         self.generator = torch.Generator().manual_seed(seeds[3])  # of the augmentation
-        self.learner = Learner(
-            config, n_classes=image_set.n_classes, in_channels=self.images.shape[1], device=device, chunk=chunk
-        )
+        sizes = {"n_classes": image_set.n_classes, "in_channels": self.images.shape[1]}
+        self.learner = Learner(config, **sizes, device=device, chunk=chunk, kernels=kernels)
         self.steps = self.streams[0].batches_per_pass  # of an epoch
         self.done: list[Epoch] = []
         self.alphas, self.edge_weights = [self.learner.alphas()], [self.learner.edge_weights()]
@@ -150,11 +150,12 @@ class Searcher:
             "alphas": torch.from_numpy(trace.alphas),
             "edge_weights": None if trace.edge_weights is None else torch.from_numpy(trace.edge_weights),
             "chunk": self.learner.chunk,
+            "kernels": self.learner.net.kernels,
             "threads": torch.get_num_threads(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; the chunk stays this searcher's."""
+        """Go on where `state` was taken; chunk and kernels stay this searcher's."""
         self.done = [Epoch(*values) for values in state["trace"]]
         self.alphas = list(state["alphas"].numpy())
         weights = state["edge_weights"]

@@ -1,23 +1,25 @@
 """The supernet: every operation on every edge, weighted by alphas that are an input (Sec. 3.1, 4.2.1).
 
 A `Supernet` is a description without numbers. Its weights are one vector (P,), so that a step, a copy,
-a checkpoint or `w + eps v` is one operation; feature maps are (B, H, W, N, C), one for each neighbor.
+a checkpoint or `w + eps v` is one operation; there is one feature map for each neighbor (layouts.py).
 """
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from flatlib.search import folded
-from flatlib.search.feature_maps import factorized_reduce, halve, norm, residual_block, shuffle
-from flatlib.search.operations import NORM_EPS, Weights, fan_in, mixed_operations, node_weights
+from flatlib.search.feature_maps import halve, norm, residual_block, shuffle
+from flatlib.search.layouts import Lanes, Layout, Pixels
+from flatlib.search.operations import NORM_EPS, Weights, fan_in, node_weights
 from flatlib.spaces import NAS_BENCH_201, Space
 
-Shared = dict[tuple[int, int], Tensor]  # (cell, source) -> (E, O, B, H, W, C), operations that no alpha reaches
+Shared = dict[tuple[int, int], Any]  # (cell, source) -> operations that no alpha reaches
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Supernet:
     """DARTS's search network, S3's and NAS-Bench-201's.
 
     `partial` is PC-DARTS's K: 1 / K of the channels pass the operations, the others go by.
-    `folded`: compute a source node's operations for all neighbors and edges at once (the fast path);
-    otherwise one by one, which is differentiable twice.
+    `kernels`: `naive`, one operation, edge and neighbor after the other; `plain`, a source node's operations for all
+    of them at once, by torch; `compiled`, once differentiable, not for NAS-Bench-201 and partial channels.
     """
 
     space: Space
@@ -46,7 +48,7 @@ class Supernet:
     n_classes: int
     in_channels: int = 3
     partial: int = 1
-    folded: bool = True
+    kernels: str = "plain"
 
     # --- structure ---------------------------------------------------------------------------------
 
@@ -146,82 +148,82 @@ class Supernet:
         shared: Shared | None = None,  # from `share`, with the same weights and images
     ) -> Tensor:  # (N, B, classes)
         """The network's output for each neighbor."""
-        named = self.named(weights)
-        x = _neighbors(self._stem(named, images), len(alphas))
+        named, layout = self.named(weights), self._layout(len(images))
+        x = layout.enter(self._stem(named, images), len(alphas))
         inputs = [x] * self.n_inputs
         for at, plan in enumerate(self.plan):
             if plan.searched:
                 kind = int(plan.reduces)
                 gamma = None if edge_weights is None else edge_weights[kind]
-                x = self._cell(named, at, inputs, alphas[:, kind], gamma, shared or {})
+                x = self._cell(layout, named, at, inputs, alphas[:, kind], gamma, shared or {})
             else:
                 x = residual_block(x, named["conv_a", at, -1], named["conv_b", at, -1], named["shortcut", at, -1])
             inputs = [*inputs, x][-self.n_inputs :]
         if self.space is NAS_BENCH_201:
             x = F.relu(norm(x) * named["last_scale", -1, -1] + named["last_shift", -1, -1])
-        pooled = x.mean((1, 2)).transpose(0, 1)  # (N, B, C)
-        return F.linear(pooled, named["head", -1, -1], named["head_bias", -1, -1])
+        return F.linear(layout.pooled(x), named["head", -1, -1], named["head_bias", -1, -1])
+
+    def _layout(self, batch: int) -> Layout:
+        return Lanes(self.space, batch) if self.kernels == "compiled" else Pixels(self.space, self.kernels == "naive")
 
     @torch.no_grad()
     def share(self, weights: Tensor, images: Tensor) -> Shared:
         """What reads only the stem, once for all neighbors: the operations of the sources that no alpha reaches."""
-        named = self.named(weights)
-        stem, shared = self._stem(named, images), {}
+        named, layout = self.named(weights), self._layout(len(images))
+        stem, shared = layout.enter(self._stem(named, images), 1), {}
         for at, plan in enumerate(self.plan[:2] if self.partial == 1 else ()):
             for source in range(self.n_inputs - at if plan.searched else 0):
-                x = self._input(named, at, source, stem)
-                own = _of_node(named, at, source)
-                shared[at, source] = folded.operation_outputs(
-                    self.space, x, own, len(self.sources[source]), self.stride(plan, source)
-                )
+                x = self._input(layout, named, at, source, stem)
+                own, edges = _of_node(named, at, source), len(self.sources[source])
+                shared[at, source] = layout.share(x, own, edges, self.stride(plan, source))
         return shared
 
-    def _stem(self, named: dict, images: Tensor) -> Tensor:  # (B, H, W, 1, C)
+    def _stem(self, named: dict, images: Tensor) -> Tensor:  # (B, C, H, W)
         scale, shift = named["stem_scale", -1, -1], named["stem_shift", -1, -1]
         x = F.conv2d(images, named["stem", -1, -1], padding=1)
-        x = F.batch_norm(x, None, None, scale, shift, training=True, eps=NORM_EPS)
-        return x.permute(0, 2, 3, 1).unsqueeze(3).contiguous()
+        return F.batch_norm(x, None, None, scale, shift, training=True, eps=NORM_EPS)
 
-    def _input(self, named: dict, at: int, i: int, x: Tensor) -> Tensor:
+    def _input(self, layout: Layout, named: dict, at: int, i: int, x: Tensor) -> Tensor:
         """An input feature map brought to the cell's width and size; NAS-Bench-201 takes it as it is."""
-        if ("input", at, i) not in named:
-            return x
-        weight, x = named["input", at, i], F.relu(x)
-        if weight.dim() == 2:
-            return norm(F.linear(x, weight))
-        return factorized_reduce(x, weight)
+        return layout.input(x, named["input", at, i]) if ("input", at, i) in named else x
 
     def _cell(
-        self, named: dict, at: int, inputs: list[Tensor], alphas: Tensor, gamma: Tensor | None, shared: Shared
+        self,
+        layout: Layout,
+        named: dict,
+        at: int,
+        inputs: list[Tensor],
+        alphas: Tensor,
+        gamma: Tensor | None,
+        shared: Shared,
     ) -> Tensor:
         """x_j = sum over edges (i, j) and operations k of alpha_k o_k(x_i)."""
         arriving: dict[int, list[Tensor]] = {node: [] for _, node in self.space.edges}
         states: list[Tensor] = []
         for source, edges in self.sources.items():
             if (at, source) in shared:
-                terms = _shared_terms(shared[at, source], alphas[:, edges])
+                terms = layout.shared_terms(shared[at, source], alphas[:, edges])
             else:
                 first = source < self.n_inputs
-                x = self._input(named, at, source, inputs[source]) if first else _sum(arriving[source])
+                x = self._input(layout, named, at, source, inputs[source]) if first else _sum(arriving[source])
                 states += [] if first else [x]
                 of_edges = None if gamma is None else gamma[edges]
                 own = _of_node(named, at, source)
-                terms = self._terms(x, own, alphas[:, edges], of_edges, self.stride(self.plan[at], source))
+                terms = self._terms(layout, x, own, alphas[:, edges], of_edges, self.stride(self.plan[at], source))
             for edge, term in zip(edges, terms, strict=True):
                 arriving[self.space.edges[edge][1]].append(term)
         last = _sum(arriving[max(arriving)])
-        return torch.cat([*states, last], -1) if self.n_inputs == 2 else last
+        return layout.join([*states, last]) if self.n_inputs == 2 else last
 
     def _terms(
-        self, x: Tensor, weights: Weights, alphas: Tensor, gamma: Tensor | None, stride: int
+        self, layout: Layout, x: Tensor, weights: Weights, alphas: Tensor, gamma: Tensor | None, stride: int
     ) -> tuple[Tensor, ...]:
         """The terms of all edges (N, E, O) that leave one source node."""
-        mixed = folded.mixed_operations if self.folded else mixed_operations
         if self.partial == 1:
-            return mixed(self.space, x, weights, alphas, stride)
+            return layout.terms(x, weights, alphas, stride)
         gamma = torch.ones_like(alphas[0, :, 0]) if gamma is None else gamma
         channels = x.shape[-1] // self.partial
-        terms = mixed(self.space, x[..., :channels].contiguous(), weights, alphas * gamma[:, None], stride)
+        terms = layout.terms(x[..., :channels].contiguous(), weights, alphas * gamma[:, None], stride)
         rest = halve(x[..., channels:]) if stride == 2 else x[..., channels:]
         return tuple(
             shuffle(torch.cat([term, weight * rest], -1), self.partial)
@@ -229,19 +231,8 @@ class Supernet:
         )
 
 
-def _neighbors(x: Tensor, n: int) -> Tensor:  # (B, H, W, 1, C) -> (B, H, W, n, C)
-    return x if n == 1 else x.expand(-1, -1, -1, n, -1).contiguous()
-
-
 def _sum(terms: list[Tensor]) -> Tensor:
     return folded.Sum.apply(*terms) if len(terms) > 1 else terms[0]
-
-
-def _shared_terms(outputs: Tensor, alphas: Tensor) -> tuple[Tensor, ...]:
-    """sum_k alpha_k o_k for all neighbors (N, E, O) from outputs (E, O, B, H, W, C) that they share."""
-    edges, _, b, h, w, c = outputs.shape
-    terms = torch.bmm(alphas.transpose(0, 1), outputs.flatten(2))  # (E, N, B H W C)
-    return terms.view(edges, -1, b, h, w, c).permute(0, 2, 3, 4, 1, 5).contiguous().unbind()
 
 
 def _of_node(named: dict[tuple[str, int, int], Tensor], at: int, source: int) -> Weights:
