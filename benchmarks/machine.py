@@ -36,11 +36,17 @@ def in_new_process(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def in_turn(script: str, workers: list[str], arguments: list[str], repetitions: int) -> dict[str, list[list[float]]]:
+def in_turn(
+    script: str, workers: list[str], arguments: list[str], repetitions: int, own: dict[str, object] | None = None
+) -> dict[str, list[list[float]]]:
     """Worker -> the numbers of each repetition but the first. Each worker is `script worker arguments`, a process that
-    answers a line with a line of numbers; all do a repetition in turn, so that what else the machine does hits all."""
+    answers a line with a line of numbers, `own` its last argument, if any; all do a repetition in turn, so that what
+    else the machine does hits all."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    processes = {name: subprocess.Popen([sys.executable, script, name, *arguments], **pipes) for name in workers}
+    last = {name: [str(own[name])] if own else [] for name in workers}
+    processes = {
+        name: subprocess.Popen([sys.executable, script, name, *arguments, *last[name]], **pipes) for name in workers
+    }
     results: dict[str, list] = {name: [] for name in workers}
     for _ in range(repetitions + 1):
         for name, process in processes.items():

@@ -1,11 +1,13 @@
 """Speed of a NA-DARTS step against the naive loop: python benchmarks/search.py [threads]
 
-A step is the architecture gradient over 10 neighbors and the weight gradient with its SGD step. Naive and
-fast run in two processes with the same threads and the same allocator settings, step by step in turn.
+A step is the architecture gradient over 10 neighbors and the weight gradient with its SGD step. Naive, plain and
+compiled run in three processes with the same threads and the same allocator settings, step by step in turn.
+GFLOP/s count the convolutions that a step needs; the floor is their time at the speed of a product of matrices.
 """
 
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import machine
@@ -15,18 +17,21 @@ import torch.nn.functional as F
 
 from flatlib.memory import keep_freed_memory
 from flatlib.neighborhoods import sample_relaxed_neighbors
+from flatlib.search.kernels import build
 from flatlib.search.supernet import Supernet
 from flatlib.spaces import DARTS
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from naive_supernet import NaiveSupernet, naive_arch_gradient
 
-SETTINGS = {  # channels, cells, batch, pixels: neighbors at once, repetitions
-    (4, 4, 32, 8): (10, 9),
-    (4, 4, 32, 16): (5, 7),
-    (16, 8, 16, 32): (1, 2),
+SETTINGS = {  # channels, cells, batch, pixels: neighbors at once (plain, compiled), repetitions
+    (4, 4, 32, 8): (10, 10, 9),
+    (4, 4, 32, 16): (5, 10, 7),
+    (16, 8, 16, 32): (1, 2, 3),
+    (16, 8, 64, 32): (1, 1, 1),
 }
 N_NBR = 10
+WAYS = ("naive", "plain", "compiled")
 
 
 def problem(channels: int, cells: int, batch: int, pixels: int) -> tuple:
@@ -80,35 +85,66 @@ def fast_steps(net: Supernet, weights: torch.Tensor, neighbors, images, labels, 
     return architecture, weight
 
 
+def convolution_flops(net: Supernet, batch: int, pixels: int) -> float:
+    """Of one neighbor forward, with what all neighbors share: depthwise and pointwise, 2 operations a product."""
+    total = 0.0
+    for plan in net.plan:
+        side = pixels
+        pixels = pixels // 2 if plan.reduces else pixels
+        for source, edges in net.sources.items():
+            c, out = plan.channels, batch * pixels**2
+            products = 6 * c + 3 * (9 + 25) + (c if net.stride(plan, source) == 2 else 0)
+            total += 2 * len(edges) * out * c * products
+        total += 2 * batch * side**2 * plan.channels * sum(plan.inputs)
+    return total
+
+
 def worker(which: str, threads: str, *setting: str) -> None:
     """One step for each line read: prints seconds of both halves and the peak memory so far."""
     torch.set_num_threads(int(threads))
     keep_freed_memory()
     *setting, chunk = map(int, setting)
-    steps = {"naive": naive_steps, "fast": fast_steps}[which](*problem(*setting), chunk)
+    net, *others = problem(*setting)
+    steps = (naive_steps if which == "naive" else fast_steps)(replace(net, kernels=which), *others, chunk)
+    if reason := which == "compiled" and build.missing():
+        raise SystemExit(reason)
     machine.answer(lambda: [machine.timed(step) for step in steps])
 
 
-def measure(setting: tuple, chunk: int, repetitions: int, threads: int) -> None:
-    arguments = [str(value) for value in (threads, *setting, chunk)]
-    results = machine.in_turn(__file__, ["naive", "fast"], arguments, repetitions)
-    (na, nw, nm), (fa, fw, fm) = ([statistics.median(c) for c in zip(*rows, strict=True)] for rows in results.values())
-    ratios = sorted((n[0] + n[1]) / (f[0] + f[1]) for n, f in zip(*results.values(), strict=True))
+def matrix_speed(threads: int) -> float:
+    """GFLOP/s of a float32 product."""
+    torch.set_num_threads(threads)
+    a = torch.randn(2048, 2048)
+    return 2 * 2048**3 / machine.seconds(lambda: a @ a) / 1e9
+
+
+def measure(setting: tuple, chunks: dict[str, int], repetitions: int, threads: int) -> None:
+    rows = machine.in_turn(__file__, list(WAYS), [str(value) for value in (threads, *setting)], repetitions, chunks)
     c, cells, batch, pixels = setting
-    print(
-        f"C={c:<2} cells={cells} batch={batch} {pixels:>2} px, {chunk:>2} at once | naive {na:7.3f} + {nw:6.3f} s, "
-        f"{nm:.2f} GiB | fast {fa:7.3f} + {fw:6.3f} s, {fm:.2f} GiB | {(na + nw) / (fa + fw):5.1f} times "
-        f"({ratios[0]:.1f}-{ratios[-1]:.1f}; architecture {na / fa:.1f}, weights {nw / fw:.1f})",
-        flush=True,
-    )
+    net = Supernet(DARTS, c, cells, 10)
+    flops = convolution_flops(net, batch, pixels) * (
+        2 * N_NBR + 3
+    )  # architecture: forward and data; weights: all three
+    floor, naive = flops / 1e9 / matrix_speed(threads), rows["naive"]
+    for way, chunk in chunks.items():
+        arch, weight, memory = (statistics.median(column) for column in zip(*rows[way], strict=True))
+        ratios = sorted((n[0] + n[1]) / (f[0] + f[1]) for n, f in zip(naive, rows[way], strict=True))
+        print(
+            f"C={c:<2} cells={cells} batch={batch} {pixels:>2} px | {way:<8} {chunk:>2} at once | {arch:7.3f} + "
+            f"{weight:6.3f} s | {statistics.median(ratios):5.1f} times ({ratios[0]:.1f}-{ratios[-1]:.1f}) | "
+            f"{flops / 1e9 / (arch + weight):5.1f} GFLOP/s, {floor / (arch + weight):.0%} of the floor's | "
+            f"{memory:.2f} GiB",
+            flush=True,
+        )
 
 
 def main() -> None:
     threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     print(machine.describe("torch", "numpy"), f"- {threads} thread(s), {N_NBR} neighbors, median step")
-    for setting, (chunk, repetitions) in SETTINGS.items():
-        measure(setting, chunk, repetitions, threads)
+    print(f"a product of matrices: {matrix_speed(threads):.0f} GFLOP/s")
+    for setting, (plain, compiled, repetitions) in SETTINGS.items():
+        measure(setting, {"naive": 1, "plain": plain, "compiled": compiled}, repetitions, threads)
 
 
 if __name__ == "__main__":
-    worker(*sys.argv[1:]) if sys.argv[1:2] in (["naive"], ["fast"]) else main()
+    worker(*sys.argv[1:]) if sys.argv[1:] and sys.argv[1] in WAYS else main()

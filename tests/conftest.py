@@ -17,6 +17,9 @@ from flatlib.tabular.experiment import Experiment, open_experiment
 from flatlib.tabular.table import Quantity, Table
 from flatlib.tabular.table_file import save_table
 
+if not Path("/dev/nvidia0").exists():
+    os.environ["TRITON_INTERPRET"] = "1"  # before anything imports triton
+
 DATA = Path(os.environ.get("FLATLIB_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 

@@ -33,7 +33,7 @@ class Options(command_line.Options):
 
     chunk: int = parameter(0, "neighbors at once; 0: chosen from the sizes", ge=0)
     kernels: str = parameter(
-        "auto", "what computes; 'auto': compiled, where they can be", choices=("auto", "plain", "compiled")
+        "auto", "what computes; 'auto': compiled, where they can be", choices=("auto", "plain", "compiled", "triton")
     )
 
 

@@ -40,7 +40,7 @@ def loss_of_alphas(
     edge_weights: Tensor | None = None,  # (T, E) PC-DARTS's edge normalization, constants
 ) -> LossOn:
     """Cross-entropy as a function of alpha (N, T, E, O), which need not be on the simplex."""
-    net = replace(net, kernels="plain") if net.kernels == "compiled" else net  # those are once differentiable
+    net = replace(net, kernels="plain") if net.kernels == "compiled" else net  # once differentiable
     weights = weights.detach()
     gamma = None if edge_weights is None else edge_weights.detach()
 

@@ -15,6 +15,7 @@ from torch.autograd import Function
 
 from flatlib.search.convolutions import depthwise, fold_images, fold_rows, pointwise
 from flatlib.search.feature_maps import shifted
+from flatlib.search.kernels import sums
 from flatlib.search.operations import NORM_EPS, Weights, norm
 from flatlib.spaces import Space
 
@@ -33,11 +34,12 @@ def mixed_operations(
     weights: Weights,
     alphas: Tensor,  # (N, E, O)
     stride: int,
+    by: Any = sums,  # or kernels.fused
 ) -> tuple[Tensor, ...]:  # E tensors (B, H', W', N, C)
     """sum_k alpha_k o_k(x_i) for the edges (i, j) of one source node i (Sec. 3.1)."""
     raws = raw_outputs(space, state, weights, alphas.shape[1], stride)
     kinds = tuple((raw.operations, raw.normed) for raw in raws)
-    total = WeightedSum.apply(alphas.transpose(0, 1), kinds, *(raw.outputs for raw in raws))
+    total = WeightedSum.apply(alphas.transpose(0, 1), kinds, by, *(raw.outputs for raw in raws))
     b, h, w, n, c = state.shape
     return total.view(b, -(-h // stride), -(-w // stride), -1, n, c).unbind(3)
 
@@ -142,14 +144,9 @@ def _reduced(x: Tensor, weight: Tensor) -> Tensor:
 # --- alpha and the last norm ------------------------------------------------------------------------
 
 
-def wide(y: Tensor) -> torch.dtype:
-    """What sums over many rows are kept in: float32 where y is narrower."""
-    return torch.promote_types(y.dtype, torch.float32)
-
-
 def _statistics(y: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and 1 / standard deviation over the rows of (M, ...), in float32 at least."""
-    rows = y.flatten(1).to(wide(y))
+    rows = y.flatten(1).to(sums.wide(y))
     mean, variance = torch.ops.aten.batch_norm_update_stats(rows, None, None, 0.0)  # two passes, nothing written
     return mean.view(y.shape[1:]), (variance + NORM_EPS).rsqrt_().view(y.shape[1:])
 
@@ -162,24 +159,21 @@ class WeightedSum(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, alphas: Tensor, kinds: tuple, *outputs: Tensor) -> Tensor:
+    def forward(ctx: Any, alphas: Tensor, kinds: tuple, by: Any, *outputs: Tensor) -> Tensor:
         """alphas (E, N, O), kinds (operations, normed) and outputs (M, K, E or 1, N C) of each Raw -> (M, E, N C)."""
         n = alphas.shape[1]
         channels = outputs[0].shape[-1] // n
-        scales = alphas.permute(2, 0, 1).repeat_interleave(channels, dim=2).to(wide(alphas))  # (O, E, N C)
+        scales = alphas.permute(2, 0, 1).repeat_interleave(channels, dim=2).to(sums.wide(alphas))  # (O, E, N C)
         statistics = [_statistics(y) if normed else None for (_, normed), y in zip(kinds, outputs, strict=True)]
-        shift, parts = scales.new_zeros(scales.shape[1:]), []
-        for (operations, _), y, stats in zip(kinds, outputs, statistics, strict=True):
-            scale = scales[operations]
-            if stats is not None:
-                scale = scale * stats[1]
-                shift = shift - (scale * stats[0]).sum(0)
-            parts += list(zip(y.unbind(1), scale.to(y.dtype), strict=True))
-        total = torch.addcmul(shift.to(outputs[0].dtype), *parts[0])
-        for y, scale in parts[1:]:
-            total.addcmul_(y, scale)
+        shift, factors = scales.new_zeros(scales.shape[1:]), []
+        for (operations, _), stats in zip(kinds, statistics, strict=True):
+            factors.append(scales[operations] if stats is None else scales[operations] * stats[1])
+            shift = shift if stats is None else shift - (factors[-1] * stats[0]).sum(0)
+        total = shift.to(outputs[0].dtype).repeat(len(outputs[0]), 1, 1)
+        for y, factor in zip(outputs, factors, strict=True):
+            by.add_weighted(total, y, factor)
         ctx.save_for_backward(scales, alphas, *outputs)
-        ctx.kinds, ctx.statistics, ctx.n = kinds, statistics, n
+        ctx.kinds, ctx.statistics, ctx.n, ctx.by = kinds, statistics, n, by
         return total
 
     @staticmethod
@@ -188,24 +182,24 @@ class WeightedSum(Function):
             return _plain_gradients(ctx, g)
         scales, _, *outputs = ctx.saved_tensors
         g = g.contiguous()
-        g_sum = g.sum(0, dtype=wide(g))  # (E, N C)
+        g_sum = g.sum(0, dtype=sums.wide(g))  # (E, N C)
         d_scales, gradients = torch.zeros_like(scales), []
         for at, ((operations, _), y, stats) in enumerate(zip(ctx.kinds, outputs, ctx.statistics, strict=True)):
-            inner = torch.stack([(part * g).sum(0, dtype=wide(g)) for part in y.unbind(1)])  # <g, y_k>
+            inner = ctx.by.inner_products(y, g)  # <g, y_k>
             if stats is not None:
                 inner = stats[1] * (inner - stats[0] * g_sum)  # <g, y^_k>
             d_scales[operations] = inner
-            needed = ctx.needs_input_grad[2 + at]
-            gradients.append(_output_gradient(g, g_sum, y, stats, scales[operations], inner) if needed else None)
+            needed, numbers = ctx.needs_input_grad[3 + at], (scales[operations], inner, stats)
+            gradients.append(ctx.by.output_gradient(g, y, *_coefficients(g, g_sum, y, *numbers)) if needed else None)
         d_alphas = d_scales.unflatten(2, (ctx.n, -1)).sum(3).permute(1, 2, 0).to(g.dtype)
-        return d_alphas, None, *gradients
+        return d_alphas, None, None, *gradients
 
 
 def _plain_gradients(ctx: Any, g: Tensor) -> tuple[Any, ...]:
     """The gradients by autograd through the sum as it stands, which is differentiable again."""
     _, alphas, *outputs = ctx.saved_tensors
-    needs = (ctx.needs_input_grad[0], False, *ctx.needs_input_grad[2:])
-    needed = [x for x, need in zip((alphas, None, *outputs), needs, strict=True) if need]
+    needs = (ctx.needs_input_grad[0], False, False, *ctx.needs_input_grad[3:])
+    needed = [x for x, need in zip((alphas, None, None, *outputs), needs, strict=True) if need]
     found = iter(torch.autograd.grad(plain_sum(alphas, ctx.kinds, outputs), needed, g, create_graph=True))
     return tuple(next(found) if need else None for need in needs)
 
@@ -221,32 +215,25 @@ def plain_sum(alphas: Tensor, kinds: tuple, outputs: list[Tensor]) -> Tensor:  #
     return sum(parts[1:], parts[0])
 
 
-def _output_gradient(
+def _coefficients(
     g: Tensor,  # (M, E, N C)
     g_sum: Tensor,  # (E, N C)
     y: Tensor,  # (M, K, E or 1, N C)
-    stats: tuple[Tensor, Tensor] | None,
     scales: Tensor,  # (K, E, N C)
     inner: Tensor,  # (K, E, N C) <g, y^>
-) -> Tensor:
-    """The gradient of a Raw's outputs, as y * slope + g * scale + offset."""
-    shared = y.shape[2] < g.shape[1]
-    if stats is not None:
-        mean, inverse = stats
-        scales = scales * inverse
-        slope = -scales * inverse * inner / len(g)
-        offset = -scales * g_sum / len(g) - slope * mean
-        if shared:
-            slope, offset = slope.sum(1, keepdim=True), offset.sum(1, keepdim=True)
-        gradient = torch.addcmul(offset.to(y.dtype), y, slope.to(y.dtype))
-    else:
-        gradient = torch.zeros_like(y)
-    scales = scales.to(y.dtype)
-    if not shared:
-        return gradient.addcmul_(g[:, None], scales)
-    for edge in range(g.shape[1]):
-        gradient.addcmul_(g[:, None, edge : edge + 1], scales[:, edge : edge + 1])
-    return gradient
+    stats: tuple[Tensor, Tensor] | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Slope, scale and offset of the gradient of a Raw's outputs, y * slope + g * scale + offset."""
+    if stats is None:
+        zeros = scales.new_zeros(*y.shape[1:])
+        return zeros, scales, zeros
+    mean, inverse = stats
+    scales = scales * inverse
+    slopes = -scales * inverse * inner / len(g)
+    offsets = -scales * g_sum / len(g) - slopes * mean
+    if y.shape[2] < g.shape[1]:  # all edges share y
+        slopes, offsets = slopes.sum(1, keepdim=True), offsets.sum(1, keepdim=True)
+    return slopes, scales, offsets
 
 
 class Sum(Function):

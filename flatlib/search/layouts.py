@@ -1,6 +1,7 @@
 """How feature maps lie in memory and what computes on them: plain torch, or the compiled kernels."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from flatlib.search import folded, operations
 from flatlib.search.feature_maps import factorized_reduce, norm
-from flatlib.search.kernels import lanes
+from flatlib.search.kernels import lanes, sums
 from flatlib.search.operations import Weights
 from flatlib.spaces import Space
 
@@ -41,10 +42,10 @@ class Layout(Protocol):
 
 @dataclass(frozen=True)
 class Pixels:
-    """(B, H, W, N, C), by torch; `naive`: one edge, operation and neighbor after the other."""
+    """(B, H, W, N, C), by torch; `naive`: one edge, operation and neighbor after the other; `triton`: its sums."""
 
     space: Space
-    naive: bool = False
+    kernels: str
 
     def enter(self, x: Tensor, n: int) -> Tensor:
         x = x.permute(0, 2, 3, 1).unsqueeze(3)
@@ -55,8 +56,10 @@ class Pixels:
         return norm(F.linear(x, weight)) if weight.dim() == 2 else factorized_reduce(x, weight)
 
     def terms(self, x: Tensor, weights: Weights, alphas: Tensor, stride: int) -> tuple[Tensor, ...]:
-        mixed = operations.mixed_operations if self.naive else folded.mixed_operations
-        return mixed(self.space, x, weights, alphas, stride)
+        if self.kernels == "naive":
+            return operations.mixed_operations(self.space, x, weights, alphas, stride)
+        by = import_module("flatlib.search.kernels.fused") if self.kernels == "triton" else sums
+        return folded.mixed_operations(self.space, x, weights, alphas, stride, by)
 
     def share(self, x: Tensor, weights: Weights, edges: int, stride: int) -> Tensor:  # (E, O, B, H', W', C)
         return folded.operation_outputs(self.space, x, weights, edges, stride)

@@ -39,7 +39,8 @@ class Supernet:
 
     `partial` is PC-DARTS's K: 1 / K of the channels pass the operations, the others go by.
     `kernels`: `naive`, one operation, edge and neighbor after the other; `plain`, a source node's operations for all
-    of them at once, by torch; `compiled`, once differentiable, not for NAS-Bench-201 and partial channels.
+    of them at once, by torch; `triton`, its sums fused; `compiled`, once differentiable, not for NAS-Bench-201 and
+    partial channels.
     """
 
     space: Space
@@ -164,7 +165,7 @@ class Supernet:
         return F.linear(layout.pooled(x), named["head", -1, -1], named["head_bias", -1, -1])
 
     def _layout(self, batch: int) -> Layout:
-        return Lanes(self.space, batch) if self.kernels == "compiled" else Pixels(self.space, self.kernels == "naive")
+        return Lanes(self.space, batch) if self.kernels == "compiled" else Pixels(self.space, self.kernels)
 
     @torch.no_grad()
     def share(self, weights: Tensor, images: Tensor) -> Shared:
