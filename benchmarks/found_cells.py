@@ -13,8 +13,7 @@ import torch
 
 from flatlib.data.images import load_images
 from flatlib.memory import keep_freed_memory
-from flatlib.parameters import Variants
-from flatlib.search.config import SearchConfig
+from flatlib.parameters import NaDarts, Variants
 from flatlib.search.retrain import random_cell, trained_accuracy
 from flatlib.search.search import search_runs
 from flatlib.search.supernet import Supernet
@@ -34,7 +33,8 @@ def main() -> None:
     folder = sys.argv[3] if len(sys.argv) > 3 else "runs"
     configs = Variants().configs()
     if sys.argv[1] == "03":
-        configs = {name: replace(SearchConfig(), **changes) for name, changes in NA_DARTS.items()}
+        base = NaDarts().configs()["na-darts"]
+        configs = {name: replace(base, **changes) for name, changes in NA_DARTS.items()}
     torch.set_num_threads(1)
     keep_freed_memory()
     own = next(iter(configs.values()))

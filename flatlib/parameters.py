@@ -132,7 +132,9 @@ def _fields_of(
 
 
 _beside = Field("darts", description="a second method from the same seeds; 'none': none")
-_NaDarts: Any = _fields_of(SearchConfig, _Searches, beside=(Literal[("none", *ALL_METHODS)], _beside))
+_NaDarts: Any = _fields_of(
+    SearchConfig, _Searches, defaults={"epochs": 24}, beside=(Literal[("none", *ALL_METHODS)], _beside)
+)
 # PC-DARTS needs a multiple of 8 channels, DARTS-ES more than 10 epochs
 _S3 = {"space": "s3", "n_train": 600, "channels": 8, "cells": 3, "epochs": 12}
 _Variants: Any = _fields_of(SearchConfig, _Searches, ("method", "order"), defaults=_S3)

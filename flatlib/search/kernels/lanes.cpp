@@ -292,11 +292,14 @@ std::tuple<Tensor, Tensor, Tensor> convolve(const Tensor& x, const Maybe& mean, 
       const auto write = [&](auto size, Int p) {
         constexpr int P = decltype(size)::value;
         products<R, P>(u + p, pixels, own.point, in, 1, in, out, [&](Int o, const Vec<R>(&tile)[P]) {
+          Vec<R> first{}, second{};
           for (int i = 0; i < P; ++i) {
             to_rows[o * high * wide + p + i] = tile[i];
-            s[o] += tile[i];
-            s[out + o] += tile[i] * tile[i];
+            first += tile[i];
+            second += tile[i] * tile[i];
           }
+          s[o] += first;
+          s[out + o] += second;
         });
       };
       Int p = 0;
@@ -361,6 +364,11 @@ std::vector<Tensor> convolve_back(const Tensor& g, const Tensor& y, const Tensor
     const Int side = kernel.numel() ? kernel.size(3) : 0;
     deeps.push_back(at::zeros({weights ? all_of.edges : 0, blocks, in, side, side}, x.options()));
   }
+  std::vector<Int> places;  // of an output's pixels in a padded map of the input's size, for each offset
+  for (Int offset = 0; offset < 2; ++offset)
+    for (Int i = offset; i < offset + high * stride; i += stride)
+      for (Int j = offset; j < offset + wide * stride; j += stride)
+        places.push_back(i < h && j < w ? i * padded + margin + j : -1);  // an odd side's last pixel met the border
   const Vec<R>*source = maps<R>(x), *gs = maps<R>(g), *ys = maps<R>(y);
   Vec<R>* target = maps<R>(into);
   double* total = sums.mutable_data_ptr<double>();
@@ -420,11 +428,7 @@ std::vector<Tensor> convolve_back(const Tensor& g, const Tensor& y, const Tensor
         for (Int o = 0; o < out; ++o)
           for (int i = 0; i < P; ++i)
             q[o * step + i] = pa[o] * gm[o * pixels + p + i] + (pb[o] * ym[o * pixels + p + i] + pd[o]);
-        Int to[P];
-        for (int i = 0; i < P; ++i) {
-          const Int r = (p + i) / wide * stride + own.offset, c = (p + i) % wide * stride + own.offset;
-          to[i] = r < h && c < w ? r * padded + margin + c : -1;  // an odd side's last pixel met the border
-        }
+        const Int* to = places.data() + own.offset * pixels + p;
         products<R, P>(q, step, own.point + c0, 1, in, out, c1 - c0, [&](Int c, const Vec<R>(&tile)[P]) {
           for (int i = 0; i < P; ++i)
             if (to[i] >= 0) u[c * plane + to[i]] = tile[i];
@@ -567,24 +571,22 @@ void pool_back(const Tensor& g, const Tensor& a, const Tensor& b, const Tensor& 
       Vec<R>* to = target + at * h * w;
       const Int one = batch.neighbor(at / c) * c + at % c;
       for (int q = 0; q < 2; ++q)
-        for (Int p = 0; p < high * wide; ++p) {
-          const Vec<R> value = ys[(q * blocks * c + at) * high * wide + p];
-          Vec<R> left = pb[q * neighbors * c + one] * value + pd[q * neighbors * c + one];
-          for (Int e = 0; e < edges; ++e)
-            left += pa[(q * edges + e) * neighbors * c + one] * gs[(e * blocks * c + at) * high * wide + p];
-          const Window own(p / wide, p % wide, stride, h, w);
-          if (q) left *= all(R(1) / own.area());
-          const Vec<R> zero{};
-          for (Int r = own.top; r < own.bottom; ++r)
-            for (Int k = own.left; k < own.right; ++k)
-              if (q) {
-                to[r * w + k] += left;
-              } else {
+        for (Int i = 0; i < high; ++i)
+          for (Int j = 0; j < wide; ++j) {
+            const Int p = i * wide + j;
+            const Vec<R> value = ys[(q * blocks * c + at) * high * wide + p], zero{};
+            Vec<R> left = pb[q * neighbors * c + one] * value + pd[q * neighbors * c + one];
+            for (Int e = 0; e < edges; ++e)
+              left += pa[(q * edges + e) * neighbors * c + one] * gs[(e * blocks * c + at) * high * wide + p];
+            const Window own(i, j, stride, h, w);
+            if (q) left *= all(R(1) / own.area());
+            for (Int r = own.top; r < own.bottom; ++r)
+              for (Int k = own.left; k < own.right; ++k) {
                 const auto here = from[r * w + k] == value;
-                to[r * w + k] += here ? left : zero;
-                left = here ? zero : left;
+                to[r * w + k] += q ? left : here ? left : zero;
+                if (!q) left = here ? zero : left;
               }
-        }
+          }
     }
   });
 }
