@@ -229,6 +229,7 @@ def test_a_killed_build_is_begun_again(start, tmp_path):
     assert line(start()) == "None" and sum(name.endswith(".so") for name in kept(tmp_path)) == 1
 
 
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize(
     ("text", "environment", "told"),
     [

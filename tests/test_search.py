@@ -3,6 +3,7 @@
 import copy
 import errno
 import itertools
+import json
 import os
 import signal
 from dataclasses import replace
@@ -121,6 +122,18 @@ def test_each_method_goes_on_to_the_same_bits(tmp_path, change):
     assert (whole.trace.edge_weights is not None) == ("pc" in config.method)
     if "pc" in config.method:
         assert np.isnan(whole.trace.column("objective")).tolist() == [True, False, False, False]
+
+
+def test_a_search_goes_on_with_the_kernels_it_began_with(reference, tmp_path, compiled):
+    """Sees plain steps after compiled ones, or the reverse, and a choice that the run folder does not tell."""
+    with pytest.raises(KeyboardInterrupt):
+        run_search(TINY, tmp_path, image_set=IMAGES, on_step=stopping((1, 2)), kernels="plain")
+    plain = run_search(TINY, tmp_path, image_set=IMAGES)
+    told = [json.loads((run.folder / "config.json").read_text())["kernels"] for run in (plain, reference)]
+    assert told == ["plain", "compiled"]
+    assert np.allclose(plain.trace.alphas, reference.trace.alphas, atol=1e-3)  # the same search, other rounding
+    assert not np.array_equal(plain.trace.alphas, reference.trace.alphas)
+    assert search._kernels_of({"chunk": 2}) == "plain"  # a checkpoint from before there was a choice
 
 
 def test_another_seed_is_another_search(reference, tmp_path):
@@ -256,7 +269,7 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(scripted, tmp_path, monkeypa
     monkeypatch.setattr(Scripted, "most", most)
     config = replace(TINY, n_nbr=n_nbr)
     with pytest.warns(UserWarning, match="out of memory with") as warned:
-        run = run_search(config, tmp_path, image_set=IMAGES)
+        run = run_search(config, tmp_path, image_set=IMAGES, kernels="plain")
     halved = [f"with {before} neighbors at once; going on with {after}" for before, after in itertools.pairwise(chunks)]
     assert [str(warning.message).removeprefix("out of memory ") for warning in warned] == halved
     assert run.result.steps == 8

@@ -126,7 +126,7 @@ def test_defaults(tmp_path):
     """Sees defaults that fail, that warn, or that are not those of the small search."""
     notebook = run_notebook(NA_DARTS, tmp_path)
     methods = ["na-darts", "darts"]
-    check_figures(notebook, check_runs(tmp_path, SearchConfig(), methods, (0,)), methods)
+    check_figures(notebook, check_runs(tmp_path, SearchConfig(epochs=24), methods, (0,)), methods)
     accuracies = trained(notebook)
     assert {kind: len(points) for kind, points in accuracies.items()} == {"na-darts": 1, "darts": 1, "random": 2}
     assert all(accuracy > 30 for points in accuracies.values() for accuracy in points)  # chance is 10

@@ -8,6 +8,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,7 @@ def _library() -> Path:
     library = home / f"lanes-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     if not library.exists():
         home.mkdir(parents=True, exist_ok=True)
+        print("building the search's kernels: once, about 20 s", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=home) as folder:
             built = Path(folder) / library.name
             command = [compiler, *FLAGS, *extra, *_torch_flags(), str(SOURCE), "-o", str(built), "-lc10", "-ltorch_cpu"]
