@@ -227,8 +227,9 @@ struct Back {
   double a, b, d, inner;
   Back(double scale, double mean, double inverse, double product, double total, double rows)
       : a(scale * inverse), inner(inverse * (product - mean * total)) {
-    b = -a * inverse * inner / rows;
-    d = -a * total / rows - b * mean;
+    const double share = a / rows;
+    b = -share * inverse * inner;
+    d = -share * total - b * mean;
   }
 };
 
@@ -596,17 +597,27 @@ void pool_back(const Tensor& g, const Tensor& a, const Tensor& b, const Tensor& 
 // What operations computed: (1 or E, blocks, C, ...) each, or halves of the channels (2 E, blocks, C / 2, ...).
 template <class R>
 struct Sources {
-  TensorList each;
+  struct Source {
+    const Vec<R>* maps;
+    Int jobs, blocks, channels;
+  };
+  std::vector<Source> each;
   Int edges, neighbors, channels;  // of the norm's numbers
+  Int pixels;
+
+  Sources(TensorList ys, Int edges, const Tensor& mean)
+      : edges(edges), neighbors(mean.size(2)), channels(mean.size(3)), pixels(ys[0].size(3) * ys[0].size(4)) {
+    for (const Tensor& y : ys) each.push_back({maps<R>(y), y.size(0), y.size(1), y.size(2)});
+  }
   Int number(Int s, Int e, Int neighbor, Int c) const {
-    return ((s * edges + e) * neighbors + neighbor % neighbors) * channels + c;
+    return ((s * edges + e) * neighbors + (neighbors == 1 ? 0 : neighbor)) * channels + c;
   }
   // channel c of a block, as edge e reads it; fewer blocks: the same for all neighbors
   const Vec<R>* find(Int s, Int e, Int block, Int c) const {
-    const Tensor& own = each[s];
-    const Int channels = own.size(2), at = own.size(0) == 1 ? 0 : c / channels * edges + e;
-    return maps<R>(own) +
-           ((at * own.size(1) + block % own.size(1)) * channels + c % channels) * own.size(3) * own.size(4);
+    const Source& own = each[s];
+    const bool second = c >= own.channels;  // half
+    const Int at = own.jobs == 1 ? 0 : second * edges + e, of = block < own.blocks ? block : block % own.blocks;
+    return own.maps + ((at * own.blocks + of) * own.channels + c - second * own.channels) * pixels;
   }
 };
 
@@ -640,7 +651,7 @@ Tensor combine(TensorList ys, const Tensor& alphas, const Tensor& mean, const Te
             wide = ys[0].size(4), pixels = high * wide, n = ys.size();
   const Batch batch(images);
   const Int blocks = neighbors * batch.blocks;
-  const Sources<R> sources{ys, edges, mean.size(2), c};
+  const Sources<R> sources(ys, edges, mean);
   Tensor terms = at::empty({edges, blocks, c, high, wide, LANES}, ys[0].options());
   Vec<R>* target = maps<R>(terms);
   const R* alpha = numbers<R>(alphas);
@@ -675,7 +686,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> reduce(TensorList ys, const Tensor& g
   const Int edges = g.size(0), blocks = g.size(1), c = g.size(2), pixels = g.size(3) * g.size(4), n = ys.size();
   const Batch batch(images);
   const Int neighbors = blocks / batch.blocks;
-  const Sources<R> sources{ys, edges, mean.size(2), c};
+  const Sources<R> sources(ys, edges, mean);
   Tensor sums = at::empty({n + 1, edges, blocks, c}, g.options().dtype(at::kDouble));
   double* total = sums.mutable_data_ptr<double>();
   at::parallel_for(0, blocks * c, 1, [&](Int begin, Int end) {
@@ -700,18 +711,19 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> reduce(TensorList ys, const Tensor& g
   double* to = y_hat.mutable_data_ptr<double>();
   R* found_to[3];
   for (int i = 0; i < 3; ++i) found_to[i] = abd[i].mutable_data_ptr<R>();
-  for (Int i = 0; i < n * edges * neighbors * c; ++i) {
-    const Int channel = i % c, neighbor = i / c % neighbors, e = i / c / neighbors % edges,
-              s = i / c / neighbors / edges;
-    const Int one = sources.number(s, e, neighbor, channel);
-    const double total = each[n * edges * neighbors * c + i % (edges * neighbors * c)];
-    const Back back(alpha[(neighbor * edges + e) * n + s], means[one], inverses[one], each[i], total,
-                    batch.images * pixels);
-    to[i] = back.inner;
-    found_to[0][i] = back.a;
-    found_to[1][i] = back.b;
-    found_to[2][i] = back.d;
-  }
+  const double* totals = each + n * edges * neighbors * c;
+  for (Int s = 0, i = 0; s < n; ++s)
+    for (Int e = 0; e < edges; ++e)
+      for (Int neighbor = 0; neighbor < neighbors; ++neighbor)
+        for (Int k = 0; k < c; ++k, ++i) {
+          const Int one = sources.number(s, e, neighbor, k);
+          const Back back(alpha[(neighbor * edges + e) * n + s], means[one], inverses[one], each[i],
+                          totals[i - s * edges * neighbors * c], batch.images * pixels);
+          to[i] = back.inner;
+          found_to[0][i] = back.a;
+          found_to[1][i] = back.b;
+          found_to[2][i] = back.d;
+        }
   return {y_hat, abd[0], abd[1], abd[2]};
 }
 
