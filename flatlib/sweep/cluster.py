@@ -51,13 +51,13 @@ def connected(sweep: Sweep, *, scheduler: str = "", slurm: int = 0, workers: int
             yield client
         return
     with (
-        _slurm_cluster(sweep, slurm) if slurm else LocalCluster(**_local(workers)) as cluster,
+        slurm_cluster(sweep, slurm) if slurm else LocalCluster(**_local(workers)) as cluster,
         Client(cluster) as client,
     ):
         yield client
 
 
-def _slurm_cluster(sweep: Sweep, jobs: int) -> Any:
+def slurm_cluster(sweep: Sweep, jobs: int) -> Any:
     """As many SLURM jobs as there is work for, at most `jobs`; a job that ends at its time limit loses nothing."""
     from dask_jobqueue import SLURMCluster
 

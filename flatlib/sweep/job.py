@@ -10,7 +10,7 @@ from typing import Any
 
 from flatlib.run.folder import check_identity, open_run, reading
 from flatlib.sweep.numbers import numbers
-from flatlib.sweep.plan import NOTEBOOKS, Job, cells_to_train
+from flatlib.sweep.plan import MODELS, NOTEBOOKS, Job, cells_to_train
 
 BUSY = "is at work on this run"  # of another process, in a run folder that two jobs share
 GPUS = "FLATLIB_GPUS"  # how many a local cluster's workers share
@@ -77,7 +77,9 @@ def _execute(job: Job, folder: Path, output: Path) -> None:
     from papermill.exceptions import PapermillExecutionError
 
     places = {"reports_dir": str(folder / job.key), "runs_dir": str(folder / "runs")}
-    given = job.parameters | places | ({"train": cells_to_train(job, folder)} if job.searches else {})
+    known = MODELS[job.notebook].model_fields
+    given = job.parameters | {name: place for name, place in places.items() if name in known}
+    given |= {"train": cells_to_train(job, folder)} if job.searches else {}
     while True:
         try:
             papermill.execute_notebook(
