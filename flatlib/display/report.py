@@ -15,6 +15,7 @@ import nbformat
 
 from flatlib.display.card import Card, installed_versions, json_for_script, read_card
 from flatlib.display.exporter import TEMPLATES, FlatlibExporter, assets
+from flatlib.run.notebook import execute_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 READERS = ("04_evaluation", "07_cells")  # run last, since they read what the others found
@@ -103,17 +104,9 @@ def _is_executed(notebook: nbformat.NotebookNode) -> bool:
 
 def execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, progress: bool) -> nbformat.NotebookNode:
     """Run a notebook in its folder; its CSV files go below reports_dir."""
-    import papermill
-
     with tempfile.TemporaryDirectory() as folder, _environment(FLATLIB_REPORTS=str(reports_dir)):
-        notebook = papermill.execute_notebook(
-            path.absolute(),
-            Path(folder) / path.name,
-            parameters,
-            kernel_name="python3",
-            language="python",
-            cwd=path.absolute().parent,
-            progress_bar={"desc": path.stem} if progress else False,
+        notebook: nbformat.NotebookNode = execute_notebook(
+            path, Path(folder) / path.name, parameters, progress=progress
         )
     notebook.metadata["flatlib"] = {"versions": installed_versions()}
     return notebook

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flatlib.run.folder import check_identity, open_run, reading
+from flatlib.run.notebook import execute_notebook
 from flatlib.sweep.numbers import numbers
 from flatlib.sweep.plan import MODELS, NOTEBOOKS, Job, cells_to_train
 
@@ -72,8 +73,7 @@ def _identity(job: Job) -> dict[str, Any]:
 
 
 def _execute(job: Job, folder: Path, output: Path) -> None:
-    """By papermill, in a kernel that ends when this process does."""
-    import papermill
+    """The notebook's run; JobError, one line, where a cell fails."""
     from papermill.exceptions import PapermillExecutionError
 
     places = {"reports_dir": str(folder / job.key), "runs_dir": str(folder / "runs")}
@@ -82,15 +82,7 @@ def _execute(job: Job, folder: Path, output: Path) -> None:
     given |= {"train": cells_to_train(job, folder)} if job.searches else {}
     while True:
         try:
-            papermill.execute_notebook(
-                NOTEBOOKS / f"{job.notebook}.ipynb",
-                output,
-                given,
-                kernel_name="python3",
-                language="python",
-                cwd=NOTEBOOKS,
-                progress_bar=False,
-            )
+            execute_notebook(NOTEBOOKS / f"{job.notebook}.ipynb", output, given)
             return
         except PapermillExecutionError as error:
             why = " ".join(str(error.evalue).split())[:300]
