@@ -101,7 +101,7 @@ def render_pages() -> dict[str, str]:
     if EXTEND.is_file():
         text = EXTEND.read_text(encoding="utf-8").lstrip()
         heading = title_line(text)
-        body = markdown.to_html(text[len(heading) :], exclude_anchor_links=True)
+        body = re.sub(r'<a class="anchor-link".*?</a>', "", markdown.to_html(text[len(heading) :]))
         sections = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
         made["extend.html"] = _render(
             "extend.html.j2", **shared, title=heading.strip("# "), body=body, sections=sections

@@ -49,7 +49,8 @@ def module_name(path: str) -> str:
 
 
 def _entries(parent: ast.Module | ast.ClassDef, prefix: str, lines: list[str]) -> tuple[Entry, ...]:
-    found = [node for node in parent.body if isinstance(node, Definition) and not node.name.startswith("_")]
+    definitions = [node for node in parent.body if isinstance(node, Definition)]
+    found = [node for node in definitions if node.name == "__init__" or not node.name.startswith("_")]
     return tuple(
         Entry(
             f"{prefix}.{node.name}",
