@@ -81,7 +81,8 @@ def _where_html(where: str, modules: set[str]) -> str:
     """A row's second cell with links to the modules of the page."""
     shown = html.escape(where)
     for written, path in files_of(where):
-        code, name = f"<code>{html.escape(written)}</code>", module_name(path)
+        name = module_name(path)
+        code = f"<code>{html.escape(written).replace('/', '/<wbr/>')}</code>"  # a narrow screen breaks there
         shown = shown.replace(f"`{written}`", f'<a href="#{name}">{code}</a>' if name in modules else code, 1)
     return shown
 

@@ -242,8 +242,3 @@ class Learner:
 
 
 LEARNERS: dict[str, type[Learner]] = {}  # method added to RECIPES -> what makes its steps, if not Learner
-
-
-def make_learner(config: SearchConfig, **options: Any) -> Learner:
-    """The learner of the config's method; options as for `Learner`."""
-    return LEARNERS.get(config.base_method, Learner)(config, **options)

@@ -8,7 +8,7 @@ import torch
 from flatlib.data.images import ImageSet, normalize
 from flatlib.run.hardware import hardware, peak_bytes
 from flatlib.run.progress import duration
-from flatlib.search.bilevel import Learner, make_learner
+from flatlib.search.bilevel import LEARNERS, Learner
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.kernels import choose
 from flatlib.spaces import SPACES
@@ -87,7 +87,8 @@ def _gpu_bytes_of_one(config: SearchConfig, image_set: ImageSet, kernels: str) -
 def _copy(config: SearchConfig, image_set: ImageSet, chunk: int, kernels: str) -> Learner:
     images = image_set.images["train"]
     sizes = {"n_classes": image_set.n_classes, "in_channels": images.shape[1]}
-    learner = make_learner(config, **sizes, device=images.device, chunk=chunk, kernels=kernels)
+    own = LEARNERS.get(config.base_method, Learner)
+    learner = own(config, **sizes, device=images.device, chunk=chunk, kernels=kernels)
     learner.begin_epoch(config.epochs - 1)  # with architecture steps, if the method has any
     return learner
 
