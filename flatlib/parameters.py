@@ -7,6 +7,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from math import comb
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
@@ -29,6 +30,7 @@ __all__ = [
     "ParameterError",
     "RandomSearch",
     "Settings",
+    "SweepPage",
     "TableSettings",
     "Variants",
     "check",
@@ -276,6 +278,29 @@ class Cells(RunSettings):
         """Of the published cells."""
         words = _words(self.cells)
         return [*catalogue()] if "all" in words else [find_cell(word).name for word in words]
+
+
+class SweepPage(Settings):
+    """The page of a sweep: `notebooks/sweep.ipynb`, run by `flatlib sweep`."""
+
+    folder: str = Field("sweeps/small", description="a sweep's folder, from here or from the checkout's root")
+    figures: int = Field(4, ge=1, description="measures that are drawn; the table has all")
+
+    @field_validator("folder")
+    @classmethod
+    def _is_a_sweep(cls, value: str) -> str:
+        if not os.path.isfile(os.path.join(_from_here_or_root(value), "sweep.json")):
+            raise ValueError("no sweep there (no sweep.json); run flatlib sweep SWEEP.yaml first")
+        return value
+
+    @property
+    def sweep_folder(self) -> Path:
+        return Path(_from_here_or_root(self.folder))
+
+
+def _from_here_or_root(folder: str) -> str:
+    path = os.path.expanduser(folder)
+    return path if os.path.exists(path) else os.path.join(os.path.dirname(resolve_reports_dir("auto")), path)
 
 
 def _words(text: str) -> list[str]:

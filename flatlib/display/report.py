@@ -43,7 +43,7 @@ def run_and_export(
     for path, notebook in sources.items():
         try:
             if not _is_executed(notebook):
-                notebook = _execute(path, reports_dir, parameters, progress)
+                notebook = execute(path, reports_dir, parameters, progress)
             pages.append(export(notebook, path, reports_dir))
         except Exception as error:  # whatever a notebook does, the others run
             failed.append(path.name)
@@ -102,7 +102,7 @@ def _is_executed(notebook: nbformat.NotebookNode) -> bool:
     return any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
 
 
-def _execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, progress: bool) -> nbformat.NotebookNode:
+def execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, progress: bool) -> nbformat.NotebookNode:
     """Run a notebook in its folder; its CSV files go below reports_dir."""
     import papermill
 
