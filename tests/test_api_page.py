@@ -49,6 +49,14 @@ def test_every_public_name_is_there_with_its_docstring(name, pages):
     assert seen > len(public) / 2
 
 
+def test_every_module_is_there(pages):
+    """Sees a new folder of the package that the page does not know of."""
+    for path in (ROOT / "flatlib").rglob("*.py"):
+        name = api_page.module_name(path.relative_to(ROOT).as_posix())
+        if path.stem != "__main__" and path.read_text().strip():
+            assert pages["api.html"].find(id=name), name
+
+
 def test_private_names_are_left_out(pages):
     """Sees a name with an underscore offered as if it could be relied on."""
     ids = [tag["id"] for tag in pages["api.html"].find_all(id=True)]

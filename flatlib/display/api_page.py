@@ -14,7 +14,7 @@ from flatlib.display.api_source import PACKAGE, module_name, read_room
 from flatlib.display.card import title_line
 from flatlib.display.exporter import environment, highlighting
 
-ROOMS = ("", "tabular", "search", "evaluation", "landscape", "data", "run", "display")  # '': the idea and the command
+ROOMS = ("", "tabular", "search", "evaluation", "landscape", "sweep", "data", "run", "display")  # '': the idea
 MAP, EXTEND = PACKAGE.parent / "README.md", PACKAGE.parent / "docs" / "extend.md"  # of a checkout
 MAP_TITLE = "## From equation to code"
 PAGES = {"extend.html": "How to extend", "api.html": "API"}
@@ -103,7 +103,7 @@ def render_pages() -> dict[str, str]:
         text = EXTEND.read_text(encoding="utf-8").lstrip()
         heading = title_line(text)
         body = re.sub(r'<a class="anchor-link".*?</a>', "", markdown.to_html(text[len(heading) :]))
-        sections = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
+        sections = re.findall(r'<h2[^>]*\bid="([^"]+)"[^>]*>(.*?)</h2>', body)
         made["extend.html"] = _render(
             "extend.html.j2", **shared, title=heading.strip("# "), body=body, sections=sections
         )
