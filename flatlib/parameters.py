@@ -16,6 +16,7 @@ from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.landscape.config import LandscapeConfig
 from flatlib.parameter_check import ParameterError, check
+from flatlib.run.config import choices
 from flatlib.search.config import ALL_METHODS, METHODS, SearchConfig
 from flatlib.settings import MIME, RunSettings, Settings, resolve_reports_dir
 
@@ -126,7 +127,7 @@ def _fields_of(
     fields: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         limits = dict(f.metadata)
-        kind = Literal[limits.pop("choices")] if "choices" in limits else type(f.default)
+        kind = Literal[choices(f)] if limits.pop("choices", None) else type(f.default)
         if f.name not in left_out:
             default = (defaults or {}).get(f.name, f.default)
             fields[f.name] = (kind, Field(default, description=limits.pop("help"), **limits))

@@ -4,7 +4,9 @@ import copy
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import jinja2
 from jinja2 import pass_context
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
@@ -103,7 +105,7 @@ class FlatlibExporter(HTMLExporter):
             "ran": "papermill" in nb.metadata,
             "version": __version__,
             "plotly_js": PLOTLY_JS if figures else "",
-            "pygments": _highlighting(),
+            "pygments": highlighting(),
             "explorers": {name: _explorer_files(name) for name in EXPLORERS if name in _used(nb)},
         }
         html, resources = super().from_notebook_node(nb, resources, **kw)
@@ -115,6 +117,14 @@ class FlatlibExporter(HTMLExporter):
 def assets() -> dict[str, bytes]:
     """What lies beside the pages: path -> content."""
     return {PLOTLY_JS: get_plotlyjs().encode()}
+
+
+def environment() -> jinja2.Environment:
+    """What renders the templates that are no notebook's."""
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    made = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {"quote": quote, "json_for_script": json_for_script}
+    return made
 
 
 def _readable(notebook: NotebookNode) -> NotebookNode:
@@ -181,8 +191,8 @@ def _explorer_files(name: str) -> dict[str, str]:
     return {suffix: (folder / f"{name}.{suffix}").read_text(encoding="utf-8") for suffix in ("js", "css")}
 
 
-def _highlighting() -> str:
-    """Style sheet of the code cells, for light and dark pages."""
+def highlighting() -> str:
+    """Style sheet of highlighted code, for light and dark pages."""
     light, dark = (
         HtmlFormatter(style=style, nobackground=True).get_style_defs(".highlight")
         for style in ("default", "github-dark")

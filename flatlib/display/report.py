@@ -8,13 +8,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import jinja2
 import nbformat
 
-from flatlib.display.card import Card, installed_versions, json_for_script, read_card
-from flatlib.display.exporter import TEMPLATES, FlatlibExporter, assets
+from flatlib.display.api_page import PAGES, render_pages
+from flatlib.display.card import Card, installed_versions, read_card
+from flatlib.display.exporter import FlatlibExporter, assets, environment
 from flatlib.run.notebook import execute_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -34,7 +33,7 @@ def run_and_export(
     *,
     progress: bool = True,
 ) -> list[Path]:
-    """Run notebooks, write a page for each and the index; the pages written.
+    """Run notebooks, write a page for each, the guides and the index; the notebooks' pages.
 
     None: the checkout's notebooks. A notebook with outputs is exported as it is. Where one fails, a
     line on stderr says why, its old page is kept and the others still run; ReportError at the end.
@@ -51,6 +50,8 @@ def run_and_export(
             failed.append(path.name)
             print(f"{path.name}: {_last_line(error)}", file=sys.stderr)
     if pages:
+        for name, page in render_pages().items():
+            _write(reports_dir / name, page.encode())
         write_index(reports_dir)
     if failed:
         raise ReportError(f"{len(failed)} of {len(sources)} notebooks failed: {', '.join(failed)} (old pages kept)")
@@ -82,7 +83,7 @@ def _checked(notebooks: Sequence[Path] | None, parameters: dict[str, Any] | None
     sources = {path: _read(path) for path in paths}
     stems = [path.stem for path in sources]
     for path, notebook in sources.items():
-        if stems.count(path.stem) > 1 or f"{path.stem}.html" == INDEX:
+        if stems.count(path.stem) > 1 or f"{path.stem}.html" in (INDEX, *PAGES):
             raise ReportError(f"{path}: another page is named {path.stem}.html; rename the notebook")
         if parameters and _is_executed(notebook):
             raise ReportError(f"{path}: has been run already, so parameters cannot apply; clear its outputs first")
@@ -151,11 +152,11 @@ def _write(path: Path, content: bytes) -> Path:
 def write_index(reports_dir: Path) -> Path:
     """Write index.html: a card for each page of the folder, and the tables' CSV files."""
     reports_dir = Path(reports_dir)
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"quote": quote, "json_for_script": json_for_script}
-    html = environment.get_template("index.html.j2").render(
-        cards=_cards(reports_dir), tables=_tables(reports_dir), places=PLACES
+    guides = {name: title for name, title in PAGES.items() if (reports_dir / name).is_file()}
+    html = (
+        environment()
+        .get_template("index.html.j2")
+        .render(cards=_cards(reports_dir), tables=_tables(reports_dir), places=PLACES, guides=guides)
     )
     for name, content in assets().items():
         _write(reports_dir / name, content)

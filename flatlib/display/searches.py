@@ -173,7 +173,8 @@ def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> p
     chosen = [(method, run.config.seed, cell_of(run)) for method, runs in found.items() for run in runs]
     rng = np.random.default_rng([seed, 4])
     chosen += [("random", number, random_cell(space, rng)) for number in range(random_cells)]
-    net, training = Supernet(space, own.channels, own.cells, images.n_classes), {"epochs": epochs, "seed": seed}
+    net = Supernet(space, own.channels, own.cells, images.n_classes, kernels="naive")
+    training = {"epochs": epochs, "seed": seed}
     lines = [
         {
             "kind": kind,

@@ -100,6 +100,8 @@ class CrossEntropy:
 
 # --- g and its gradient ---------------------------------------------------------------------------
 
+SLOPES: dict[str, Callable[[Tensor, float], Tensor]] = {}  # losses (N,), lam -> dg / df_n, of aggregators added to ours
+
 
 def loss_weights(losses: Tensor, aggregator: str, lam: float = 1.0) -> Tensor:  # (N,), alpha first -> (N,)
     r"""dg / df_n.
@@ -120,7 +122,11 @@ def loss_weights(losses: Tensor, aggregator: str, lam: float = 1.0) -> Tensor:  
         centered = losses - losses.mean()
         slope = centered / (n * centered.square().mean().sqrt())
         return (at == 0) + lam * torch.where(losses.max() > losses.min(), slope, 0)  # rounding hides sigma = 0
-    raise ValueError(f"aggregator {aggregator!r}: no gradient known; choose mean, max, variance")
+    if aggregator in SLOPES:
+        return SLOPES[aggregator](losses, lam)
+    raise ValueError(
+        f"aggregator {aggregator!r}: no gradient known; choose {', '.join(['mean, max, variance', *SLOPES])}"
+    )
 
 
 @dataclass(frozen=True)

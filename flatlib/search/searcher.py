@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from flatlib.data.images import ImageSet, Stream, augment, normalize, split_halves
-from flatlib.search.bilevel import Learner, SearchError
+from flatlib.search.bilevel import LEARNERS, Learner, SearchError
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.curvature import Batch, largest_eigenvalue, loss_of_logits
 from flatlib.search.derive import derive
@@ -47,7 +47,8 @@ class Searcher:
         self.streams = [Stream(half, config.batch_size, seed) for half, seed in zip(halves, seeds[1:3], strict=True)]
         self.generator = torch.Generator().manual_seed(seeds[3])  # of the augmentation
         sizes = {"n_classes": image_set.n_classes, "in_channels": self.images.shape[1]}
-        self.learner = Learner(config, **sizes, device=device, chunk=chunk, kernels=kernels)
+        own = LEARNERS.get(config.base_method, Learner)
+        self.learner = own(config, **sizes, device=device, chunk=chunk, kernels=kernels)
         self.steps = self.streams[0].batches_per_pass  # of an epoch
         self.done: list[Epoch] = []
         self.alphas, self.edge_weights = [self.learner.alphas()], [self.learner.edge_weights()]
