@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from flatlib.display.reproduction import kept_folder, write_csv
+from flatlib.tabular.evidence import Comparison, noise
 from flatlib.tabular.experiment import Experiment
 from flatlib.tabular.gains import Gain
 from flatlib.tabular.when import ClaimPoint, noise_floor, seed_std
@@ -80,6 +81,15 @@ def kept_claims(reports_dir: Path) -> list[ClaimPoint]:
     """The claims of the project's own run on the real columns; empty where this checkout has none."""
     folder = kept_folder(reports_dir, FILE)
     return claim_points(pd.read_csv(folder / FILE)) if folder else []
+
+
+def save_gains(comparisons: Iterable[Comparison], experiment: Experiment, file: str, reports_dir: Path) -> Path:
+    """Write `<reports_dir>/tables/<benchmark>/<file>`, a line a comparison, and noise.csv beside it."""
+    place = {"f": experiment.key, "epoch": experiment.epoch}
+    lines = [one._asdict() | place | one.gain._asdict() | {"verdict": one.gain.verdict} for one in comparisons]
+    folder = reports_dir / "tables" / experiment.table.name
+    write_csv(pd.DataFrame(noise(experiment)), folder / "noise.csv")
+    return write_csv(pd.DataFrame(lines).drop(columns="gain"), folder / file)
 
 
 def _ranges(numbers: Iterable[int]) -> str:
