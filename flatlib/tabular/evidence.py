@@ -47,7 +47,8 @@ def search_gains(experiment: Experiment, budget: Budget = Budget()) -> list[Comp
 
 
 def _each_seed(experiment: Experiment) -> Iterator[Experiment]:
-    for seed in experiment.table.complete_seeds(experiment.key) or ["first"]:
+    seeds: list[int | str] = [*experiment.table.complete_seeds(experiment.key)] or ["first"]
+    for seed in seeds:
         yield experiment.reading(experiment.key, experiment.epoch, seed)
 
 
