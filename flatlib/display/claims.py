@@ -92,10 +92,10 @@ def save_gains(comparisons: Iterable[Comparison], experiment: Experiment, file: 
     return write_csv(pd.DataFrame(lines).drop(columns="gain"), folder / file)
 
 
-def _ranges(numbers: Iterable[int]) -> str:
+def ranges(numbers: Iterable[int]) -> str:
     """Whole numbers in short.
 
-    >>> _ranges([1, 2, 3, 5])
+    >>> ranges([1, 2, 3, 5])
     '1-3, 5'
     """
     runs: list[list[int]] = []
@@ -115,7 +115,7 @@ def verdicts(points: Sequence[ClaimPoint], names: Sequence[str] = tuple(CLAIMS))
         for (key, column), group in frame[frame.claim == name].groupby(["f", "column"], sort=False):
             span = dict.fromkeys(f"{value:+.2f}" for value in (group.value.min(), group.value.max()))
             lines[CLAIMS[name], key, column] = {"gain": " to ".join(span)} | {
-                f"{verdict}, epochs": _ranges(group.epoch[group.verdict == verdict])
+                f"{verdict}, epochs": ranges(group.epoch[group.verdict == verdict])
                 for verdict in ("holds", "undecided", "does not hold")
             }
     table = pd.DataFrame.from_dict(lines, orient="index")
