@@ -14,11 +14,12 @@ import jinja2
 import nbformat
 
 from flatlib.display.card import Card, installed_versions, json_for_script, read_card
+from flatlib.display.claim_page import claims_context
 from flatlib.display.exporter import TEMPLATES, FlatlibExporter, assets
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 READERS = ("04_evaluation", "07_cells")  # run last, since they read what the others found
-INDEX = "index.html"
+INDEX, CLAIMS = "index.html", "claims.html"
 PLACES = ("reports_dir", "runs_dir")  # settings that say where, not what
 
 
@@ -81,7 +82,7 @@ def _checked(notebooks: Sequence[Path] | None, parameters: dict[str, Any] | None
     sources = {path: _read(path) for path in paths}
     stems = [path.stem for path in sources]
     for path, notebook in sources.items():
-        if stems.count(path.stem) > 1 or f"{path.stem}.html" == INDEX:
+        if stems.count(path.stem) > 1 or f"{path.stem}.html" in (INDEX, CLAIMS):
             raise ReportError(f"{path}: another page is named {path.stem}.html; rename the notebook")
         if parameters and _is_executed(notebook):
             raise ReportError(f"{path}: has been run already, so parameters cannot apply; clear its outputs first")
@@ -156,13 +157,15 @@ def _write(path: Path, content: bytes) -> Path:
 
 
 def write_index(reports_dir: Path) -> Path:
-    """Write index.html: a card for each page of the folder, and the tables' CSV files."""
+    """Write index.html, a card for each page of the folder and the tables' CSV files, and claims.html."""
     reports_dir = Path(reports_dir)
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"quote": quote, "json_for_script": json_for_script}
+    claims = claims_context(reports_dir)
+    _write(reports_dir / CLAIMS, environment.get_template("claims.html.j2").render(claims).encode())
     html = environment.get_template("index.html.j2").render(
-        cards=_cards(reports_dir), tables=_tables(reports_dir), places=PLACES
+        claims, cards=_cards(reports_dir), tables=_tables(reports_dir), places=PLACES
     )
     for name, content in assets().items():
         _write(reports_dir / name, content)
