@@ -21,6 +21,7 @@ from flatlib.tabular.table import STANDS_FOR
 
 TABLE = ("row", "column", "ours", "ours_std", "n", "setting", "note")
 GAIN = ("f", "epoch", "seeds", "column", "value", "low", "high")
+LATE = " (90 of 200 in the paper)"
 PAPER_NAMES = STANDS_FOR | {"digits-valid": "CIFAR-10-Validation", "Neighbor-Std": "Neighbor-Var"}
 
 
@@ -38,8 +39,8 @@ class Claim:
     columns: tuple[str, ...] = ()  # the paper's; (): all of the table
     relation: str = "lower"  # the better row is 'lower' or 'higher', or 'close' to the other
     margin: float = 0.0  # of 'close': the largest difference that the paper calls so
-    names: tuple[str, ...] = ()  # of claims_by_epoch.csv
-    every_epoch: bool = False
+    name: str = ""  # in claims_by_epoch.csv
+    every_epoch: bool = False  # after 15 to 60 % of the training, not only at 45 %
     missing: str = "notebook"  # why it is not measured, a key of MISSING
     own: str = ""  # folder of measurements on the paper's data, where it is not the table's
 
@@ -69,8 +70,7 @@ def read_claims() -> list[Claim]:
     lines = json.loads((Path(__file__).parents[1] / "claims.json").read_text(encoding="utf-8"))
     for line in lines:
         line["compare"] = tuple((*pair[:2], *map(tuple, pair[2:])) for pair in line["compare"])
-        line |= {name: tuple(line.get(name, ())) for name in ("columns", "names")}
-    return [Claim(**line) for line in lines]
+    return [Claim(**line | {"columns": tuple(line.get("columns", ()))}) for line in lines]
 
 
 # --- published ------------------------------------------------------------------------------------
@@ -143,9 +143,9 @@ def measured_gains(claim: Claim, path: Path) -> tuple[Measured, str]:
     """All gains in the file that are of the claim's rows, and their setting."""
     if claim.file.startswith(("table_", "figure_")):
         return _from_rows(claim, read(path, TABLE).fillna({"setting": "", "note": ""}))
-    if claim.names:
+    if claim.name:
         frame = read(path, ("claim", *GAIN))
-        frame = _nearest_f(frame[frame.claim == claim.names[0]])
+        frame = _nearest_f(frame[frame.claim == claim.name])
         frame = frame.assign(row=plain(claim.compare[0][0]), rival=plain(claim.compare[0][1]))
     else:
         frame = read(path, ("table", "row", "rival", *GAIN))
@@ -175,7 +175,7 @@ def _setting_of_f(line: Any) -> str:
     schedule = int(line.f.split("/")[1])
     far = bool(abs(line.epoch / schedule - PAPER_SHARE) > EPOCH_TOLERANCE)
     seeds = f"{line.seeds} seeds of f, which must agree" if line.seeds > 1 else "one seed of f"
-    return f"f is {line.f} after epoch {line.epoch} of {schedule}{' (90 of 200 in the paper)' * far}; {seeds}"
+    return f"f is {line.f} after epoch {line.epoch} of {schedule}{LATE * far}; {seeds}"
 
 
 def _means(path: Path) -> dict[tuple[str, str], Mean]:

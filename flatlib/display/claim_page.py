@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from flatlib import published
 from flatlib.display.claim_numbers import (
     GAIN,
+    LATE,
     TABLE,
     Claim,
     Measured,
@@ -21,6 +22,7 @@ from flatlib.display.claim_numbers import (
 )
 from flatlib.display.claims import FILE, ranges
 from flatlib.display.reproduction import kept_folder
+from flatlib.tabular.analysis import PAPER_EPOCHS
 from flatlib.tabular.gains import Gain
 
 VERDICTS = {"holds": "✓", "does not hold": "✗", "undecided": "?", "not measured here": "–"}
@@ -29,7 +31,6 @@ MISSING = {
     "gpu": "it needs searches or trainings at the paper's size, and so a GPU; none has been at hand",
     "cost": "no CSV file holds the time of a search; notebook 03 tells what was seen",
 }
-NAMES = {"flat": "flat minima", "ranking": "ranking", "search": "NA-RS"}  # of claims_by_epoch.csv
 
 
 class Line(NamedTuple):
@@ -97,6 +98,7 @@ def claims_context(reports_dir: Path) -> dict[str, Any]:
         "sections": list(dict.fromkeys(claim.section for claim in found)),
         "symbols": VERDICTS,
         "tallies": {"own": tally(found, own=True), "stand-in": tally(found, own=False)},
+        "late": any(LATE in one.setting for rows in found.values() for one in rows if one.own),
         "files": {path.relative_to(reports_dir).as_posix() for path in reports_dir.rglob("*.[hc]*") if path.is_file()},
     }
 
@@ -108,7 +110,10 @@ def _finding(claim: Claim, source: str, path: Path | None) -> Finding:
     own, lines, setting, noise = source == claim.source, [], "", ""
     if path and path.is_file():
         if claim.every_epoch:
-            lines, setting = _by_epoch(claim, path), "every f that the benchmark has"
+            lines, setting = (
+                _by_epoch(claim, path),
+                "every f after 15 to 60 % of its training, as epochs 30 to 120 of 200",
+            )
         else:
             measured, setting = measured_gains(claim, path)
             lines = list(_lines(claim, measured, own))
@@ -149,18 +154,20 @@ def _gain_text(gain: Gain, unit: str) -> str:
 
 
 def _by_epoch(claim: Claim, path: Path) -> list[Line]:
-    """A line a f and test column: at which epochs the claim holds."""
-    lines = []
+    """A line a f and test column: at which epochs the claim holds, among those that the paper's stand for."""
     frame = read(path, ("claim", *GAIN))
-    frame = frame[frame.claim.isin(claim.names)]
+    frame = frame[frame.claim == claim.name]
+    share = frame.epoch / frame.f.str.split("/").str[1].astype(int) if len(frame) else frame.epoch
+    frame = frame[(share >= min(PAPER_EPOCHS.values())) & (share <= max(PAPER_EPOCHS.values()))]
     frame = frame.assign(verdict=[Gain(*gain).verdict for gain in frame[["value", "low", "high"]].to_numpy()])
-    for (name, key, column), group in frame.groupby(["claim", "f", "column"], sort=False):
+    lines = []
+    for (key, column), group in frame.groupby(["f", "column"], sort=False):
         epochs = {verdict: sorted(group.epoch[group.verdict == verdict]) for verdict in VERDICTS}
         told = ", ".join(f"{verdict} at {ranges(at)}" for verdict, at in epochs.items() if at)
-        what = f"{column}{f': {NAMES[name]}' * (len(claim.names) > 1)}, f = {key}"
         span = " to ".join(dict.fromkeys(f"{value:+.2f}" for value in (group.value.min(), group.value.max())))
-        unit = "tau" if name == "ranking" else "points"
-        lines.append(Line(what, "", f"{span} {unit}", f"epochs: {told}", together(list(group.verdict))))
+        unit = "tau" if claim.name == "ranking" else "points"
+        verdict = together(list(group.verdict))
+        lines.append(Line(f"{column}, f = {key}", "", f"{span} {unit}", f"epochs: {told}", verdict))
     return lines
 
 
