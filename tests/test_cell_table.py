@@ -86,10 +86,13 @@ def test_figure_b_in_the_columns_of_all_tables(tmp_path):
     shown, chance = gather(["GDAS_V1"], found), [Shown("random cells", str(n), V1) for n in range(3)]
     frame = figure_b([*shown, *chance])
     lines = {(one.row, one.setting, one.column): (one.ours, one.ours_std, one.n) for one in frame.itertuples()}
-    assert {place[:2] for place in lines} == {("darts", ""), ("na-darts", ""), ("random cells", "drawn at random")}
-    assert lines["na-darts", "", "depth, normal cell"] == (3.5, 0.5, 2)
-    assert lines["na-darts", "", "convolutions, reduction cell"] == (4, 4, 2)
-    assert lines["darts", "", "5×5 operations, normal cell"] == (2, 0, 1)
+    assert {place[:2] for place in lines} == {
+        ("darts", "found on digits"), ("na-darts", "found on digits"), ("random cells", "drawn at random")
+    }  # fmt: skip
+
+    assert lines["na-darts", "found on digits", "depth, normal cell"] == (3.5, 0.5, 2)
+    assert lines["na-darts", "found on digits", "convolutions, reduction cell"] == (4, 4, 2)
+    assert lines["darts", "found on digits", "5×5 operations, normal cell"] == (2, 0, 1)
     assert lines["random cells", "drawn at random", "depth, normal cell"] == (2, 0, 3)
     (path,) = save(shown, chance, tmp_path)
     assert path == tmp_path / "tables" / "digits" / "figure_B.csv"

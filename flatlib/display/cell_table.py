@@ -113,10 +113,11 @@ def section_f(shown: Sequence[Shown]) -> Styler:
 
 
 def figure_b(shown: Sequence[Shown]) -> pd.DataFrame:
-    """Section F's numbers of the DARTS space in the columns of all tables, a line a kind of search and number."""
+    """Section F's numbers of found and random cells of the DARTS space, in the columns of all tables."""
     lines = []
     for name, part in _parts(shown).items():
-        row, _, how = name.rpartition(" on ")[0].partition(", ")
+        found, _, dataset = name.rpartition(" on ")
+        row, _, how = f"{found}, found on {dataset}".partition(", ")
         normal, reduction = (cells_frame(part, kind) for kind in KINDS)
         numbers = {"depth, normal cell": normal.depth, "5×5 operations, normal cell": normal["5×5"]}
         numbers["convolutions, reduction cell"] = reduction.convolutions

@@ -42,6 +42,7 @@ class Claim:
     name: str = ""  # in claims_by_epoch.csv
     every_epoch: bool = False  # after 15 to 60 % of the training, not only at 45 %
     missing: str = "notebook"  # why it is not measured, a key of MISSING
+    unit: str = ""  # of a gain, where the paper's table does not give it
     own: str = ""  # folder of measurements on the paper's data, where it is not the table's
 
     @property

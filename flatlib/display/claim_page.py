@@ -138,7 +138,7 @@ def _lines(claim: Claim, measured: Measured, own: bool) -> Iterator[Line]:
             yield Line(
                 f"{names.get(column, column)}{f': {rows[0]} and {rows[1]}' if several else ''}",
                 paper if own else "",
-                _gain_text(gain, unit) if gain else "",
+                _gain_text(gain, unit or claim.unit) if gain else "",
                 text,
                 decide(gain, claim) if gain else "not measured here",
             )
