@@ -141,7 +141,15 @@ def test_only_searches_of_one_setting_are_compared(tmp_path):
     folder = trained(
         tmp_path,
         "table_6.csv",
-        ("NA-DARTS (Ours)", ERROR, 1.0, 0.1, 9, NA_ON, "na, 9 different cells; seed noise 0.05"),
+        (
+            "NA-DARTS (Ours)",
+            ERROR,
+            1.0,
+            0.1,
+            9,
+            NA_ON,
+            "na, 9 different cells; seed noise of one training 0.05; stands for CIFAR-10",
+        ),
         ("DARTS", ERROR, 2.0, 0.1, 9, ON, "darts, 9 different cells; seed noise 0.05"),
         ("DARTS", ERROR, 0.1, 0.1, 99, OTHER, "darts, 99 different cells"),
         ("DARTS", ERROR, 0.1, 0.1, 99, "published cells; digits, 5 epochs", "DARTS_V1, 1 different cell"),
@@ -152,7 +160,7 @@ def test_only_searches_of_one_setting_are_compared(tmp_path):
     )
     assert stand_in.verdict == "holds" and len(stand_in.lines) == 1 and not stand_in.own
     assert stand_in.lines[0].measured == "1.00 ± 0.10 against 2.00 ± 0.10 (n = 9 each)"
-    assert stand_in.lines[0].published == "" and stand_in.noise == "seed noise 0.05"
+    assert stand_in.lines[0].published == "" and stand_in.noise == "seed noise of one training 0.05"
 
 
 def test_trainings_of_one_cell_are_one_draw(tmp_path):
@@ -188,9 +196,32 @@ def test_higher_is_better_where_the_claim_says_so(tmp_path):
     folder = trained(tmp_path, "figure_B.csv", *lines)
     own, one = findings(CLAIMS["deeper-cells"], {"digits": folder})
     assert (
-        own.verdict == "not measured here" and one.verdict == "holds" and one.noise == "random cells have 2.80 ± 0.70"
+        own.verdict == "not measured here"
+        and one.verdict == "holds"
+        and one.noise == "cells drawn at random have 2.80 ± 0.70"
     )
     assert findings(CLAIMS["deeper-cells"], {"cifar10": folder})[0].verdict == "holds"
+
+
+def test_the_landscape_has_its_own_noise(tmp_path):
+    """Sees an eigenvalue's sampling error beside a rise of the loss, or none."""
+    columns = {
+        "largest eigenvalue, alpha": 10.0,
+        "half the difference of the halves' largest, alpha": 2.0,
+        "mean rise within r = 1": 0.5,
+        "mean rise within r = 1, random plane": 0.05,
+    }
+    lines = [
+        (row, column, value + 3 * (row == "darts"), 0.1, 5, "digits", "")
+        for row in ("na-darts", "darts")
+        for column, value in columns.items()
+    ]
+    folder = trained(tmp_path, "figure_A.csv", *lines)
+    _, eigenvalue = findings(CLAIMS["flatter-curvature"], {"digits": folder})
+    _, rise = findings(CLAIMS["slower-rise"], {"digits": folder})
+    assert eigenvalue.verdict == rise.verdict == "holds" and eigenvalue.lines[0].gain.startswith("+3.00 nats (")
+    assert "2.00 with na-darts, 5.00 with darts" in eigenvalue.noise
+    assert "0.05 with na-darts, 3.05 with darts" in rise.noise and "random directions" in rise.noise
 
 
 def test_a_gain_from_means_is_the_gain_from_values():
@@ -295,7 +326,7 @@ def test_a_broken_file_is_one_that_is_not_there(content, no_checkout):
 def test_markup_is_shown_as_text(no_checkout):
     """Sees a name in a CSV file that becomes part of the page."""
     evil = "<script>alert(1)</script>"
-    lines = [(row, ERROR, 1.0, 0.1, 3, f"{ON}{evil}", f"{evil}; seed noise {evil}") for row in ("mean", "max")]
+    lines = [(row, ERROR, 1.0, 0.1, 3, f"{ON}{evil}", f"{evil}; seed noise of {evil}") for row in ("mean", "max")]
     trained(no_checkout / "tables" / "<b>", "table_Fa.csv", *lines)
     report.write_index(no_checkout)
     page = (no_checkout / "claims.html").read_text()
@@ -307,13 +338,15 @@ def test_the_page_shows_each_verdict_by_word_and_symbol(no_checkout):
     folder = by_epoch(no_checkout / "tables" / REAL, *[GAINS["holds"]] * 3)
     by_epoch(folder, *[GAINS["does not hold"]] * 3, name="ranking")
     by_epoch(folder, *[GAINS["undecided"]] * 3, name="search")
-    written(folder, "noise.csv", [{"what": "f", "std": 0.56, "tau": 0.91}, {"what": "CIFAR-10", "std": math.nan}])
+    written(
+        folder, "noise.csv", [{"what": "f", "epoch": 90, "std": 0.56, "tau": 0.91}, {"what": "CIFAR-10", "epoch": 200}]
+    )
     (no_checkout / "01_assumption.html").write_text("a page")
     index = report.write_index(no_checkout).read_text()
     page = (no_checkout / "claims.html").read_text()
     for verdict, symbol in VERDICTS.items():
         assert f'aria-hidden="true">{symbol}</span> {verdict}</span>' in page
-    assert "std in points and tau: f 0.56 (0.91)." in page and "loaded from the network" in page
+    assert "std in points and tau: f after epoch 90 0.56 (0.91)." in page and "loaded from the network" in page
     for link in re.findall(r'href="([^"#]+)[^"]*"', page):
         assert (no_checkout / unquote(link)).is_file()
     assert "http" not in page.replace("http-equiv", "") and "<script" not in page

@@ -1,12 +1,14 @@
 """The paper's claims one by one: what the CSV files of the runs say of each, by one stated rule."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flatlib import published
+from flatlib.display.cell_table import CHANCE
 from flatlib.display.claim_numbers import (
     GAIN,
     LATE,
@@ -175,14 +177,22 @@ def _noise(claim: Claim, path: Path) -> str:
     """How far the numbers move by chance alone."""
     frame = read(path, TABLE)
     if claim.file == "figure_A.csv":
-        rows = frame[frame.column == "half the difference of the halves' largest, alpha"]
+        rise = claim.columns[0].startswith("mean rise")
+        beside = (
+            f"{claim.columns[0]}, random plane" if rise else f"half the difference of the halves' {claim.columns[0]}"
+        )
+        rows = frame[frame.column == beside.replace(" eigenvalue", "")]
         told = ", ".join(f"{row.ours:.2f} with {row.row}" for row in rows.itertuples())
-        return f"the largest eigenvalues of two halves of the images differ from their mean by {told}"
+        of = "along two random directions the loss rises by" if rise else "half of the images has its own value, off by"
+        return f"{of} {told}" if told else ""
     if claim.file == "figure_B.csv":
-        rows = frame[(frame.row == "random cells") & frame.column.isin(claim.columns)]
-        return ", ".join(f"random cells have {row.ours:.2f} ± {row.ours_std:.2f}" for row in rows.itertuples())
+        rows = frame[(frame.setting == CHANCE) & frame.column.isin(claim.columns)]
+        return ", ".join(f"cells drawn at random have {x.ours:.2f} ± {x.ours_std:.2f}" for x in rows.itertuples())
     if claim.file.startswith("table_"):
-        return next((note.partition("; ")[2] for note in frame.note.dropna() if "seed noise" in note), "")
-    lines = read(path.with_name("noise.csv"), ("what", "std", "tau")).dropna(subset="std")
-    seeds = [f"{one.what} {one.std:.2f} ({one.tau:.2f})" for one in lines.itertuples()]
+        notes = " ".join(frame[frame.row.isin([pair[0] for pair in claim.pairs()])].note.dropna())
+        return found[0] if (found := re.search("seed noise of[^;]*", notes)) else ""
+    lines = read(path.with_name("noise.csv"), ("what", "epoch", "std", "tau")).dropna(subset="std")
+    seeds = [
+        f"{x.what}{f' after epoch {x.epoch}' * (x.what == 'f')} {x.std:.2f} ({x.tau:.2f})" for x in lines.itertuples()
+    ]
     return f"the same cell from another seed, std in points and tau: {', '.join(seeds)}" if seeds else ""
