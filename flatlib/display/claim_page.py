@@ -33,6 +33,16 @@ MISSING = {
     "gpu": "it needs searches or trainings at the paper's size, and so a GPU; none has been at hand",
     "cost": "no CSV file holds the time of a search; notebook 03 tells what was seen",
 }
+BESIDE = {  # column of figure_A.csv -> the one beside it, and what it says
+    "largest eigenvalue, alpha": (
+        "half the difference of the halves' largest, alpha",
+        "either half of the images has its own eigenvalue, off by about",
+    ),
+    "mean rise within r = 1": (
+        "mean rise within r = 1, random plane",
+        "along two random directions the loss rises by",
+    ),
+}
 
 
 class Line(NamedTuple):
@@ -177,14 +187,9 @@ def _noise(claim: Claim, path: Path) -> str:
     """How far the numbers move by chance alone."""
     frame = read(path, TABLE)
     if claim.file == "figure_A.csv":
-        rise = claim.columns[0].startswith("mean rise")
-        beside = (
-            f"{claim.columns[0]}, random plane" if rise else f"half the difference of the halves' {claim.columns[0]}"
-        )
-        rows = frame[frame.column == beside.replace(" eigenvalue", "")]
-        told = ", ".join(f"{row.ours:.2f} with {row.row}" for row in rows.itertuples())
-        of = "along two random directions the loss rises by" if rise else "half of the images has its own value, off by"
-        return f"{of} {told}" if told else ""
+        column, words = BESIDE[claim.columns[0]]
+        told = [f"{x.ours:.2f} with {x.row}" for x in frame[frame.column == column].itertuples()]
+        return f"{words} {', '.join(told)}" if told else ""
     if claim.file == "figure_B.csv":
         rows = frame[(frame.setting == CHANCE) & frame.column.isin(claim.columns)]
         return ", ".join(f"cells drawn at random have {x.ours:.2f} ± {x.ours_std:.2f}" for x in rows.itertuples())
