@@ -180,6 +180,17 @@ def test_a_stand_in_measures_only_what_it_stands_for(tmp_path):
     assert len(findings(CLAIMS["na-darts"], {"digits": folder})) == 2
 
 
+def test_a_part_of_the_comparisons_is_not_the_claim(tmp_path):
+    """Sees 'the best of all methods' held up by one method that it was compared with."""
+    lines = [(row, ERROR, error, 0.1, 9, ON, "") for row, error in (("NA-DARTS (Ours)", 1), ("DARTS 1st", 2))]
+    trained(tmp_path, "table_3.csv", *lines)
+    folder = trained(tmp_path, "table_4.csv", *lines)
+    _, both_orders = findings(CLAIMS["na-darts"], {"digits": folder})
+    assert [line.verdict for line in both_orders.lines] == ["holds", "not measured here"]
+    _, all_methods = findings(CLAIMS["state-of-the-art"], {"digits": folder})
+    assert both_orders.verdict == all_methods.verdict == "undecided" and len(all_methods.lines) == 11
+
+
 def test_the_papers_own_data_comes_first(tmp_path):
     """Sees CIFAR's trainings shown as a stand-in, or counted for one."""
     column = "Top-1 Test Error / CIFAR-100"

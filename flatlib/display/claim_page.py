@@ -139,16 +139,16 @@ def _finding(claim: Claim, source: str, path: Path | None) -> Finding:
 
 
 def _lines(claim: Claim, measured: Measured, own: bool) -> Iterator[Line]:
-    """The comparisons that the claim names; on the paper's data also those that were not measured."""
+    """The comparisons that the claim names, measured or not; of a stand-in the columns that stand for the paper's."""
     several = len(list(claim.pairs())) > 1
+    here = {paper_name(claim, column): column for _, _, column in reversed(measured)}
     for better, than, columns in claim.pairs():
         rows = (plain(better), plain(than))
-        names = {paper_name(claim, c): c for (b, t, c) in reversed(measured) if (b, t) == rows}
-        for column in columns if own else [column for column in columns if column in names]:
-            gain, text = measured.get((*rows, names.get(column, "")), (None, ""))
+        for column in columns if own else [column for column in columns if column in here]:
+            gain, text = measured.get((*rows, here.get(column, "")), (None, ""))
             unit, paper = in_the_paper(claim.table, better, than, column)
             yield Line(
-                f"{names.get(column, column)}{f': {rows[0]} and {rows[1]}' if several else ''}",
+                f"{here.get(column, column)}{f': {rows[0]} and {rows[1]}' if several else ''}",
                 paper if own else "",
                 _gain_text(gain, unit or claim.unit) if gain else "",
                 text,
