@@ -166,6 +166,7 @@ def test_a_stand_in_never_stands_under_the_papers_columns():
     own, digits = frames[published.IMAGES], frames["digits"]
     assert digits.paper.isna().all() and set(digits.column) == {"Test Error / digits"}
     assert set(digits.row) == {"DARTS 2nd", "DARTS 1st"} and digits.note.str.contains("stands for").all()
+    assert digits.note.str.contains("1 different cell; seed noise unknown").all()
     assert set(own[own.ours.notna()].setting) == {COUNTED}
 
 

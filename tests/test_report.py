@@ -60,6 +60,13 @@ def test_a_page_loads_nothing_from_the_network():
     assert "url(http" not in page and "@import" not in page
 
 
+def test_headings_can_be_linked_to():
+    """Sees a heading without an id, or one with its formula or markup in it."""
+    html = to_html("## Is *it* flat, then?\n\n### The paper's $x$", exclude_anchor_links=True)
+    assert '<h2 id="is-it-flat-then">Is <em>it</em> flat, then?</h2>' in html
+    assert '<h3 id="the-paper-s-x">' in html
+
+
 def test_embedded_pictures_are_kept():
     """Sees data URIs whose base64 text holds // taken for an address."""
     assert '<img src="data:image/png;base64,//8="' in to_html("![p](data:image/png;base64,//8=)")

@@ -24,6 +24,7 @@ def table_frames(table: str, groups: Sequence[Trained]) -> dict[str, pd.DataFram
         own = source == published.IMAGES
         lines = [*measured(table, groups, source), *(counted(table) if own else [])]
         if lines or own:
+            lines = [line._replace(note=line.note + noise_in_words(line.setting, groups)) for line in lines]
             column = {} if own else {f"Test Error / {source}": stands_for}
             frames[source] = reproduction(table, lines, source=source, stands_for=column)
     return frames

@@ -93,6 +93,11 @@ class _Inline(MathInlineParser):
 
 
 class _Renderer(IPythonRenderer):
+    def heading(self, text: str, level: int, **attributes: Any) -> str:
+        """With an id to link to: `## Is it flat?` is #is-it-flat."""
+        name = re.sub(r"\W+", "-", _text(BeautifulSoup(text, "html.parser")).lower()).strip("-")
+        return str(super().heading(text, level, **attributes | {"id": name}))
+
     def block_math(self, body: str) -> str:
         return latex_to_mathml(body.strip(), block=True)
 

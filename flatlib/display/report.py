@@ -13,12 +13,13 @@ import nbformat
 
 from flatlib.display.api_page import PAGES, render_pages
 from flatlib.display.card import Card, installed_versions, read_card
+from flatlib.display.claim_page import claims_context
 from flatlib.display.exporter import FlatlibExporter, assets, environment
 from flatlib.run.notebook import execute_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 READERS = ("04_evaluation", "07_cells")  # run last, since they read what the others found
-INDEX = "index.html"
+INDEX, CLAIMS = "index.html", "claims.html"
 PLACES = ("reports_dir", "runs_dir")  # settings that say where, not what
 
 
@@ -83,7 +84,7 @@ def _checked(notebooks: Sequence[Path] | None, parameters: dict[str, Any] | None
     sources = {path: _read(path) for path in paths}
     stems = [path.stem for path in sources]
     for path, notebook in sources.items():
-        if stems.count(path.stem) > 1 or f"{path.stem}.html" in (INDEX, *PAGES):
+        if stems.count(path.stem) > 1 or f"{path.stem}.html" in (INDEX, CLAIMS, *PAGES):
             raise ReportError(f"{path}: another page is named {path.stem}.html; rename the notebook")
         if parameters and _is_executed(notebook):
             raise ReportError(f"{path}: has been run already, so parameters cannot apply; clear its outputs first")
@@ -150,13 +151,13 @@ def _write(path: Path, content: bytes) -> Path:
 
 
 def write_index(reports_dir: Path) -> Path:
-    """Write index.html: a card for each page of the folder, and the tables' CSV files."""
+    """Write index.html, a card for each page of the folder and the tables' CSV files, and claims.html."""
     reports_dir = Path(reports_dir)
     guides = {name: title for name, title in PAGES.items() if (reports_dir / name).is_file()}
-    html = (
-        environment()
-        .get_template("index.html.j2")
-        .render(cards=_cards(reports_dir), tables=_tables(reports_dir), places=PLACES, guides=guides)
+    claims, templates = claims_context(reports_dir), environment()
+    _write(reports_dir / CLAIMS, templates.get_template("claims.html.j2").render(claims).encode())
+    html = templates.get_template("index.html.j2").render(
+        claims, cards=_cards(reports_dir), tables=_tables(reports_dir), places=PLACES, guides=guides
     )
     for name, content in assets().items():
         _write(reports_dir / name, content)

@@ -200,9 +200,9 @@ def measured(table: str, groups: Iterable[Trained], source: str) -> list[publish
 
 
 def _line(row: str, column: str, values: np.ndarray, group: Trained) -> published.Measured:
-    return published.Measured(
-        row, column, float(values.mean()), float(values.std()), len(values), group.told, group.name
-    )
+    cells = len({cell_key(run.config.genotype) for run in group.runs})
+    note = f"{group.name}, {cells} different cell{'s' * (cells > 1)}"
+    return published.Measured(row, column, float(values.mean()), float(values.std()), len(values), group.told, note)
 
 
 def counted(table: str) -> list[published.Measured]:
