@@ -2,6 +2,7 @@
 
 import copy
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from traitlets.config import Config
 
 from flatlib import __version__
 from flatlib.display import markdown
-from flatlib.display.card import PLOTLY_MIME, card_json, json_for_script, make_card, title_line
+from flatlib.display.card import PLOTLY_MIME, json_for_script, make_card, title_line
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY_JS = "assets/plotly.min.js"  # one for all pages of a folder
@@ -99,7 +100,7 @@ class FlatlibExporter(HTMLExporter):
         figures = PLOTLY_MIME in shown
         resources["flatlib"] = {
             "card": card,
-            "card_json": card_json(card),
+            "card_json": json_for_script(asdict(card)),
             "ran": "papermill" in nb.metadata,
             "version": __version__,
             "plotly_js": PLOTLY_JS if figures else "",
