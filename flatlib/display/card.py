@@ -14,7 +14,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from flatlib import __version__
 from flatlib.display.markdown import first_paragraph, to_text
-from flatlib.parameters import MIME as SETTINGS_MIME
+from flatlib.settings import MIME as SETTINGS_MIME
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "plotly", "papermill")

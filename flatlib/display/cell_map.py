@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
+from sklearn.manifold import smacof
 
 from flatlib.display.cell_table import PUBLISHED, Shown
 from flatlib.display.plots import PALETTE, lay_out
@@ -54,32 +55,13 @@ class Plane(NamedTuple):
     stress: float  # Kruskal's stress-1: 0 for a true picture
 
 
-def embed(given: np.ndarray, steps: int = 500) -> Plane:  # (A, A)
-    """Metric scaling: least squares of the distances, by majorization from classical scaling, so without a draw."""
-    n = len(given)
-    if n < 2:
-        return Plane(np.zeros((n, 2)), 0.0)
-    points = _classical(given)
-    for _ in range(steps):  # Guttman's transform: the stress never grows
-        ratio = np.divide(given, drawn := _apart(points), out=np.zeros((n, n)), where=drawn > 0)
-        points = (np.diag(ratio.sum(1)) - ratio) @ points / n
-    total = (given**2).sum()
-    return Plane(points, float(np.sqrt(((_apart(points) - given) ** 2).sum() / total)) if total else 0.0)
-
-
-def _apart(points: np.ndarray) -> np.ndarray:  # (A, 2) -> (A, A)
-    return np.linalg.norm(points[:, None] - points[None], axis=-1)
-
-
-def _classical(given: np.ndarray) -> np.ndarray:  # (A, A) -> (A, 2)
-    """The two largest eigenvectors of -1/2 J D^2 J, their largest entries positive."""
-    n = len(given)
-    center = np.eye(n) - 1 / n
-    values, vectors = np.linalg.eigh(-0.5 * center @ given**2 @ center)
-    axes = np.zeros((n, 2))
-    axes[:, : min(n, 2)] = vectors[:, ::-1][:, :2] * np.sqrt(np.clip(values[::-1][:2], 0, None))
-    signs = np.sign(axes[np.abs(axes).argmax(0), [0, 1]])
-    return axes * np.where(signs == 0, 1, signs)
+def embed(given: np.ndarray) -> Plane:  # (A, A)
+    """Metric scaling: least squares of the distances, the best of 8 starts that are always the same."""
+    if not given.any():
+        return Plane(np.zeros((len(given), 2)), 0.0)
+    options = {"n_init": 8, "max_iter": 500, "eps": 1e-9, "random_state": 0, "normalized_stress": False}
+    points, raw = smacof(given, n_components=2, **options)
+    return Plane(points, float(np.sqrt(2 * raw / (given**2).sum())))
 
 
 def plot_map(shown: Sequence[Shown]) -> go.Figure:
