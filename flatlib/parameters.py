@@ -98,24 +98,19 @@ class _Searches(_Searched):
     train_epochs: int = Field(3, ge=0, description="epochs of that training; 0 trains none")
 
 
-def _fields_of(
-    config: Any, base: Any, left_out: tuple[str, ...] = (), *, defaults: dict[str, Any] | None = None, **more: Any
-) -> Any:
-    """A base class with the fields of a config, some with other defaults, and more fields."""
+def _fields_of(config: Any, base: Any, left_out: tuple[str, ...] = (), defaults: Mapping[str, Any] = {}) -> Any:
+    """A base class with the fields of a config, some with other defaults."""
     fields: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         limits = dict(f.metadata)
         kind = Literal[limits.pop("choices")] if "choices" in limits else type(f.default)
         if f.name not in left_out:
-            default = (defaults or {}).get(f.name, f.default)
+            default = defaults.get(f.name, f.default)
             fields[f.name] = (kind, Field(default, description=limits.pop("help"), **limits))
-    return create_model(f"_{config.__name__}Fields", __base__=base, **fields, **more)
+    return create_model(f"_{config.__name__}Fields", __base__=base, **fields)
 
 
-_beside = Field("darts", description="a second method from the same seeds; 'none': none")
-_NaDarts: Any = _fields_of(
-    SearchConfig, _Searches, defaults={"epochs": 24}, beside=(Literal[("none", *ALL_METHODS)], _beside)
-)
+_NaDarts: Any = _fields_of(SearchConfig, _Searches, defaults={"epochs": 24})
 # PC-DARTS needs a multiple of 8 channels, DARTS-ES more than 10 epochs
 _S3 = {"space": "s3", "n_train": 600, "channels": 8, "cells": 3, "epochs": 12}
 _Variants: Any = _fields_of(SearchConfig, _Searches, ("method", "order"), defaults=_S3)
@@ -137,6 +132,10 @@ def _each_of(allowed: tuple[str, ...]) -> AfterValidator:
 
 class NaDarts(_NaDarts):
     """Notebook 03, Sec. 4.2, 5.2 and D."""
+
+    beside: Literal[("none", *ALL_METHODS)] = Field(  # type: ignore[valid-type]
+        "darts", description="a second method from the same seeds; 'none': none"
+    )
 
     @property
     def methods_to_run(self) -> list[str]:
@@ -175,7 +174,9 @@ class LossLandscape(_Landscape):
     @model_validator(mode="after")
     def _is_a_landscape(self) -> "LossLandscape":
         if 0 < self.n_valid < self.batch_size and not self.folders:
-            raise ValueError(f"n_valid = {self.n_valid}: allowed: {self.batch_size}, one batch, or more, or 0: all")
+            raise ValueError(
+                f"n_valid = {self.n_valid}: less than a batch; allowed: {self.batch_size} or more, or 0: all"
+            )
         self.landscape()
         return self
 
@@ -185,7 +186,6 @@ class LossLandscape(_Landscape):
 
     @property
     def run_folders(self) -> list[str]:
-        """Of finished searches, given by the reader."""
         return [os.path.expanduser(word) for word in _words(self.folders)]
 
     def landscape(self) -> LandscapeConfig:
@@ -242,7 +242,6 @@ class Cells(RunSettings):
 
     @property
     def names(self) -> list[str]:
-        """Of the published cells."""
         words = _words(self.cells)
         return [*catalogue()] if "all" in words else [find_cell(word).name for word in words]
 
