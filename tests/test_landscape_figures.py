@@ -46,8 +46,6 @@ def test_contours_are_the_planes(two_by_two):
     assert "64 validation images, batch size 32" in figure.layout.title.text
     assert [axis.scaleanchor for axis in figure.select_yaxes()] == [None, None, "x3", None]  # on the unmatched pair
     assert figure.layout.yaxis3.matches is None and figure.layout.xaxis3.matches is None
-    own = [t for t in figures.plot_planes(two_by_two, linked=False).data if t.type == "contour"]
-    assert len({(m.contours.start, m.contours.end, m.contours.size) for m in own}) > 1
     coarse = next(t for t in figures.plot_planes(two_by_two, random=True).data if t.type == "contour")
     np.testing.assert_allclose(coarse.z, two_by_two[0].random.losses, atol=5e-5)
 

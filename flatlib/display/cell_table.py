@@ -121,8 +121,6 @@ def plot_operations(shown: Sequence[Shown]) -> go.Figure:
                 y=[one.name for one in shown],
                 orientation="h",
                 name=short_name(operation),
-                legendgroup=operation,
-                showlegend=row == 1,
                 marker={"color": operation_color(operation), "pattern": {"shape": HATCHES.get(operation[:3], "")}},
                 hovertemplate=f"%{{y}}: %{{x}} × {operation}<extra></extra>",
                 row=row,

@@ -85,14 +85,13 @@ def plot_curves(groups: Sequence[Trained]) -> go.Figure:
     """Test error after each epoch, a line a training."""
     figure = go.Figure()
     for group, color in zip(groups, cycle(PALETTE[1:])):
-        for at, run in enumerate(group.runs):
+        for run in group.runs:
             figure.add_scatter(
                 x=run.trace.column("epoch"),
                 y=100 - run.trace.column("test_accuracy"),
                 mode="lines",
                 name=group.name,
                 legendgroup=f"{group.name} {group.setting}",
-                showlegend=not at,
                 line={"color": color},
                 hovertext=f"{group.name}, seed {run.config.seed}; {group.setting}",
             )

@@ -1,9 +1,11 @@
 """Figures of the tabular notebooks: numbers come from `tabular`, a function here only draws them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 from scipy.stats import sem
 
@@ -20,6 +22,13 @@ SHOWN_SHARE = 0.97  # of the cells within a scatter's axes: a few useless cells 
 
 
 def lay_out(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
+    """The look of all figures; curves and bars of one name are one entry of the legend."""
+    entries: set[str] = set()
+    for trace in figure.select_traces(lambda trace: trace.type in ("scatter", "bar") and trace.showlegend is None):
+        entry = trace.legendgroup or trace.name
+        trace.update(legendgroup=entry, showlegend=entry not in entries)
+        entries.add(entry)
+    figure.update_annotations(font_size=12)
     return figure.update_layout(
         template="plotly_white",
         title={"text": title, "font": {"size": 15}},
@@ -28,6 +37,11 @@ def lay_out(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
         font={"size": 12},
         legend={"orientation": "h", "y": -0.25},
     )
+
+
+def bars(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> dict[str, Any]:
+    """Error bars from low to high."""
+    return {"array": np.subtract(high, values), "arrayminus": np.subtract(values, low), "thickness": 1, "width": 2}
 
 
 def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimPoint] | Sequence[RivalPoint]) -> None:
@@ -73,7 +87,6 @@ def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
             )
     figure.update_yaxes(title_text="test error (%)", col=1)
     figure.update_yaxes(hoverformat=".2f")
-    figure.update_annotations(font_size=12)
     return lay_out(
         figure, f"Flat and sharp minima: halves of the {n_top} best cells, 95 % interval of the difference", 420
     )
@@ -108,7 +121,6 @@ def plot_ranking(experiment: Experiment, column: str) -> go.Figure:
         figure.update_xaxes(range=_most(scores[row]), row=1, col=at)
     figure.update_yaxes(range=_most(errors))
     figure.update_yaxes(title_text=f"test error, {column} (%)", col=1)
-    figure.update_annotations(font_size=12)
     shown_of = f"{len(shown):,} of {len(errors):,} cells, double-click shows the worst too"
     return lay_out(figure, f"What ranks cells better? ({shown_of})", 420)
 
@@ -125,8 +137,6 @@ def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], colu
                     y=[p.tau for p in line],
                     mode="lines+markers",
                     name=row if trial == "first" else f"{row}, seed mean",
-                    legendgroup=f"{row}{trial}",
-                    showlegend=not any(t.legendgroup == f"{row}{trial}" for t in figure.data),
                     line={"color": CRITERION_COLOR[row], "dash": dash},
                     marker={"symbol": symbol, "size": 7},
                     hovertemplate=f"{row}, {trial} seed(s)<br>{key}<br>epoch %{{x}}: tau %{{y:.3f}}<extra></extra>",
@@ -190,8 +200,6 @@ def plot_rivals(points: Sequence[RivalPoint], column: str) -> go.Figure:
             error_y={"array": [1.96 * float(sem(point.errors)) for point in line], "thickness": 1, "width": 2},
             mode="lines+markers",
             name=row,
-            legendgroup=row,
-            showlegend=not any(trace.legendgroup == row for trace in figure.data),
             line={"color": PALETTE[1 + at % half], "dash": "solid" if at < half else "dot"},
             hovertemplate=f"{row}, f = {key}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
         )
@@ -214,27 +222,18 @@ def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "
     symbols = dict(zip(dict.fromkeys(key for key, _ in curves), ("circle", "diamond", "square"), strict=False))
     for (key, column), (at, name) in [(curve, panel) for curve in curves for panel in enumerate(chosen, 1)]:
         line = [(p.epoch, getattr(p, name)) for p in points if (p.key, p.column) == (key, column)]
-        seen = any(trace.legendgroup == column for trace in figure.data)
         figure.add_scatter(
             x=[epoch for epoch, _ in line],
             y=[gain.value for _, gain in line],
             mode="lines+markers",
             name=column,
-            legendgroup=column,
-            showlegend=not seen,
             line={"color": colors[column]},
             marker={"symbol": symbols.get(key, "x"), "size": 7},
             row=1,
             col=at,
-            error_y={
-                "array": [gain.high - gain.value for _, gain in line],
-                "arrayminus": [gain.value - gain.low for _, gain in line],
-                "thickness": 1,
-                "width": 2,
-            },
+            error_y=bars(*zip(*(gain for _, gain in line), strict=True)),
             hovertemplate=f"{column}, f = {key}<br>epoch %{{x}}: %{{y:.3f}}<extra></extra>",
         )
     _epoch_axis(figure, points)
     figure.add_hline(y=0, line={"color": "#999999", "width": 1})
-    figure.update_annotations(font_size=12)
     return lay_out(figure, "The paper's claims by the epoch of f (above 0 is in their favor; all seeds of f)", 420)

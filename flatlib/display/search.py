@@ -79,8 +79,6 @@ def add_curves(figure: go.Figure, run: str, trace: SearchTrace, color: str, plac
                 mode="lines+markers",
                 marker={"size": 4},
                 name=run,
-                legendgroup=run,
-                showlegend=not any(line.legendgroup == run for line in figure.data),
                 line={"color": color, "dash": DASHES[curve.quantity]},
                 hovertemplate=f"{'α' if curve.panel == ENTROPY else curve.quantity}<br>epoch %{{x}}: %{{y:.3f}}",
                 row=row,
@@ -203,6 +201,7 @@ def plot_operation_counts(traces: dict[str, SearchTrace], space: Space) -> go.Fi
     figure = make_subplots(
         n, len(cell_kinds(space)), subplot_titles=titles, shared_xaxes=True, shared_yaxes=True, **gap
     )
+    used = {name for c in counted.values() for at, name in enumerate(space.operations) if c.counts[..., at].any()}
     order = sorted(space.operations, key=lambda name: (name != "skip_connect", "pool" not in name, name == "none"))
     for row, counts in enumerate(counted.values(), 1):
         for col, name in itertools.product(range(1, len(cell_kinds(space)) + 1), order):
@@ -211,8 +210,7 @@ def plot_operation_counts(traces: dict[str, SearchTrace], space: Space) -> go.Fi
                 y=counts.counts[:, col - 1, space.operations.index(name)],
                 name=short_name(name),
                 legendgroup=name,
-                showlegend=(row, col) == (1, 1)
-                and any(c.counts[..., space.operations.index(name)].any() for c in counted.values()),
+                showlegend=None if name in used else False,
                 marker={"color": operation_color(name), "line": {"width": 0}, "pattern": {"shape": _pattern(name)}},
                 hovertemplate=f"{name}<br>epoch %{{x}}: %{{y}}<extra></extra>",
                 row=row,
@@ -221,7 +219,6 @@ def plot_operation_counts(traces: dict[str, SearchTrace], space: Space) -> go.Fi
     figure.update_layout(barmode="stack", bargap=0.08)
     figure.update_xaxes(title_text="epoch", row=n)
     figure.update_yaxes(title_text="edges", dtick=2, col=1)
-    figure.update_annotations(font_size=12)
     lay_out(figure, "What the derived cell is made of after each epoch", height)
     return figure.update_layout(margin={"t": 110}, legend={"y": -60 / (height - 165), "traceorder": "normal"})
 
