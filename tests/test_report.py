@@ -359,14 +359,6 @@ def test_a_source_notebook_is_run_in_its_folder(tmp_path, monkeypatch, capsys):
     assert sorted(item.name for item in folder.iterdir()) == ["01_run.ipynb", "02_fails.ipynb", "beside.txt"]
 
 
-def test_the_environment_is_given_back(monkeypatch):
-    """Sees FLATLIB_REPORTS left behind in the caller's environment."""
-    monkeypatch.setenv("FLATLIB_REPORTS", "before")
-    with report._environment(FLATLIB_REPORTS="during", FLATLIB_NEW="x"):
-        assert report.os.environ["FLATLIB_REPORTS"] == "during"
-    assert report.os.environ["FLATLIB_REPORTS"] == "before" and "FLATLIB_NEW" not in report.os.environ
-
-
 @pytest.mark.parametrize(
     ("error", "line"),
     [

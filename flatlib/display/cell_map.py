@@ -13,6 +13,7 @@ from sklearn.manifold import smacof
 
 from flatlib.display.cell_table import PUBLISHED, Shown
 from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.tables import plain
 from flatlib.neighborhoods import cell_distance
 from flatlib.search.derive import one_hot_alphas
 from flatlib.search.retrain import random_cell
@@ -129,9 +130,9 @@ def nearest(shown: Sequence[Shown], seed: int) -> Styler:
         for row, one in enumerate(inside)
     }
     lines["a random cell"] = {name: _spread(apart[n:, at].min(1)) for name, at in columns.items()}
-    style = pd.DataFrame.from_dict(lines, orient="index").style.set_table_attributes('class="dataframe"')
     pairs = _spread(apart[n:, n:][np.triu_indices(RANDOM_CELLS, 1)])
-    return style.set_caption(f"Edges that differ. {RANDOM_CELLS} random cells: mean ± std; two of them: {pairs}.")
+    caption = f"Edges that differ. {RANDOM_CELLS} random cells: mean ± std; two of them: {pairs}."
+    return plain(pd.DataFrame.from_dict(lines, orient="index"), caption)
 
 
 def _nearest(far: np.ndarray, others: Sequence[Shown]) -> str:

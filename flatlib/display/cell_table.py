@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from flatlib.display.cell import cells, count_operations, depth, operation_color, short_name
 from flatlib.display.plots import lay_out
+from flatlib.display.tables import mean_and_std, plain
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.costs import SIZES, usual_cost
 from flatlib.evaluation.tables import group_names
@@ -77,15 +78,8 @@ def depth_table(shown: Sequence[Shown], kind: str) -> Styler:
         parts = {f"{group} (n = {len(part)})": part}
         if group == PUBLISHED:
             parts = {str(name): line for name, line in part.groupby("cell", sort=False)}
-        rows |= {name: [_mean(lines[of], digits[of]) for of in numbers] for name, lines in parts.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=numbers)
-    return table.style.set_table_attributes('class="dataframe"')
-
-
-def _mean(values: pd.Series, digits: int) -> str:
-    """Of one value itself."""
-    mean, std = (f"{value:.{digits}f}".removesuffix(".0") for value in (values.mean(), values.std(ddof=0)))
-    return mean + f" ± {std}" * (len(values) > 1)
+        rows |= {name: [mean_and_std(lines[of], digits[of]) for of in numbers] for name, lines in parts.items()}
+    return plain(pd.DataFrame.from_dict(rows, orient="index", columns=numbers))
 
 
 def section_f(shown: Sequence[Shown]) -> Styler:
@@ -99,9 +93,9 @@ def section_f(shown: Sequence[Shown]) -> Styler:
         normal, reduction = (cells_frame(part, kind) for kind in KINDS)
         counted = [f"{sum(normal.depth.isin(depths))} of {len(part)}" for depths in ((3,), (1, 2))]
         measured = [normal["5×5"], reduction.convolutions, reduction["without parameters %"]]
-        texts = [_mean(values, digits) for values, digits in zip(measured, (1, 1, 0), strict=True)]
+        texts = [mean_and_std(values, digits) for values, digits in zip(measured, (1, 1, 0), strict=True)]
         table[f"{name} (n = {len(part)})"] = dict(zip(CLAIMS, counted + texts, strict=True))
-    return pd.DataFrame(table).style.set_table_attributes('class="dataframe"')
+    return plain(pd.DataFrame(table))
 
 
 def plot_operations(shown: Sequence[Shown]) -> go.Figure:

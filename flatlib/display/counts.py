@@ -8,6 +8,7 @@ from pandas.io.formats.style import Styler
 
 from flatlib import published
 from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.tables import plain
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.costs import SIZES, solved, usual_cost
 
@@ -43,7 +44,7 @@ def counts_frame() -> pd.DataFrame:
 def show_counts(frame: pd.DataFrame) -> Styler:
     """The counts, with an empty cell where nothing was published."""
     numbers = {name: "{:+.1f}" if name.endswith("%") else "{:.2f}" for name in frame.columns[2:] if "C by" not in name}
-    return frame.set_index(["cell", "size"]).style.format(numbers, na_rep="").set_table_attributes('class="dataframe"')
+    return plain(frame.set_index(["cell", "size"])).format(numbers, na_rep="")
 
 
 def plot_counts(frame: pd.DataFrame) -> go.Figure:

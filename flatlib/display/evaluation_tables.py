@@ -10,6 +10,7 @@ from pandas.io.formats.style import Styler
 
 from flatlib import published
 from flatlib.display.reproduction import csv_path, reproduction, write_csv
+from flatlib.display.tables import plain
 from flatlib.evaluation.tables import COUNTED, ERRORS, Trained, counted, measured, seed_noise
 
 TABLES = tuple(ERRORS)
@@ -39,7 +40,7 @@ def save_and_show(table: str, groups: Sequence[Trained], reports_dir: Path) -> S
     if not any(label.startswith("ours, trained") for label in settings):
         told.append("<br>No cell of this table was trained here.")
     caption = f"Table {table}. {published.CAPTIONS[table]}.{''.join(told)}"
-    return view.style.set_caption(caption).set_table_attributes('class="dataframe"')
+    return plain(view, caption)
 
 
 def side_by_side(table: str, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:

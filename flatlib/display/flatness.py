@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from flatlib.display.reproduction import COLUMNS, write_csv
+from flatlib.display.tables import by_method
 from flatlib.landscape.hessian import Curvature
 from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import Plane, mean_rise
@@ -92,8 +93,6 @@ def figure_a(landscapes: Sequence[Landscape], dataset: str) -> pd.DataFrame:
                 "ours": values.mean(),
                 "ours_std": values.std() if len(values) > 1 else np.nan,
                 "n": len(values),
-                "paper": np.nan,
-                "paper_std": np.nan,
                 "unit": NUMBERS[column][1],
                 "setting": setting,
                 "note": "Figure A of the paper is a picture without numbers",
@@ -104,17 +103,13 @@ def figure_a(landscapes: Sequence[Landscape], dataset: str) -> pd.DataFrame:
 
 def summary(landscapes: Sequence[Landscape]) -> Styler:
     """Mean ± population standard deviation over the seeds of each method, a line a number."""
-    frame = flatness_frame(landscapes)
-    texts = {
-        f"{method} (n = {len(rows)})": {label: _spread(rows[name].to_numpy()) for name, label in LABELS.items()}
-        for method, rows in frame.groupby("method", sort=False)
-    }
-    return pd.DataFrame(texts).style
+    return by_method(flatness_frame(landscapes), LABELS, _spread)
 
 
-def _spread(values: np.ndarray) -> str:  # (S,)
+def _spread(values: pd.Series) -> str:
     """Mean ± population deviation; nan where one run has a nan, as in the file."""
-    return f"{values.mean():.3g}" + (f" ± {values.std():.2g}" if len(values) > 1 else "")
+    numbers = values.to_numpy()
+    return f"{numbers.mean():.3g}" + f" ± {numbers.std():.2g}" * (len(numbers) > 1)
 
 
 def save(landscapes: Sequence[Landscape], dataset: str, reports_dir: Path) -> Path:

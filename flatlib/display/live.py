@@ -86,8 +86,8 @@ def plot_live(trace: SearchTrace, space: Space, epochs: int, title: str) -> go.F
     for axis, found in zip(figure.select_xaxes(row=2), lines, strict=True):
         place = {"xref": "paper", "x": axis.domain[0], "xanchor": "left", "yref": "paper", "y": 0, "yanchor": "top"}
         figure.add_annotation(text="<br>".join(found), showarrow=False, align="left", yshift=-55, **place)
-    figure.update_annotations(font_size=12).update_annotations(font_size=10, selector={"align": "left"})  # on a phone
     lay_out(figure, f"{title}<br>{in_words(pace(trace, epochs), epochs)}", 90 + 70 + sum(rows) + 190)
+    figure.update_annotations(font_size=10, selector={"align": "left"})  # the cell, on a phone
     legend = {"yref": "container", "y": 0.01, "yanchor": "bottom", "traceorder": "normal"}
     figure.update_layout(margin={"t": 90, "b": 190}, legend=legend)
     return figure.update_coloraxes(colorbar={"y": 0, "yanchor": "bottom", "len": rows[1] / (70 + sum(rows))})

@@ -1,13 +1,13 @@
 """Reports: notebooks run and exported as pages, and the index page made from the pages' cards."""
 
-import contextlib
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote
 
 import jinja2
@@ -105,7 +105,8 @@ def _execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, p
     """Run a notebook in its folder; its CSV files go below reports_dir."""
     import papermill
 
-    with tempfile.TemporaryDirectory() as folder, _environment(FLATLIB_REPORTS=str(reports_dir)):
+    where = patch.dict(os.environ, FLATLIB_REPORTS=str(reports_dir))  # papermill hands no environment on
+    with tempfile.TemporaryDirectory() as folder, where:
         notebook = papermill.execute_notebook(
             path.absolute(),
             Path(folder) / path.name,
@@ -119,17 +120,6 @@ def _execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, p
     return notebook
 
 
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
 def _last_line(error: Exception) -> str:
     """The line that says what went wrong, of a notebook's error or of our own."""
     name, value = getattr(error, "ename", ""), getattr(error, "evalue", "")
@@ -139,7 +129,7 @@ def _last_line(error: Exception) -> str:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    """Write beside and rename, so that no half-written file is ever seen."""
+    """Complete or what was there before; a file that says the same is left alone."""
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from flatlib import published
+from flatlib.display.tables import plain
 
 COLUMNS = ["row", "column", "ours", "ours_std", "n", "paper", "paper_std", "unit", "setting", "note"]
 REAL = published.BENCHMARK
@@ -150,5 +151,4 @@ def save_and_show(
     frame = reproduction(table_id, measured, source=source, stands_for=stands_for)
     write_csv(frame, csv_path(reports_dir, source, table_id))
     view = side_by_side(table_id, frame, source, reports_dir)
-    caption = f"Table {table_id}. {published.CAPTIONS[table_id]}"
-    return view.style.set_caption(caption).set_table_attributes('class="dataframe"')
+    return plain(view, f"Table {table_id}. {published.CAPTIONS[table_id]}")
