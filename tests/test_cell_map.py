@@ -89,7 +89,7 @@ def test_the_map_shows_every_cell():
     figure = plot_map(gather(ALL, [search(catalogue()["DARTS_V1"].cell)]))
     published, found = figure.data
     assert list(published.text) == INSIDE and list(found.text) == [FOUND]
-    assert published.marker.color != found.marker.color and "stress 0." in figure.layout.title.text
+    assert published.name != found.name and "stress 0." in figure.layout.title.text
     at = INSIDE.index("DARTS_V1")
     assert (published.x[at], published.y[at]) == pytest.approx((found.x[0], found.y[0]), abs=0.5)
     left, right = figure.layout.xaxis.range

@@ -64,7 +64,7 @@ class FlatlibExporter(HTMLExporter):
                 {
                     "NbConvertBase": {"display_data_priority": list(MIMES)},
                     "TemplateExporter": {"exclude_input_prompt": True, "exclude_output_prompt": True},
-                    "HTMLExporter": {"embed_images": True, "exclude_anchor_links": True},
+                    "HTMLExporter": {"embed_images": True},
                 }
             )
         )
@@ -85,8 +85,6 @@ class FlatlibExporter(HTMLExporter):
             attachments=context.get("cell", {}).get("attachments", {}),
             embed_images=self.embed_images,
             path=context.get("resources", {}).get("metadata", {}).get("path", ""),
-            anchor_link_text=self.anchor_link_text,
-            exclude_anchor_links=self.exclude_anchor_links,
         )
 
     def from_notebook_node(  # type: ignore[override]  # as nbconvert's own

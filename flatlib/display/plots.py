@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
+from plotly.colors import hex_to_rgb
 from plotly.subplots import make_subplots
 from scipy.stats import sem
 
@@ -35,6 +36,7 @@ def lay_out(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
         height=height,
         margin={"l": 60, "r": 20, "t": 80, "b": 55},
         font={"size": 12},
+        colorway=PALETTE[1:],
         legend={"orientation": "h", "y": -0.25},
     )
 
@@ -52,11 +54,6 @@ def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimP
             ticks.append(epoch)
     title = "epoch at which f is read"
     figure.update_xaxes(title_text=title, type="log", tickvals=ticks, ticktext=[*map(str, ticks)], tickangle=0)
-
-
-def _faded(color: str, alpha: float) -> str:
-    r, g, b = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({r},{g},{b},{alpha})"
 
 
 def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
@@ -168,7 +165,7 @@ def plot_regret(experiment: Experiment, searches: Sequence[Searches], column: st
             fill="toself",
             mode="lines",
             line={"width": 0},
-            fillcolor=_faded(color, 0.15),
+            fillcolor=f"rgba{(*hex_to_rgb(color), 0.15)}",
             hoverinfo="skip",
             showlegend=False,
             legendgroup=row,

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from flatlib.display.cell import cells, count_operations, operation_color, short_name
+from flatlib.display.cell import Counts, cells, count_operations, operation_color, short_name
 from flatlib.display.plots import PALETTE, lay_out
 from flatlib.search.derive import derive
 from flatlib.search.trace import SearchTrace, entropy
@@ -161,53 +161,37 @@ def plot_alphas_over_time(trace: SearchTrace, space: Space, title: str = "α ove
 # --- the derived cell -----------------------------------------------------------------------------
 
 
-class OperationCounts(NamedTuple):
-    """What the derived cells are made of, before the first epoch and after each."""
-
-    counts: np.ndarray  # (epochs + 1, T, O)
-    skip_share: np.ndarray  # (epochs + 1, T) of the operations other than `none`
-    parameter_free_share: np.ndarray  # (epochs + 1, T)
-
-
 def derived_cells(trace: SearchTrace, space: Space) -> list[Genotype | str]:
     """The cell that the search would have found after each epoch, the first before any."""
     weights = [None] * len(trace.alphas) if trace.edge_weights is None else trace.edge_weights
     return [derive(space, alphas, weight) for alphas, weight in zip(trace.alphas, weights, strict=True)]
 
 
-def operation_counts(found: SearchTrace | Genotype | str, space: Space) -> OperationCounts:
-    """How often each operation is in the derived cells of a search, or in one cell (epochs = 0)."""
-    sequence = derived_cells(found, space) if isinstance(found, SearchTrace) else [found]
-    counted = [[count_operations(cell) for cell in cells(each).values()] for each in sequence]
-    return OperationCounts(
-        np.array([[[c.operations.get(name, 0) for name in space.operations] for c in row] for row in counted]),
-        np.array([[c.skip_share for c in row] for row in counted]),
-        np.array([[c.parameter_free_share for c in row] for row in counted]),
-    )
+def counts_over_time(trace: SearchTrace, space: Space) -> list[list[Counts]]:  # (epochs + 1, T)
+    """What the derived cells are made of, before the first epoch and after each."""
+    return [[count_operations(cell) for cell in cells(found).values()] for found in derived_cells(trace, space)]
 
 
 def plot_operation_counts(traces: dict[str, SearchTrace], space: Space) -> go.Figure:
     """Operations of the derived cell after each epoch, stacked: skips lowest, then pooling, then the rest."""
-    counted = {run: operation_counts(trace, space) for run, trace in traces.items()}
+    counted = {run: counts_over_time(trace, space) for run, trace in traces.items()}
     titles = [
-        f"{run}, {kind}<br>at the end: skip {skip:.0%},<br>parameter-free {free:.0%}"
+        f"{run}, {kind}<br>at the end: skip {end.skip_share:.0%},<br>parameter-free {end.parameter_free_share:.0%}"
         for run, counts in counted.items()
-        for kind, skip, free in zip(
-            cell_kinds(space), counts.skip_share[-1], counts.parameter_free_share[-1], strict=True
-        )
+        for kind, end in zip(cell_kinds(space), counts[-1], strict=True)
     ]
     n, height = len(counted), 160 + 230 * len(counted)
     gap = {"vertical_spacing": 85 / (height - 165), "horizontal_spacing": 0.08}
     figure = make_subplots(
         n, len(cell_kinds(space)), subplot_titles=titles, shared_xaxes=True, shared_yaxes=True, **gap
     )
-    used = {name for c in counted.values() for at, name in enumerate(space.operations) if c.counts[..., at].any()}
+    used = {name for counts in counted.values() for each in counts for one in each for name in one.operations}
     order = sorted(space.operations, key=lambda name: (name != "skip_connect", "pool" not in name, name == "none"))
     for row, counts in enumerate(counted.values(), 1):
         for col, name in itertools.product(range(1, len(cell_kinds(space)) + 1), order):
             figure.add_bar(
-                x=np.arange(len(counts.counts)),
-                y=counts.counts[:, col - 1, space.operations.index(name)],
+                x=np.arange(len(counts)),
+                y=[each[col - 1].operations.get(name, 0) for each in counts],
                 name=short_name(name),
                 legendgroup=name,
                 showlegend=None if name in used else False,

@@ -5,7 +5,6 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from pandas.io.formats.style import Styler
 from flatlib.data.images import load_images
 from flatlib.display.cell import cells, count_operations, depth
 from flatlib.display.live import LivePanel
-from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.plots import lay_out
 from flatlib.display.tables import by_method, estimates_of, mean_and_std
 from flatlib.memory import keep_freed_memory
 from flatlib.run.config import seeds
@@ -132,21 +131,12 @@ def summary(found: Found) -> Styler:
 
 def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
     """The largest eigenvalue of the Hessian with respect to the logits, after each epoch (DARTS-ES)."""
-    figure, watched = (
-        go.Figure(),
-        [name for name, trace in traces.items() if np.isfinite(trace.column("eigenvalue")).any()],
-    )
-    for name, color in zip(watched, cycle(PALETTE[1:])):
-        trace = traces[name]
-        figure.add_scatter(
-            x=trace.column("epoch"),
-            y=trace.column("eigenvalue"),
-            mode="lines+markers",
-            name=name,
-            line={"color": color},
-        )
+    figure = go.Figure()
+    for name, trace in traces.items():
+        if np.isfinite(values := trace.column("eigenvalue")).any():
+            figure.add_scatter(x=trace.column("epoch"), y=values, mode="lines+markers", name=name)
     figure.update_xaxes(title_text="epoch").update_yaxes(title_text="largest eigenvalue", rangemode="tozero")
-    found = "one fixed validation batch" if watched else "no method that was run takes it"
+    found = "one fixed validation batch" if figure.data else "no method that was run takes it"
     return lay_out(figure, f"Curvature of the validation loss at alpha ({found})", 340)
 
 
@@ -174,16 +164,8 @@ def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> p
 
 def plot_trained(frame: pd.DataFrame, setting: str) -> go.Figure:
     """One point a trained cell, beside each other by method."""
-    figure, kinds = go.Figure(), list(dict.fromkeys(frame.kind))
-    for kind, color in zip(kinds, cycle(PALETTE[1:])):
-        rows = frame[frame.kind == kind]
-        figure.add_scatter(
-            x=[kind] * len(rows),
-            y=rows.accuracy,
-            mode="markers",
-            name=kind,
-            text=rows.number,
-            marker={"size": 11, "color": color},
-        )
+    figure = go.Figure()
+    for kind, rows in frame.groupby("kind", sort=False):
+        figure.add_scatter(x=rows.kind, y=rows.accuracy, text=rows.number, mode="markers", name=kind, marker_size=11)
     figure.update_yaxes(title_text="test accuracy (%)")
     return lay_out(figure.update_layout(showlegend=False), f"Cells trained from new weights ({setting})", 360)
