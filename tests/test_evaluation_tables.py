@@ -204,7 +204,7 @@ def test_two_kinds_of_one_search_have_a_block_each():
     searches = {cells[0]: [SearchConfig()], cells[1]: [SearchConfig(n_nbr=4)]}
     groups = trained([run(DIGITS, 7.0, cells[0]), run(DIGITS, 25.0, cells[1])], searches)
     frame = evaluation_tables.table_frames("Fa", groups)["digits"]
-    view, settings = evaluation_tables.side_by_side("Fa", frame)
+    view, settings = evaluation_tables.blocks("Fa", frame)
     shown = [text for text in view.loc["mean"] if "(n = 1)" in text]
     assert sorted(text[:4] for text in shown) == ["25.0", "7.00"] and len(settings) == 2
 

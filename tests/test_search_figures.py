@@ -91,14 +91,13 @@ def test_alphas_over_time(space):
 @SPACES
 def test_alphas(space):
     """Sees a row under another edge's name, or a column under another operation's."""
-    alphas = synthetic_trace(space).alphas[2]
-    figure = search.plot_alphas(alphas, space, "now")
-    for heatmap, cell, kind in zip(figure.data, alphas, search.cell_kinds(space), strict=True):
+    trace = synthetic_trace(space)
+    figure = search.plot_alphas_over_time(trace, space)
+    for heatmap, cell, kind in zip(figure.data, trace.alphas[-1], search.cell_kinds(space), strict=True):
         assert heatmap.name == kind and heatmap.x == space.operations
         assert heatmap.y == tuple(f"{source}→{target}" for source, target in space.edges)
         np.testing.assert_allclose(heatmap.z, cell, atol=5e-5)
     assert figure.layout.xaxis.tickvals == space.operations and figure.layout.xaxis.ticktext[1] in ("max 3×3", "skip")
-    assert figure.layout.coloraxis.cmax == alphas.max()
 
 
 # --- the derived cell -----------------------------------------------------------------------------

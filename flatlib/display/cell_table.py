@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
 from plotly.subplots import make_subplots
 
-from flatlib.display.cell import cells, count_operations, depth, operation_color, short_name
+from flatlib.display.cell import bar_style, cells, count_operations, depth, operation_color, short_name
 from flatlib.display.plots import lay_out
 from flatlib.display.tables import mean_and_std, plain
 from flatlib.evaluation.catalogue import catalogue
@@ -20,7 +20,6 @@ from flatlib.spaces import Genotype
 
 PUBLISHED = "published"
 KINDS = {"normal": "normal cell", "reduction": "reduction cell"}
-HATCHES = {"dil": "/", "avg": "."}  # of operations that share a color
 CLAIMS = {  # of Section F
     "normal cells of depth 3": "NA-DARTS: most",
     "normal cells of depth 1 or 2": "DARTS: most",
@@ -114,8 +113,7 @@ def plot_operations(shown: Sequence[Shown]) -> go.Figure:
                 x=[counts[kind, one.name].get(operation, 0) for one in shown],
                 y=[one.name for one in shown],
                 orientation="h",
-                name=short_name(operation),
-                marker={"color": operation_color(operation), "pattern": {"shape": HATCHES.get(operation[:3], "")}},
+                **bar_style(operation),
                 hovertemplate=f"%{{y}}: %{{x}} × {operation}<extra></extra>",
                 row=row,
                 col=1,

@@ -41,14 +41,8 @@ class Explorer(anywidget.AnyWidget):
 
     _esm, _css = module("explorer"), style("explorer")
     data = traitlets.Dict().tag(sync=True)
-    cell = traitlets.Int().tag(sync=True)
+    cell = traitlets.Int(min=0, max=NAS_BENCH_201.n_cells - 1).tag(sync=True)
     path = traitlets.List(traitlets.Int()).tag(sync=True)
-
-    @traitlets.validate("cell")
-    def _is_a_row(self, proposal: Any) -> int:
-        if not 0 <= proposal.value < NAS_BENCH_201.n_cells:
-            raise traitlets.TraitError(f"cell = {proposal.value}: choose a row, 0 to {NAS_BENCH_201.n_cells - 1}")
-        return proposal.value
 
     @traitlets.observe("cell")
     def _start_anew(self, change: Any) -> None:

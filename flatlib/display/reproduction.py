@@ -99,24 +99,23 @@ def kept_folder(reports_dir: Path, file: str) -> Path | None:
     return next((folder for folder in folders if (folder / file).exists()), None)
 
 
-def _text(value: float | None, std: float | None, digits: int) -> str:
-    if value is None or pd.isna(value):
-        return ""
-    return f"{value:.{digits}f}" + ("" if std is None or pd.isna(std) else f" ± {std:.{digits}f}")
-
-
-def _block(frame: pd.DataFrame, value: str, std: str) -> pd.DataFrame:  # (columns, rows) of text
-    """One block of numbers, the paper's table turned on its side: a line a data set."""
-    texts = frame.assign(text=[_text(row[value], row[std], 2) for _, row in frame.iterrows()])
-    filled = texts[texts.text != ""]
-    rows, columns = (list(dict.fromkeys(filled[axis])) for axis in ("row", "column"))
-    return filled.pivot(index="column", columns="row", values="text").reindex(index=columns, columns=rows).fillna("")
-
-
-def _published_block(table_id: str) -> pd.DataFrame:
-    cells = published.table(table_id)
-    frame = pd.DataFrame([{"row": c.row, "column": c.column, "paper": c.value, "paper_std": c.std} for c in cells])
-    return _block(frame, "paper", "paper_std")
+def side_by_side(
+    table_id: str,
+    ours: Iterable[tuple[str, str, str, str]],  # block, row, column, text
+    least_digits: int = 0,
+) -> pd.DataFrame:
+    """The published block and ours as texts: a line a row, columns (block, column)."""
+    texts: dict[tuple[str, str], dict[str, str]] = {}
+    for cell in published.table(table_id):
+        same = [f"{other.value:g}" for other in published.table(table_id) if other.column == cell.column]
+        digits = max(least_digits, *(len(text.partition(".")[2]) for text in same))
+        text = f"{cell.value:.{digits}f}" + (f" ± {cell.std:.{digits}f}" if cell.std else "") + "*" * bool(cell.note)
+        texts.setdefault(("published", cell.column), {})[cell.row] = text
+    for block, row, column, text in ours:
+        texts.setdefault((block, column), {})[row] = text
+    rows = list(dict.fromkeys(row for column in texts.values() for row in column))
+    view = pd.DataFrame(texts.values(), index=pd.MultiIndex.from_tuples(texts), columns=rows)
+    return view.fillna("").T
 
 
 def _label(source: str, frame: pd.DataFrame) -> str:
@@ -126,17 +125,21 @@ def _label(source: str, frame: pd.DataFrame) -> str:
     return f"{source}, ours" + (f" ({f.group()})" if f else "")
 
 
-def side_by_side(table_id: str, frame: pd.DataFrame, source: str, reports_dir: Path) -> pd.DataFrame:
+def turned_view(table_id: str, frame: pd.DataFrame, source: str, reports_dir: Path) -> pd.DataFrame:
     """Published, NAS-Bench-201's real columns and this run, one below the other: a line a data set."""
-    blocks = {"published": _published_block(table_id)}
-    kept = None if source == REAL else kept_folder(reports_dir, f"table_{table_id}.csv")
-    if kept:
-        real = pd.read_csv(csv_path(kept.parents[1], REAL, table_id))
-        blocks[_label(REAL, real)] = _block(real, "ours", "ours_std")
-    blocks[_label(source, frame)] = _block(frame, "ours", "ours_std")
-    joined = pd.concat({name: block for name, block in blocks.items() if len(block)}).fillna("")
-    joined.index.names, joined.columns.name = [None, None], None
-    return joined
+    frames = {source: frame}
+    if source != REAL and (kept := kept_folder(reports_dir, f"table_{table_id}.csv")):
+        frames = {REAL: pd.read_csv(csv_path(kept.parents[1], REAL, table_id))} | frames
+    ours = [
+        (_label(name, one), line.row, line.column, _text(line.ours, line.ours_std))
+        for name, one in frames.items()
+        for line in one[one.ours.notna()].itertuples()
+    ]
+    return side_by_side(table_id, ours, least_digits=2).T
+
+
+def _text(value: float, std: float) -> str:
+    return f"{value:.2f}" + ("" if pd.isna(std) else f" ± {std:.2f}")
 
 
 def save_and_show(
@@ -150,5 +153,5 @@ def save_and_show(
     """Write the table's CSV and return the side-by-side view for the notebook, with its caption."""
     frame = reproduction(table_id, measured, source=source, stands_for=stands_for)
     write_csv(frame, csv_path(reports_dir, source, table_id))
-    view = side_by_side(table_id, frame, source, reports_dir)
+    view = turned_view(table_id, frame, source, reports_dir)
     return plain(view, f"Table {table_id}. {published.CAPTIONS[table_id]}")

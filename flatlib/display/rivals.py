@@ -37,22 +37,8 @@ def rivals_frame(experiment: Experiment, searches: Sequence[Searches]) -> pd.Dat
 
 def winners_frame(points: Sequence[RivalPoint]) -> pd.DataFrame:
     """One line a f and test column: the sampler of lowest mean test error, and its lead with a 95 % interval."""
-    return pd.DataFrame(
-        [
-            {
-                "f": won.key,
-                "epoch": won.epoch,
-                "column": won.column,
-                "winner": won.row,
-                "error": won.error,
-                "runner_up": won.runner_up,
-                "lead": won.lead.value,
-                "low": won.lead.low,
-                "high": won.lead.high,
-            }
-            for won in winners(points)
-        ]
-    )
+    frame = pd.DataFrame([won._asdict() | won.lead._asdict() for won in winners(points)]).drop(columns="lead")
+    return frame.rename(columns={"key": "f", "row": "winner", "value": "lead"})
 
 
 def _found(frame: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from flatlib.display.cell import Counts, cells, count_operations, operation_color, short_name
+from flatlib.display.cell import Counts, bar_style, cells, count_operations, short_name
 from flatlib.display.plots import PALETTE, lay_out
 from flatlib.search.derive import derive
 from flatlib.search.trace import SearchTrace, entropy
@@ -133,20 +133,13 @@ def style_alphas(figure: go.Figure, space: Space, highest: float, row: int = 1) 
     figure.update_layout(coloraxis=scale)
 
 
-def plot_alphas(alphas: np.ndarray, space: Space, title: str = "α now", *, highest: float | None = None) -> go.Figure:
-    """Alpha (T, E, O) as a still; `highest` is the end of the color scale, None: the largest alpha."""
-    kinds = cell_kinds(space)
-    figure = make_subplots(1, len(kinds), subplot_titles=kinds, shared_yaxes=True, horizontal_spacing=0.04)
-    for col, heatmap in enumerate(alpha_maps(alphas, space), 1):
-        figure.add_trace(heatmap, row=1, col=col)
-    style_alphas(figure, space, float(alphas.max()) if highest is None else highest)
-    return lay_out(figure, title, 190 + 20 * len(space.edges))
-
-
 def plot_alphas_over_time(trace: SearchTrace, space: Space, title: str = "α over time") -> go.Figure:
     """Alpha with a slider over the epochs, first seen after the last; works without Python."""
-    last = len(trace.alphas) - 1
-    figure = plot_alphas(trace.alphas[-1], space, title, highest=float(trace.alphas.max()))
+    last, kinds = len(trace.alphas) - 1, cell_kinds(space)
+    figure = make_subplots(1, len(kinds), subplot_titles=kinds, shared_yaxes=True, horizontal_spacing=0.04)
+    for col, heatmap in enumerate(alpha_maps(trace.alphas[-1], space), 1):
+        figure.add_trace(heatmap, row=1, col=col)
+    style_alphas(figure, space, float(trace.alphas.max()))
     drawn = list(range(len(figure.data)))
     figure.frames = [
         go.Frame(name=str(epoch), data=[{"type": "heatmap", "z": np.round(z, 4)} for z in alphas], traces=drawn)
@@ -155,7 +148,7 @@ def plot_alphas_over_time(trace: SearchTrace, space: Space, title: str = "α ove
     at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     steps = [{"label": f.name, "method": "animate", "args": [[f.name], at_once]} for f in figure.frames]
     slider = {"active": last, "steps": steps, "currentvalue": {"prefix": "after epoch "}, "pad": {"t": 70}}
-    return figure.update_layout(sliders=[slider], height=figure.layout.height + 90)
+    return lay_out(figure, title, 280 + 20 * len(space.edges)).update_layout(sliders=[slider])
 
 
 # --- the derived cell -----------------------------------------------------------------------------
@@ -192,10 +185,8 @@ def plot_operation_counts(traces: dict[str, SearchTrace], space: Space) -> go.Fi
             figure.add_bar(
                 x=np.arange(len(counts)),
                 y=[each[col - 1].operations.get(name, 0) for each in counts],
-                name=short_name(name),
-                legendgroup=name,
                 showlegend=None if name in used else False,
-                marker={"color": operation_color(name), "line": {"width": 0}, "pattern": {"shape": _pattern(name)}},
+                **bar_style(name),
                 hovertemplate=f"{name}<br>epoch %{{x}}: %{{y}}<extra></extra>",
                 row=row,
                 col=col,
@@ -205,7 +196,3 @@ def plot_operation_counts(traces: dict[str, SearchTrace], space: Space) -> go.Fi
     figure.update_yaxes(title_text="edges", dtick=2, col=1)
     lay_out(figure, "What the derived cell is made of after each epoch", height)
     return figure.update_layout(margin={"t": 110}, legend={"y": -60 / (height - 165), "traceorder": "normal"})
-
-
-def _pattern(operation: str) -> str:
-    return "/" if operation.startswith(("dil", "avg")) else ""
