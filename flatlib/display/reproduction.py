@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -38,39 +37,17 @@ def reproduction(
     """
     own = source in (published.BENCHMARK, published.IMAGES)
     paper = {(cell.row, cell.column): cell for cell in published.table(table_id)} if own else {}
-    lines: list[dict[str, Any]] = []
-    seen = set()
-    for cell in measured:
+    cells = [*measured]
+    seen = {(cell.row, cell.column) for cell in cells}
+    cells += [published.Measured(*at, None, None, None, "", "not measured here") for at in paper if at not in seen]
+    lines = []
+    for cell in cells:
         known = paper.get((cell.row, cell.column))
-        seen.add((cell.row, cell.column))
         stand_in = (stands_for or {}).get(cell.column)
-        notes = [cell.note, known.note if known else "", f"stands for {stand_in}" if stand_in else ""]
-        lines.append(
-            {
-                "row": cell.row,
-                "column": cell.column,
-                "ours": cell.ours,
-                "ours_std": cell.std,
-                "n": cell.n,
-                "paper": known.value if known else None,
-                "paper_std": known.std if known else None,
-                "unit": _unit(table_id, cell.column),
-                "setting": cell.setting,
-                "note": "; ".join(filter(None, notes)),
-            }
-        )
-    lines += [
-        {
-            "row": cell.row,
-            "column": cell.column,
-            "paper": cell.value,
-            "paper_std": cell.std,
-            "unit": cell.unit,
-            "note": "; ".join(filter(None, [cell.note, "not measured here"])),
-        }
-        for place, cell in paper.items()
-        if place not in seen
-    ]
+        notes = [known.note if known else "", cell.note, f"stands for {stand_in}" if stand_in else ""]
+        line = cell._asdict() | {"ours_std": cell.std, "note": "; ".join(filter(None, notes))}
+        line["unit"] = _unit(table_id, cell.column)
+        lines.append(line | ({"paper": known.value, "paper_std": known.std} if known else {}))
     frame = pd.DataFrame(lines, columns=COLUMNS)
     return frame.astype({"n": "Int64", **dict.fromkeys(["ours", "ours_std", "paper", "paper_std"], "float64")})
 
