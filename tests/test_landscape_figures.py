@@ -111,7 +111,7 @@ def test_a_hole_in_one_run_is_said_everywhere():
     """Sees a mean over fewer runs than its n says, or a table that says another number than the file."""
     whole, holed = (synthetic_landscape(DARTS, seed, 9) for seed in (0, 1))
     holed.plane.losses[4, 8] = np.nan
-    label, unit = flatness.NUMBERS["rise 1"]
+    label, unit, _ = flatness.NUMBERS["rise 1"]
     shown = flatness.summary([whole, holed]).data.loc[f"{label} ({unit})", "darts (n = 2)"]
     written = flatness.figure_a([whole, holed], "digits").set_index("column").ours
     assert shown.startswith("nan") and np.isnan(written[label]) and np.isfinite(written["loss at alpha"])
