@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from plotly.colors import hex_to_rgb
@@ -19,6 +21,7 @@ from flatlib.tabular.when import ClaimPoint, RankPoint, noise_floor, settings_of
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
 CRITERION_COLOR = dict(zip(CRITERIA, PALETTE, strict=False))
 MAX_POINTS = 2000  # of a scatter: more only slows the page
+FACETS = {"facet_col_spacing": 0.08, "color_discrete_sequence": PALETTE[1:]}
 SHOWN_SHARE = 0.97  # of the cells within a scatter's axes: a few useless cells would squeeze the rest
 
 
@@ -37,8 +40,14 @@ def lay_out(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
         margin={"l": 60, "r": 20, "t": 80, "b": 55},
         font={"size": 12},
         colorway=PALETTE[1:],
-        legend={"orientation": "h", "y": -0.25},
+        legend={"orientation": "h", "y": -0.25, "title": {"text": ""}},
     )
+
+
+def own_axes(figure: go.Figure) -> go.Figure:
+    """Panels of plotly.express, titled by their value alone, each with a vertical axis of its own."""
+    figure.for_each_annotation(lambda note: note.update(text=note.text.split("=", 1)[1]))
+    return figure.update_yaxes(matches=None, showticklabels=True)
 
 
 def bars(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> dict[str, Any]:
@@ -58,32 +67,18 @@ def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimP
 
 def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
     """Test errors of flat and sharp minima, and the interval of their difference (Table 1a)."""
-    groups = flat_and_sharp(experiment, n_top)
-    gains = {column: groups.gain(errors) for column, errors in experiment.targets.items()}
-    titles = [
-        f"{column}<br>sharp - flat: {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
-        for column, gain in gains.items()
-    ]
-    names = [f"{half}, {n} networks" for half, n in zip(("Flat", "Sharp"), groups.networks, strict=True)]
-    halves = list(zip(names, (groups.flat, groups.sharp), PALETTE[1:3], strict=True))
-    figure = make_subplots(1, len(gains), subplot_titles=titles, horizontal_spacing=0.08)
-    for at, errors in enumerate(experiment.targets.values(), 1):
-        for name, rows, color in halves:
-            figure.add_box(
-                y=errors[rows],
-                name=name,
-                marker_color=color,
-                boxpoints="all",
-                jitter=0.6,
-                pointpos=0,
-                boxmean=True,
-                marker={"size": 4, "opacity": 0.5},
-                showlegend=False,
-                row=1,
-                col=at,
-            )
-    figure.update_yaxes(title_text="test error (%)", col=1)
-    figure.update_yaxes(hoverformat=".2f")
+    groups, parts = flat_and_sharp(experiment, n_top), []
+    for column, errors in experiment.targets.items():
+        gain = groups.gain(errors)
+        panel = f"{column}<br>sharp - flat: {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
+        for half, rows, n in zip(("Flat", "Sharp"), (groups.flat, groups.sharp), groups.networks, strict=True):
+            name = f"{half}, {n} networks"
+            parts.append(pd.DataFrame({"minima": name, "test error (%)": errors[rows], "panel": panel}))
+    figure = px.box(
+        pd.concat(parts), x="minima", y="test error (%)", color="minima", facet_col="panel", points="all", **FACETS
+    )
+    figure.update_traces(jitter=0.6, pointpos=0, boxmean=True, marker={"size": 4, "opacity": 0.5}, showlegend=False)
+    own_axes(figure).update_yaxes(hoverformat=".2f").update_xaxes(title_text="").update_layout(boxmode="overlay")
     return lay_out(
         figure, f"Flat and sharp minima: halves of the {n_top} best cells, 95 % interval of the difference", 420
     )
@@ -124,20 +119,9 @@ def plot_ranking(experiment: Experiment, column: str) -> go.Figure:
 
 def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], column: str) -> go.Figure:
     """tau against the epoch at which f is read, for each criterion, with the tau of another seed."""
-    figure = go.Figure()
-    for trial, dash, symbol in (("first", "solid", "circle"), ("mean", "dot", "diamond-open")):
-        for key in dict.fromkeys(point.key for point in points if point.trial == trial):
-            for row in CRITERIA:
-                line = [p for p in points if (p.trial, p.key, p.criterion) == (trial, key, row)]
-                figure.add_scatter(
-                    x=[p.epoch for p in line],
-                    y=[p.tau for p in line],
-                    mode="lines+markers",
-                    name=row if trial == "first" else f"{row}, seed mean",
-                    line={"color": CRITERION_COLOR[row], "dash": dash},
-                    marker={"symbol": symbol, "size": 7},
-                    hovertemplate=f"{row}, {trial} seed(s)<br>{key}<br>epoch %{{x}}: tau %{{y:.3f}}<extra></extra>",
-                )
+    frame = pd.DataFrame(points).replace({"trial": {"first": "first seed", "mean": "seed mean"}})
+    place = {"x": "epoch", "y": "tau", "color": "criterion", "line_dash": "trial", "symbol": "trial"}
+    figure = px.line(frame, **place, line_group="key", markers=True, color_discrete_map=CRITERION_COLOR)
     floors = [(then.epoch, floor.tau) for then in settings_of_f(experiment) if (floor := noise_floor(then)).n]
     figure.add_scatter(
         x=[epoch for epoch, _ in floors],
@@ -213,24 +197,16 @@ def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "
         "ranking": "Table 1b: tau of mean - tau of f",
         "search": "Table 2: RS - NA-RS (points)",
     }
-    figure = make_subplots(1, len(chosen), subplot_titles=[titles[name] for name in chosen], horizontal_spacing=0.08)
-    curves = dict.fromkeys((point.key, point.column) for point in points)
-    colors = dict(zip(dict.fromkeys(column for _, column in curves), PALETTE[1:], strict=False))
-    symbols = dict(zip(dict.fromkeys(key for key, _ in curves), ("circle", "diamond", "square"), strict=False))
-    for (key, column), (at, name) in [(curve, panel) for curve in curves for panel in enumerate(chosen, 1)]:
-        line = [(p.epoch, getattr(p, name)) for p in points if (p.key, p.column) == (key, column)]
-        figure.add_scatter(
-            x=[epoch for epoch, _ in line],
-            y=[gain.value for _, gain in line],
-            mode="lines+markers",
-            name=column,
-            line={"color": colors[column]},
-            marker={"symbol": symbols.get(key, "x"), "size": 7},
-            row=1,
-            col=at,
-            error_y=bars(*zip(*(gain for _, gain in line), strict=True)),
-            hovertemplate=f"{column}, f = {key}<br>epoch %{{x}}: %{{y:.3f}}<extra></extra>",
-        )
+    lines = [
+        {"epoch": point.epoch, "f": point.key, "judged on": point.column, "claim": titles[name], "gain": gain.value}
+        | {"above": gain.high - gain.value, "below": gain.value - gain.low}
+        for point in points
+        for name in chosen
+        for gain in [getattr(point, name)]
+    ]
+    place = {"x": "epoch", "y": "gain", "error_y": "above", "error_y_minus": "below", "facet_col": "claim"}
+    figure = px.line(pd.DataFrame(lines), **place, color="judged on", line_group="f", markers=True, **FACETS)
+    own_axes(figure).update_yaxes(title_text="").update_traces(error_y={"thickness": 1, "width": 2})
     _epoch_axis(figure, points)
     figure.add_hline(y=0, line={"color": "#999999", "width": 1})
     return lay_out(figure, "The paper's claims by the epoch of f (above 0 is in their favor; all seeds of f)", 420)
