@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from flatlib.display.flatness import levels
-from flatlib.display.plots import PALETTE, bars, lay_out
+from flatlib.display.plots import PALETTE, lay_out
 from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import Plane
 
@@ -185,11 +185,11 @@ def plot_spectrum(landscapes: Sequence[Landscape]) -> go.Figure:
     figure, colors = make_subplots(1, 2, subplot_titles=[*kinds], horizontal_spacing=0.09), _colors(landscapes)
     for (at, one), (col, kind) in product(enumerate(landscapes), enumerate(kinds.values(), 1)):
         own = getattr(one, kind)
-        ends = np.vstack([own.halves, own.pairs.values])
+        values, ends = own.pairs.values, np.vstack([own.halves, own.pairs.values])
         figure.add_scatter(
-            x=np.arange(len(own.pairs.values)) + _shift(at, len(landscapes), 0.3),
-            y=own.pairs.values,
-            error_y=bars(own.pairs.values, np.nanmin(ends, 0), np.nanmax(ends, 0)),
+            x=np.arange(len(values)) + _shift(at, len(landscapes), 0.3),
+            y=values,
+            error_y={"array": np.nanmax(ends, 0) - values, "arrayminus": values - np.nanmin(ends, 0), "thickness": 1},
             mode="markers+lines",
             marker={"size": 9},
             name=one.name,

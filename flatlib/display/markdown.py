@@ -111,14 +111,17 @@ def to_html(source: str, **options: Any) -> str:
 
 def to_text(source: str) -> str:
     """Markdown to one line of plain text."""
-    return " ".join(BeautifulSoup(to_html(source), "html.parser").get_text().split())
+    return _text(BeautifulSoup(to_html(source), "html.parser"))
 
 
 def first_paragraph(source: str) -> str:
     """The first paragraph of a Markdown text that holds words, as plain text; '' without one."""
     soup = BeautifulSoup(to_html(source), "html.parser")
-    texts = (" ".join(paragraph.get_text().split()) for paragraph in soup.find_all("p"))
-    return next(filter(None, texts), "")
+    return next(filter(None, map(_text, soup.find_all("p"))), "")
+
+
+def _text(tag: Any) -> str:
+    return " ".join(tag.get_text().split())
 
 
 def without_network(fragment: str) -> str:

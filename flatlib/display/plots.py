@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
-from numpy.typing import ArrayLike
 from plotly.colors import hex_to_rgb
 from plotly.subplots import make_subplots
 from scipy.stats import sem
@@ -50,12 +49,7 @@ def own_axes(figure: go.Figure) -> go.Figure:
     return figure.update_yaxes(matches=None, showticklabels=True)
 
 
-def bars(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> dict[str, Any]:
-    """Error bars from low to high."""
-    return {"array": np.subtract(high, values), "arrayminus": np.subtract(values, low), "thickness": 1, "width": 2}
-
-
-def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimPoint] | Sequence[RivalPoint]) -> None:
+def _epoch_axis(figure: go.Figure, points: Sequence[Any]) -> None:
     """A logarithmic axis with only as many labels as fit."""
     ticks: list[int] = []
     for epoch in sorted({point.epoch for point in points}, reverse=True):

@@ -179,13 +179,13 @@ def plot_operation_counts(traces: dict[str, SearchTrace], space: Space) -> go.Fi
         n, len(cell_kinds(space)), subplot_titles=titles, shared_xaxes=True, shared_yaxes=True, **gap
     )
     used = {name for counts in counted.values() for each in counts for one in each for name in one.operations}
-    order = sorted(space.operations, key=lambda name: (name != "skip_connect", "pool" not in name, name == "none"))
+    order = [name for name in space.operations if name in used]
+    order.sort(key=lambda name: (name != "skip_connect", "pool" not in name, name == "none"))
     for row, counts in enumerate(counted.values(), 1):
         for col, name in itertools.product(range(1, len(cell_kinds(space)) + 1), order):
             figure.add_bar(
                 x=np.arange(len(counts)),
                 y=[each[col - 1].operations.get(name, 0) for each in counts],
-                showlegend=None if name in used else False,
                 **bar_style(name),
                 hovertemplate=f"{name}<br>epoch %{{x}}: %{{y}}<extra></extra>",
                 row=row,
