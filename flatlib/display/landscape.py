@@ -5,11 +5,13 @@ from itertools import cycle, product
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from flatlib.display.flatness import levels
-from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.plots import PALETTE, lay_out, name_panels
 from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import Plane
 
@@ -122,24 +124,15 @@ def cuts(one: Landscape) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def plot_cuts(landscapes: Sequence[Landscape]) -> go.Figure:
     """The loss along each direction alone."""
-    names = list(cuts(landscapes[0]))
-    figure = make_subplots(
-        1, len(names), subplot_titles=[f"along {n}" for n in names], shared_yaxes=True, horizontal_spacing=0.02
-    )
+    parts = [
+        pd.DataFrame({"λ": x, "rise of the loss (nats)": y.round(5), "search": one.name, "panel": f"along {direction}"})
+        for one in landscapes
+        for direction, (x, y) in cuts(one).items()
+    ]
+    place = {"x": "λ", "y": "rise of the loss (nats)", "color": "search", "facet_col": "panel"}
+    figure = name_panels(px.line(pd.concat(parts), **place, facet_col_spacing=0.02))
     colors = _colors(landscapes)
-    for one, (col, name) in product(landscapes, enumerate(names, 1)):
-        x, y = cuts(one)[name]
-        figure.add_scatter(
-            x=x,
-            y=y.round(5),
-            mode="lines",
-            name=one.name,
-            line=colors[one.name],
-            hovertemplate=f"{one.name}<br>λ %{{x:.2f}}: rise %{{y:.4f}}<extra></extra>",
-            row=1,
-            col=col,
-        )
-    figure.update_xaxes(title_text="λ").update_yaxes(title_text="rise of the loss (nats)", col=1)
+    figure.for_each_trace(lambda trace: trace.update(line=colors[trace.name]))
     return lay_out(figure, "Cuts through the landscape", 380)
 
 

@@ -20,6 +20,7 @@ from flatlib.tabular.when import ClaimPoint, RankPoint, noise_floor, settings_of
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
 CRITERION_COLOR = dict(zip(CRITERIA, PALETTE, strict=False))
 MAX_POINTS = 2000  # of a scatter: more only slows the page
+OWN_AXIS = {"matches": None, "showticklabels": True}  # of a panel
 FACETS = {"facet_col_spacing": 0.08, "color_discrete_sequence": PALETTE[1:]}
 SHOWN_SHARE = 0.97  # of the cells within a scatter's axes: a few useless cells would squeeze the rest
 
@@ -43,10 +44,9 @@ def lay_out(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
     )
 
 
-def own_axes(figure: go.Figure) -> go.Figure:
-    """Panels of plotly.express, titled by their value alone, each with a vertical axis of its own."""
-    figure.for_each_annotation(lambda note: note.update(text=note.text.split("=", 1)[1]))
-    return figure.update_yaxes(matches=None, showticklabels=True)
+def name_panels(figure: go.Figure) -> go.Figure:
+    """Panels of plotly.express, titled by their value alone."""
+    return figure.for_each_annotation(lambda note: note.update(text=note.text.split("=", 1)[1]))
 
 
 def _epoch_axis(figure: go.Figure, points: Sequence[Any]) -> None:
@@ -72,7 +72,9 @@ def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
         pd.concat(parts), x="minima", y="test error (%)", color="minima", facet_col="panel", points="all", **FACETS
     )
     figure.update_traces(jitter=0.6, pointpos=0, boxmean=True, marker={"size": 4, "opacity": 0.5}, showlegend=False)
-    own_axes(figure).update_yaxes(hoverformat=".2f").update_xaxes(title_text="").update_layout(boxmode="overlay")
+    name_panels(figure).update_yaxes(**OWN_AXIS, hoverformat=".2f").update_xaxes(title_text="").update_layout(
+        boxmode="overlay"
+    )
     return lay_out(
         figure, f"Flat and sharp minima: halves of the {n_top} best cells, 95 % interval of the difference", 420
     )
@@ -200,7 +202,7 @@ def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "
     ]
     place = {"x": "epoch", "y": "gain", "error_y": "above", "error_y_minus": "below", "facet_col": "claim"}
     figure = px.line(pd.DataFrame(lines), **place, color="judged on", line_group="f", markers=True, **FACETS)
-    own_axes(figure).update_yaxes(title_text="").update_traces(error_y={"thickness": 1, "width": 2})
+    name_panels(figure).update_yaxes(**OWN_AXIS, title_text="").update_traces(error_y={"thickness": 1, "width": 2})
     _epoch_axis(figure, points)
     figure.add_hline(y=0, line={"color": "#999999", "width": 1})
     return lay_out(figure, "The paper's claims by the epoch of f (above 0 is in their favor; all seeds of f)", 420)
