@@ -72,9 +72,8 @@ def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
         pd.concat(parts), x="minima", y="test error (%)", color="minima", facet_col="panel", points="all", **FACETS
     )
     figure.update_traces(jitter=0.6, pointpos=0, boxmean=True, marker={"size": 4, "opacity": 0.5}, showlegend=False)
-    name_panels(figure).update_yaxes(**OWN_AXIS, hoverformat=".2f").update_xaxes(title_text="").update_layout(
-        boxmode="overlay"
-    )
+    name_panels(figure).update_xaxes(title_text="").update_yaxes(**OWN_AXIS, hoverformat=".2f")
+    figure.update_layout(boxmode="overlay")
     return lay_out(
         figure, f"Flat and sharp minima: halves of the {n_top} best cells, 95 % interval of the difference", 420
     )
