@@ -51,4 +51,4 @@ def estimates_of(
         waiting = sum(not is_finished(one) for one in seeds(config, runs))
         each = estimate(config) if waiting else "finished: read from its folder"
         rows[label] = {"to run": f"{waiting} of {runs}", "each": each}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["to run", "each"]).style
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["to run", "each"]).style.format_index(escape="html")
