@@ -61,9 +61,8 @@ def test_plot_progress():
         np.testing.assert_array_equal([line.x, line.y], [curve.epochs, curve.values])
     colors = {run: {line.line.color for line in lines if line.name == run} for run in traces}
     assert len(colors["one"]) == len(colors["two"]) == 1 and colors["one"] != colors["two"]
-    uniform = next(line for line in figure.data if line.mode == "lines+text")
-    assert (uniform.yaxis, uniform.line.dash, list(uniform.x)) == ("y3", "dash", [0, 6])
-    assert list(uniform.y) == [math.log(8)] * 2
+    (uniform,) = figure.layout.shapes
+    assert (uniform.yref, uniform.line.dash, uniform.y0, uniform.y1) == ("y3", "dash", math.log(8), math.log(8))
     assert [line.name for line in figure.data if line.showlegend is not False] == [*traces, *search.DASHES]
 
 

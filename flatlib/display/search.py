@@ -50,20 +50,9 @@ def plot_progress(traces: dict[str, SearchTrace]) -> go.Figure:
     places = {panel: (row, 1) for row, panel in enumerate(PANELS, 1)}
     for (run, trace), color in zip(traces.items(), itertools.cycle(PALETTE[1:])):  # the colors go round
         add_curves(figure, run, trace, color, places)
+    gray, place = {"color": GRAY, "width": 1, "dash": "dash"}, {"row": len(PANELS), "col": 1}
     for m in sorted({trace.alphas.shape[-1] for trace in traces.values()}):
-        epochs = max(len(trace.epochs) for trace in traces.values() if trace.alphas.shape[-1] == m)
-        figure.add_scatter(
-            x=[0, epochs],
-            y=[math.log(m)] * 2,
-            mode="lines+text",
-            line={"color": GRAY, "width": 1, "dash": "dash"},
-            text=["", f"uniform: log {m}"],
-            textposition="bottom left",
-            showlegend=False,
-            hovertemplate=f"uniform: log {m} = %{{y:.3f}}<extra></extra>",
-            row=3,
-            col=1,
-        )
+        figure.add_hline(math.log(m), line=gray, annotation_text=f"uniform: log {m}", **place)
     figure.update_xaxes(title_text="epoch", row=len(PANELS))
     explain_dashes(figure)
     return lay_out(figure, "The search, epoch by epoch", 640).update_layout(legend={"y": -0.11})
