@@ -96,20 +96,14 @@ def plot_curves(groups: Sequence[Trained]) -> go.Figure:
 
 def plot_errors(groups: Sequence[Trained]) -> go.Figure:
     """Each training's test error, and the mean of each cell, or of each kind of search."""
+    each = [(f"{one.name} (n = {len(one.runs)})", one.setting, error) for one in groups for error in one.errors]
+    points = pd.DataFrame(each, columns=["cell", "setting", "error"])
+    means = points.groupby(["cell", "setting"], sort=False, as_index=False).mean()
+    bar = {"symbol": "line-ns", "size": 20, "line": {"color": PALETTE[2], "width": 3}}
     figure = go.Figure()
-    for group, color in zip(groups, cycle(PALETTE[1:])):
-        label = [f"{group.name} (n = {len(group.runs)})"]
-        seen = {"hovertext": group.setting, "showlegend": False}
-        figure.add_scatter(
-            x=group.errors, y=label * len(group.errors), mode="markers", marker={"size": 10, "color": color}, **seen
-        )
-        figure.add_scatter(
-            x=[group.errors.mean()],
-            y=label,
-            mode="markers",
-            marker={"symbol": "line-ns", "size": 20, "line": {"color": color, "width": 3}},
-            **seen,
-        )
+    for name, frame, marker in (("a training", points, {"size": 10}), ("mean", means, bar)):
+        place = {"x": frame.error, "y": frame.cell, "hovertext": frame.setting}
+        figure.add_scatter(**place, mode="markers", name=name, marker=marker)
     figure.update_xaxes(title_text="test error (%)").update_yaxes(autorange="reversed", automargin=True, dtick=1)
     return lay_out(figure, "Test error of each training, and means", 120 + 34 * len(groups))
 
