@@ -200,7 +200,9 @@ def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "
         for gain in [getattr(point, name)]
     ]
     place = {"x": "epoch", "y": "gain", "error_y": "above", "error_y_minus": "below", "facet_col": "claim"}
-    figure = px.line(pd.DataFrame(lines), **place, color="judged on", line_group="f", markers=True, **FACETS)
+    figure = px.line(pd.DataFrame(lines), **place, color="judged on", symbol="f", markers=True, **FACETS)
+    for trace in figure.data:  # the legend tells the colors
+        trace.update(name=trace.name.partition(", ")[0], legendgroup=None, showlegend=None)
     name_panels(figure).update_yaxes(**OWN_AXIS, title_text="").update_traces(error_y={"thickness": 1, "width": 2})
     _epoch_axis(figure, points)
     figure.add_hline(y=0, line={"color": "#999999", "width": 1})
