@@ -29,7 +29,7 @@ def report(
     Example: flatlib report notebooks/01_assumption.ipynb
     """
     from flatlib.display.report import run_and_export
-    from flatlib.parameters import resolve_reports_dir
+    from flatlib.settings import resolve_reports_dir
 
     folder = resolve_reports_dir(reports_dir)
     for page in run_and_export(notebooks or None, folder):
@@ -53,7 +53,7 @@ def sweep(
     Example: flatlib sweep notebooks/sweeps/small.yaml
     """
     from flatlib.display.sweeps import save_page
-    from flatlib.parameters import resolve_reports_dir
+    from flatlib.settings import resolve_reports_dir
     from flatlib.sweep import cluster, estimate
     from flatlib.sweep.plan import read_sweep
 

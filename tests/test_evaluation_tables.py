@@ -205,7 +205,7 @@ def test_two_kinds_of_one_search_have_a_block_each():
     searches = {cells[0]: [SearchConfig()], cells[1]: [SearchConfig(n_nbr=4)]}
     groups = trained([run(DIGITS, 7.0, cells[0]), run(DIGITS, 25.0, cells[1])], searches)
     frame = evaluation_tables.table_frames("Fa", groups)["digits"]
-    view, settings = evaluation_tables.side_by_side("Fa", frame)
+    view, settings = evaluation_tables.blocks("Fa", frame)
     shown = [text for text in view.loc["mean"] if "(n = 1)" in text]
     assert sorted(text[:4] for text in shown) == ["25.0", "7.00"] and len(settings) == 2
 
@@ -273,8 +273,8 @@ def test_figures_hold_every_training():
     groups = trained([run(DIGITS, 2.0), run(DIGITS, 4.0, seed=1), run(DIGITS, 3.0, "GDAS_V1")], {})
     curves, errors = evaluations.plot_curves(groups), evaluations.plot_errors(groups)
     assert sorted(line.y[-1] for line in curves.data) == pytest.approx([2.0, 3.0, 4.0])
-    assert [list(line.x) for line in errors.data] == [[2.0, 4.0], [3.0], [3.0], [3.0]]
-    assert evaluations.plot_curves([]).data == () and evaluations.plot_errors([]).data == ()
+    assert [list(line.x) for line in errors.data] == [[2.0, 4.0, 3.0], [3.0, 3.0]]
+    assert evaluations.plot_curves([]).data == () and not any(len(line.x) for line in evaluations.plot_errors([]).data)
 
 
 def test_counted_beside_printed():

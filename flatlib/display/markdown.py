@@ -110,7 +110,7 @@ class _Renderer(IPythonRenderer):
 
 def to_html(source: str, **options: Any) -> str:
     """Markdown to HTML; `options` are nbconvert's IPythonRenderer's (attachments, embedded images)."""
-    renderer = _Renderer(escape=False, **options)
+    renderer = _Renderer(escape=False, exclude_anchor_links=True, **options)
     return without_network(MarkdownWithMath(renderer=renderer, inline=_Inline(hard_wrap=False)).render(source))
 
 
@@ -122,12 +122,10 @@ def to_text(source: str) -> str:
 def first_paragraph(source: str) -> str:
     """The first paragraph of a Markdown text that holds words, as plain text; '' without one."""
     soup = BeautifulSoup(to_html(source), "html.parser")
-    return next((text for paragraph in soup.find_all("p") if (text := _text(paragraph))), "")
+    return next(filter(None, map(_text, soup.find_all("p"))), "")
 
 
 def _text(tag: Any) -> str:
-    for anchor in tag.find_all("a", class_="anchor-link"):
-        anchor.decompose()
     return " ".join(tag.get_text().split())
 
 

@@ -1,13 +1,13 @@
 """Reports: notebooks run and exported as pages, and the index page made from the pages' cards."""
 
-import contextlib
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import nbformat
 
@@ -106,23 +106,13 @@ def _is_executed(notebook: nbformat.NotebookNode) -> bool:
 
 def execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, progress: bool) -> nbformat.NotebookNode:
     """Run a notebook in its folder; its CSV files go below reports_dir."""
-    with tempfile.TemporaryDirectory() as folder, _environment(FLATLIB_REPORTS=str(reports_dir)):
+    where = patch.dict(os.environ, FLATLIB_REPORTS=str(reports_dir))  # papermill hands no environment on
+    with tempfile.TemporaryDirectory() as folder, where:
         notebook: nbformat.NotebookNode = execute_notebook(
             path, Path(folder) / path.name, parameters, progress=progress
         )
     notebook.metadata["flatlib"] = {"versions": installed_versions()}
     return notebook
-
-
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _last_line(error: Exception) -> str:
@@ -134,7 +124,7 @@ def _last_line(error: Exception) -> str:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    """Write beside and rename, so that no half-written file is ever seen."""
+    """Complete or what was there before; a file that says the same is left alone."""
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
