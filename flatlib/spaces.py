@@ -100,24 +100,6 @@ def prune_dead_edges(arch: np.ndarray) -> np.ndarray:  # (6,) -> (6,)
     return np.where(alive, arch, 0)
 
 
-def benchmark_form(arch: np.ndarray) -> str:
-    """The benchmark's own isomorphism key (6,466 classes): zeros propagate, skips are contracted.
-
-    It keeps dead zeros, and takes one convolution used twice for two convolutions.
-    """
-    nodes = ["0"]
-    for target in (1, 2, 3):
-        terms = []
-        for op, (source, node) in zip(arch, NAS_BENCH_201.edges, strict=True):
-            if node == target:
-                zero = op == 0 or nodes[source] == "#"
-                terms.append(
-                    "#" if zero else nodes[source] if op == 1 else f"({nodes[source]})@{NAS_BENCH_201.operations[op]}"
-                )
-        nodes.append("+".join(sorted(terms)))
-    return nodes[-1]
-
-
 def _output_terms(arch: np.ndarray, label: dict[int, int]) -> list[tuple]:
     """Per edge the term that it adds, per node the flattened sum; convolutions carry labels."""
     nodes: list[tuple] = [("x",), (), (), ()]
@@ -148,10 +130,10 @@ def network_form(arch: np.ndarray) -> str:
     )
 
 
-def isomorphism_classes(archs: np.ndarray, form: Any = network_form) -> np.ndarray:  # (A, 6) -> (A,)
+def isomorphism_classes(archs: np.ndarray) -> np.ndarray:  # (A, 6) -> (A,)
     """For each cell the row of the first cell of its class: the class's representative."""
     first: dict[str, int] = {}
-    return np.array([first.setdefault(form(arch), row) for row, arch in enumerate(archs)])
+    return np.array([first.setdefault(network_form(arch), row) for row, arch in enumerate(archs)])
 
 
 # --- DARTS genotypes ----------------------------------------------------------------------------

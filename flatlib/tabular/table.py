@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from flatlib.neighborhoods import enumerate_neighbors
+from flatlib.neighborhoods import enumerate_neighbors, neighborhood_size
 from flatlib.spaces import NAS_BENCH_201, arch_to_string, isomorphism_classes
 
 OFFICIAL_SEARCH = "cifar10-valid/200/x-valid"
@@ -83,16 +83,9 @@ class Table:
                 f"{self.name} holds {len(self.archs)} of {NAS_BENCH_201.n_cells} cells: neighborhoods "
                 "need them all; use a complete table"
             )
-        # A neighbor's number differs by a multiple of 5^(5 - edge) on each changed edge.
-        place = 5 ** np.arange(5, -1, -1)
-        offsets = enumerate_neighbors(np.zeros(6, dtype=np.int64), 5, d)  # (N, 6)
-        moved = np.arange(5)[:, None] + np.arange(5)  # moved[op, offset]
-        change = ((moved % 5) - np.arange(5)[:, None]).astype(np.int32)
-        numbers = np.repeat(arch_number(self.archs).astype(np.int32)[:, None], len(offsets), axis=1)
-        for edge in range(6):
-            used = np.flatnonzero(offsets[:, edge])
-            numbers[:, used] += change[:, offsets[used, edge]][self.archs[:, edge]] * np.int32(place[edge])
-        return self._row_of[numbers]
+        size = len(self.archs) * neighborhood_size(6, 5, d)
+        parts = np.array_split(self.archs, 1 + size // 1_000_000)  # at d = 6 there are 244 million
+        return np.concatenate([self._row_of[arch_number(enumerate_neighbors(part, 5, d))] for part in parts])
 
     def quantity(self, key: str) -> Quantity:
         """A quantity by its key; TableError naming the keys there are."""
