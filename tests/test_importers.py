@@ -442,16 +442,3 @@ def test_another_codec_is_refused():
     with pytest.raises(TableError) as caught:
         StreamedUnpickler(io.BytesIO(b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00rot\x86R.")).load()
     assert "\n" not in str(caught.value)
-
-
-def test_a_target_that_appears_during_the_import_is_kept(tmp_path, monkeypatch):
-    """Sees minutes of import end in the loss of a file that another run wrote meanwhile."""
-    target = tmp_path / "target.npz"
-
-    def slow_import(source, *, progress=None):
-        target.write_text("another's")
-
-    monkeypatch.setattr("flatlib.tabular.importers.import_table", slow_import)
-    with pytest.raises(TableError, match="appeared during the import"):
-        import_to_file(tmp_path / "source.pth", target)
-    assert target.read_text() == "another's"

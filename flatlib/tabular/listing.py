@@ -38,7 +38,7 @@ ELSEWHERE = (  # what, page, size, how to get it in, what it enables
         "www.cs.toronto.edu/~kriz/cifar.html",
         "170 MB each",
         "flatlib data fetch cifar10, flatlib data fetch cifar100",
-        "searches on the images, once they read the archive; until then it is only fetched and verified",
+        "searches and trainings on the images",
     ),
 )
 
