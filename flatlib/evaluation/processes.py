@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.autograd import Function
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from flatlib.evaluation.batches import Share
@@ -64,9 +64,9 @@ class SharedNorm(nn.BatchNorm2d):
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         assert self.num_batches_tracked is not None
         wide = x.to(self.weight.dtype)  # statistics never in bf16
-        mean = Averaged.apply(wide.mean((0, 2, 3)))
+        mean = averaged(wide.mean((0, 2, 3)))
         centered = wide - mean[:, None, None]
-        variance = Averaged.apply(centered.square().mean((0, 2, 3)))
+        variance = averaged(centered.square().mean((0, 2, 3)))
         with torch.no_grad():
             n = x.numel() // x.shape[1] * dist.get_world_size()
             self.num_batches_tracked += 1
@@ -76,16 +76,9 @@ class SharedNorm(nn.BatchNorm2d):
         return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
-class Averaged(Function):
+def averaged(x: Tensor) -> Tensor:
     """The mean over all processes; so is the gradient's, since each one's loss has all inputs."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return summed(x.clone()) / dist.get_world_size()
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return summed(g.clone()) / dist.get_world_size()
+    return all_reduce(x) / dist.get_world_size()
 
 
 def summed(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.networks import Network, draw_keep
 from flatlib.evaluation.plan import has_loose_ends
 from flatlib.evaluation.processes import joined, own_share, summed
-from flatlib.evaluation.trace import Epoch, EvaluationTrace
+from flatlib.evaluation.runs import Epoch, EvaluationTrace
 from flatlib.run.checkpoint import RunStoppedError
 
 DECAY = 0.97  # of the learning rate, an epoch, on ImageNet
