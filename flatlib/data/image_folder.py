@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flatlib.data.fetch import data_folder
-from flatlib.data.images import balanced_order
+from flatlib.data.images import training_rows
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +31,7 @@ LAYOUT = "expected train/<class>/*.jpeg and val/<class>/*.jpeg with the same cla
 class ImageFolder:
     """Both splits, 'train' and 'val'; classes are numbered in the order of their names."""
 
-    paths: dict[str, tuple[Path, ...]]
+    paths: dict[str, np.ndarray]  # (n,) of Path
     labels: dict[str, np.ndarray]  # (n,) int64
 
     @property
@@ -48,67 +48,45 @@ def read_folder(folder: Path | None, n_classes: int, n_train: int = 0) -> ImageF
     """
     if find_spec("PIL") is None:
         raise ImportError("a folder of images needs Pillow: pip install pillow")
-    root = _root(data_folder(folder))
-    classes = {split: _classes(root / split) for split in ("train", "val")}
-    if differing := sorted(set(classes["train"]) ^ set(classes["val"])):
-        where = "train/" if differing[0] in classes["train"] else "val/"
-        raise ValueError(f"{root}: class {differing[0]} is in {where} only; {LAYOUT}")
-    if len(classes["train"]) != n_classes:
-        raise ValueError(
-            f"{root}: train/ has {len(classes['train']):,} classes, expected {n_classes:,}; set n_classes for a part"
-        )
-    found = {split: _files(root / split, names) for split, names in classes.items()}
-    paths, labels = found["train"]
-    if not 0 <= n_train <= len(labels):
-        raise ValueError(f"n_train {n_train:,}: {root} has {len(labels):,} training images; 0 takes all")
-    if n_train:
-        rows = balanced_order(labels)[:n_train]
-        found["train"] = tuple(paths[row] for row in rows), labels[rows]
-    return ImageFolder(
-        {split: paths for split, (paths, _) in found.items()}, {s: labels for s, (_, labels) in found.items()}
-    )
-
-
-def _root(folder: Path) -> Path:
-    for root in (folder / "imagenet", folder):
+    base = data_folder(folder)
+    for root in (base / "imagenet", base):
         if (root / "train").is_dir() or (root / "val").is_dir():
-            if missing := [split for split in ("train", "val") if not (root / split).is_dir()]:
-                raise ValueError(f"{root}: no {missing[0]}/; {LAYOUT}")
-            return root
-    raise FileNotFoundError(
-        f"no train/ and val/ in {folder} or {folder / 'imagenet'}; {LAYOUT}: get ImageNet from its own site, or name "
-        "another folder (data_dir, $FLATLIB_DATA)"
-    )
+            break
+    else:
+        raise FileNotFoundError(
+            f"no train/ and val/ in {base} or {base / 'imagenet'}; {LAYOUT}: get ImageNet from its own site, or name "
+            "another folder (data_dir, $FLATLIB_DATA)"
+        )
+    train, paths, labels = _split(root / "train")
+    val, val_paths, val_labels = _split(root / "val")
+    if differing := sorted({*train} ^ {*val}):
+        where = "train/" if differing[0] in train else "val/"
+        raise ValueError(f"{root}: class {differing[0]} is in {where} only; {LAYOUT}")
+    if len(train) != n_classes:
+        raise ValueError(f"{root}: train/ has {len(train):,} classes, expected {n_classes:,}; set n_classes for a part")
+    rows = training_rows(labels, n_train, str(root))
+    return ImageFolder({"train": paths[rows], "val": val_paths}, {"train": labels[rows], "val": val_labels})
 
 
-def _classes(split: Path) -> list[str]:
-    names = sorted(path.name for path in split.iterdir() if path.is_dir() and not _is_hidden(path))
-    if not names:
-        flat = sum(_is_image(path) for path in split.iterdir())
+def _split(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Classes, paths and labels; what systems and tools leave behind, such as macOS's ._a.JPEG, is no image."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder.parent}: no {folder.name}/; {LAYOUT}")
+    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not classes:
+        flat = len(_images(folder))
         what = f"{flat:,} images lie in it without class folders" if flat else "it is empty"
-        raise ValueError(f"{split}: {what}; {LAYOUT}: move each image into a folder named after its class")
-    return names
-
-
-def _files(split: Path, names: list[str]) -> tuple[tuple[Path, ...], np.ndarray]:
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(names):
-        own = sorted(path for path in (split / name).iterdir() if _is_image(path))
+        raise ValueError(f"{folder}: {what}; {LAYOUT}: move each image into a folder named after its class")
+    found = [_images(folder / name) for name in classes]
+    for name, own in zip(classes, found, strict=True):
         if not own:
-            raise ValueError(f"{split / name}: no image ({', '.join(sorted(ENDINGS))}); {LAYOUT}")
-        paths += own
-        labels += [label] * len(own)
-    return tuple(paths), np.array(labels, dtype=np.int64)
+            raise ValueError(f"{folder / name}: no image ({', '.join(sorted(ENDINGS))}); {LAYOUT}")
+    labels = np.repeat(np.arange(len(classes)), [len(own) for own in found])
+    return classes, np.array([path for own in found for path in own], dtype=object), labels
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in ENDINGS and not _is_hidden(path)
-
-
-def _is_hidden(path: Path) -> bool:
-    """What systems and tools leave behind: macOS's ._a.JPEG is no image, .ipynb_checkpoints no class."""
-    return path.name.startswith(".")
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
 
 
 # --- decoding -------------------------------------------------------------------------------------

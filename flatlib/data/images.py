@@ -68,11 +68,8 @@ def load_images(name: str, folder: Path | None = None, n_train: int = 0) -> Imag
         raise ValueError(f"no data set {name!r}; there are {', '.join(NAMES)}")
     splits = _read_digits() if name == "digits" else read_cifar(name, folder)
     images, labels = splits["train"]
-    if not 0 <= n_train <= len(labels):
-        raise ValueError(f"n_train {n_train:,}: {name} has {len(labels):,} training images; 0 takes all")
-    if n_train:
-        rows = balanced_order(labels)[:n_train]
-        splits["train"] = images[rows], labels[rows]
+    rows = training_rows(labels, n_train, name)
+    splits["train"] = images[rows], labels[rows]
     return ImageSet(
         name,
         {split: torch.from_numpy(images) for split, (images, _) in splits.items()},
@@ -88,6 +85,13 @@ def _read_digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     pixels, labels = shuffled_digits()
     images = np.rint(pixels * (255 / 16)).astype(np.uint8)[:, None]  # 0..16 -> 0..255
     return {"train": (images[:1200], labels[:1200]), "test": (images[1200:], labels[1200:])}
+
+
+def training_rows(labels: np.ndarray, n_train: int, where: str) -> np.ndarray | slice:
+    """Those of n_train images, 0: all; ValueError, one line, for more than there are."""
+    if not 0 <= n_train <= len(labels):
+        raise ValueError(f"n_train {n_train:,}: {where} has {len(labels):,} training images; 0 takes all")
+    return balanced_order(labels)[:n_train] if n_train else slice(None)
 
 
 def balanced_order(labels: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
