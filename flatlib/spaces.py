@@ -158,35 +158,26 @@ class Genotype:
         }
 
 
-def _quoted(value: Any) -> str:
-    """A foreign value for a message: never long, whatever it holds."""
-    try:
-        return repr(value)[:80]
-    except (ValueError, RecursionError):  # a number of thousands of digits, or endless nesting
-        return f"a {type(value).__name__}"
-
-
 def _cell(pairs: Any, concat: Any, space: Space, kind: str) -> tuple[tuple, tuple]:
     """Validate one cell; two inputs a node, sources that exist, operations of the space."""
     if not (isinstance(pairs, (list, tuple)) and len(pairs) and len(pairs) % 2 == 0):
         raise ValueError(f"genotype: {kind} needs an even number of (operation, source) pairs, two a node")
     for at, pair in enumerate(pairs):
         if not (isinstance(pair, (list, tuple)) and len(pair) == 2 and type(pair[1]) is int):
-            raise ValueError(f"genotype: {kind}[{at}] = {_quoted(pair)} is not an (operation, source) pair")
+            raise ValueError(f"genotype: {kind}[{at}] = {pair!r:.80} is not an (operation, source) pair")
         if pair[0] not in space.operations:
             raise ValueError(
-                f"genotype: {kind}[{at}] has operation {_quoted(pair[0])}; "
-                f"{space.name} has {', '.join(space.operations)}"
+                f"genotype: {kind}[{at}] has operation {pair[0]!r:.80}; {space.name} has {', '.join(space.operations)}"
             )
         if not 0 <= pair[1] < 2 + at // 2:
-            raise ValueError(f"genotype: {kind}[{at}] reads node {_quoted(pair[1])}; allowed are 0 to {1 + at // 2}")
+            raise ValueError(f"genotype: {kind}[{at}] reads node {pair[1]!r:.80}; allowed are 0 to {1 + at // 2}")
     nodes = range(2 + len(pairs) // 2)
     if not (
         isinstance(concat, (list, tuple, range))
         and len(concat)
         and all(type(node) is int and node in nodes for node in concat)
     ):
-        raise ValueError(f"genotype: {kind}_concat = {_quoted(concat)}; expected some of the nodes 0 to {nodes[-1]}")
+        raise ValueError(f"genotype: {kind}_concat = {concat!r:.80}; expected some of the nodes 0 to {nodes[-1]}")
     return tuple((op, source) for op, source in pairs), tuple(concat)
 
 

@@ -355,7 +355,7 @@ def test_what_python_refuses_is_refused(text):
     assert refusal(parse_genotype, text).startswith("genotype")
 
 
-@pytest.mark.parametrize("value", ["'" + "x" * 200_000 + "'", "0x" + "f" * 9999, "[" * 60 + "2, " * 9999 + "]" * 60])
+@pytest.mark.parametrize("value", ["'" + "x" * 200_000 + "'", "[" * 60 + "2, " * 9999 + "]" * 60])
 def test_quoted_values_are_short(value):
     """Sees a message of thousands of characters, or one that is about the message and not the genotype."""
     for text in (DARTS_V2.replace("'sep_conv_3x3'", value, 1), DARTS_V2.replace("[2, 3, 4, 5]", f"[{value}]")):
