@@ -17,15 +17,11 @@ NAMES = ("digits", "cifar10", "cifar100")
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training image; sizes in pixels. ValueError for an odd cutout."""
+    """What is done to a training image; sizes in pixels."""
 
     padding: int  # black border on each side, from which a crop of the image's own size is taken
     flip: bool  # left-right, each image with probability 1/2
-    cutout: int = 0  # side of the square set to 0; its center is uniform, so that borders clip it
-
-    def __post_init__(self) -> None:
-        if self.cutout < 0 or self.cutout % 2:  # DARTS cuts 2 * (side // 2): an odd side would lose a pixel in silence
-            raise ValueError(f"cutout {self.cutout}: an even number of pixels, 0 for none")
+    cutout: int = 0  # side, even, of the square set to 0; its center is uniform, so that borders clip it
 
 
 @dataclass(frozen=True)
@@ -191,18 +187,11 @@ class Stream:
         return self._batches[self._done - 1]
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs: the generator before this pass, the batches taken from it, and the sizes."""
-        sizes = {"n": len(self.indices), "batch_size": self.batch_size}
-        return {"generator": self._before.clone(), "done": self._done, **sizes}
+        """What `restore` needs: the generator before this pass, and the batches taken from it."""
+        return {"generator": self._before.clone(), "done": self._done}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; ValueError where it is of a stream of other sizes."""
-        got, expected = ((sizes["batch_size"], sizes["n"]) for sizes in (state, self.state()))
-        if got != expected:
-            raise ValueError(
-                f"state of batches of {got[0]:,} from {got[1]:,} images; this stream has {expected[0]:,} from "
-                f"{expected[1]:,}: resume with the settings of the run"
-            )
+        """Go on where `state` was taken, with the same indices and batch size."""
         self._generator.set_state(state["generator"].cpu())
         self._start_pass()
         self._done = state["done"]

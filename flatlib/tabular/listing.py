@@ -3,20 +3,10 @@
 import contextlib
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from flatlib.tabular.table_file import embedded_path
-
-
-class Found(NamedTuple):
-    """A table on this machine."""
-
-    name: str
-    n_cells: int
-    path: Path
-
 
 ELSEWHERE = (  # what, page, size, how to get it in, what it enables
     (
@@ -43,26 +33,24 @@ ELSEWHERE = (  # what, page, size, how to get it in, what it enables
 )
 
 
-def tables_here() -> list[Found]:
-    """The embedded table, then those in the current folder and below $FLATLIB_DATA."""
+def tables_here() -> list[tuple[str, str, str]]:
+    """Name, size and path of the embedded table, then of those in the current folder and below $FLATLIB_DATA."""
     paths = [embedded_path(), *sorted(Path().glob("*.npz"))]
     if os.environ.get("FLATLIB_DATA"):
         paths += sorted(Path(os.environ["FLATLIB_DATA"]).rglob("*.npz"))
-    once = {path.resolve(): path for path in reversed(paths)}  # of two names of one file the first
-    return [table for path in reversed(once.values()) if (table := _peek(path))]
-
-
-def _peek(path: Path) -> Found | None:
-    """Name and size without the accuracies; None for a file that is no table."""
-    with contextlib.suppress(Exception), open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
-        if str(data["format"].ravel()[0]) == "flatlib-table":
-            return Found(str(data["name"].ravel()[0])[:40], len(data["arch_str"]), path)
-    return None
+    found: dict[Path, tuple[str, str, str]] = {}
+    for path in paths:
+        # the accuracies stay unread; a file that is no table is left out
+        with contextlib.suppress(Exception), open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
+            if str(data["format"].ravel()[0]) == "flatlib-table":
+                table = str(data["name"].ravel()[0])[:40], f"{len(data['arch_str']):,} cells", str(path)
+                found.setdefault(path.resolve(), table)
+    return list(found.values())
 
 
 def listing() -> str:
     """Both lists as plain text."""
-    here = [(table.name, f"{table.n_cells:,} cells", str(table.path)) for table in tables_here()]
+    here = tables_here()
     widths = [max(len(row[column]) for row in here) for column in range(2)]
     lines = ["On this machine (here and below $FLATLIB_DATA):"]
     lines += [f"  {name:{widths[0]}}  {cells:>{widths[1]}}  {path}" for name, cells, path in here]
