@@ -23,6 +23,7 @@ from nats_bench import create
 from official_file import ARCHS, cell, official, save, write_long
 
 from flatlib import cli
+from flatlib.run.checkpoint import RunStoppedError
 from flatlib.spaces import arch_to_string
 from flatlib.tabular.importers import import_table, import_to_file, table_from_api
 from flatlib.tabular.official import CURVES, KEPT
@@ -355,7 +356,7 @@ def test_places_that_cannot_be_written(path, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez_compressed", full_disk)
-    with pytest.raises(TableError, match="No space left on device"):
+    with pytest.raises(RunStoppedError, match="No space left on device"):
         import_to_file(path, tmp_path / "new.npz")
     assert [file.name for file in tmp_path.iterdir()] == ["t.npz"] and (tmp_path / "t.npz").read_text() == "kept"
 

@@ -8,29 +8,18 @@ import numpy as np
 
 from flatlib.tabular.table_file import embedded_path
 
-ELSEWHERE = (  # what, page, size, how to get it in, what it enables
-    (
-        "NAS-Bench-201-v1_1-096897.pth",
-        "github.com/D-X-Y/NAS-Bench-201",
-        "4.7 GB",
-        "flatlib data import NAS-Bench-201-v1_1-096897.pth nb201.npz",
-        "notebooks 01 and 02 on the paper's own data, at every epoch",
-    ),
-    (
-        "NATS-tss-v1_0-3ffb9-simple.tar",
-        "github.com/D-X-Y/NATS-Bench",
-        "about 1.3 GB",
-        "flatlib data import NATS-tss-v1_0-3ffb9-simple nb201.npz, once unpacked",
-        "the same, of the benchmark's later edition",
-    ),
-    (
-        "CIFAR-10 and CIFAR-100",
-        "www.cs.toronto.edu/~kriz/cifar.html",
-        "170 MB each",
-        "flatlib data fetch cifar10, flatlib data fetch cifar100",
-        "searches and trainings on the images",
-    ),
-)
+ELSEWHERE = """
+NAS-Bench-201-v1_1-096897.pth, 4.7 GB, from github.com/D-X-Y/NAS-Bench-201
+  flatlib data import NAS-Bench-201-v1_1-096897.pth nb201.npz
+  enables: notebooks 01 and 02 on the paper's own data, at every epoch
+
+NATS-tss-v1_0-3ffb9-simple.tar, about 1.3 GB, from github.com/D-X-Y/NATS-Bench
+  flatlib data import NATS-tss-v1_0-3ffb9-simple nb201.npz, once unpacked
+  enables: the same, of the benchmark's later edition
+
+CIFAR-10 and CIFAR-100, 170 MB each, from www.cs.toronto.edu/~kriz/cifar.html
+  flatlib data fetch cifar10, flatlib data fetch cifar100
+  enables: searches and trainings on the images"""
 
 
 def tables_here() -> list[tuple[str, str, str]]:
@@ -54,6 +43,4 @@ def listing() -> str:
     widths = [max(len(row[column]) for row in here) for column in range(2)]
     lines = ["On this machine (here and below $FLATLIB_DATA):"]
     lines += [f"  {name:{widths[0]}}  {cells:>{widths[1]}}  {path}" for name, cells, path in here]
-    for what, page, size, how, enables in ELSEWHERE:
-        lines += ["", f"{what}, {size}, from {page}", f"  {how}", f"  enables: {enables}"]
-    return "\n".join(lines)
+    return "\n".join([*lines, ELSEWHERE])

@@ -159,12 +159,10 @@ def reinforce(
 def bayesian_optimization(archs: np.ndarray, runs: int, rng: np.random.Generator) -> Proposals:  # archs (A, E)
     """Bayesian optimization by Optuna's TPE at its defaults, each edge a categorical parameter.
 
-    Not vectorized: 1,000 trials take seconds a run. ImportError, one line, without Optuna.
+    Not vectorized: 1,000 trials take seconds a run.
     """
-    try:
-        import optuna
-    except ImportError:
-        raise ImportError("Bayesian optimization needs optuna: pip install 'flatlib[bo]'") from None
+    import optuna  # an extra
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     row_of, n_operations = np.argsort(arch_number(archs)), int(archs.max()) + 1
     space: dict[str, Any] = {

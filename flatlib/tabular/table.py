@@ -119,7 +119,11 @@ class Table:
         `trial`: each cell's 'first' seed that was run, the 'mean' over seeds, or the number of a seed.
         """
         quantity = self.quantity(key)
-        at = len(quantity.epochs) - 1 if epoch == 0 else _index_of_epoch(self.name, key, quantity, epoch)
+        epochs = quantity.epochs.tolist()
+        if epoch and epoch not in epochs:
+            have = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{epochs[0]} only"
+            raise TableError(f"{self.name}: {key} has no epoch {epoch}; it has {have}")
+        at = epochs.index(epoch) if epoch else len(epochs) - 1
         seeds = 100.0 - quantity.accuracy[:, :, at].astype(np.float64)  # (A, S)
         if isinstance(trial, int):
             seeds = seeds[:, quantity.seeds == trial]
@@ -129,7 +133,7 @@ class Table:
         if not run.any(1).all():
             raise TableError(
                 f"{self.name}: {key} was not run for {int((~run.any(1)).sum())} cells at epoch "
-                f"{quantity.epochs[at]}; choose another quantity or epoch"
+                f"{epochs[at]}; choose another quantity or epoch"
             )
         return np.nanmean(seeds, axis=1) if trial == "mean" else seeds[np.arange(len(seeds)), run.argmax(1)]
 
@@ -149,14 +153,3 @@ class Table:
 def arch_number(archs: np.ndarray) -> np.ndarray:  # (..., 6) -> (...)
     """A cell's number in `spaces.all_archs`."""
     return archs @ 5 ** np.arange(5, -1, -1)
-
-
-def _index_of_epoch(name: str, key: str, quantity: Quantity, epoch: int) -> int:
-    at = np.flatnonzero(quantity.epochs == epoch)
-    if not len(at):
-        have = quantity.epochs
-        raise TableError(
-            f"{name}: {key} has no epoch {epoch}; it has "
-            + (f"{have[0]} to {have[-1]}" if len(have) > 1 else f"{have[0]} only")
-        )
-    return int(at[0])
