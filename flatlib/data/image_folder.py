@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ENDINGS = {".jpeg", ".jpg", ".png", ".webp"}
 SIDE, TEST_SIDE = 224, 256  # pixels: of what a network sees; of the shorter side from which a test crop is taken
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a training crop: share of the image, width by height
+BILINEAR = 2  # PIL.Image.Resampling.BILINEAR
 JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.2}
 MOMENTS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and std of ImageNet's channels
 LAYOUT = "expected train/<class>/*.jpeg and val/<class>/*.jpeg with the same classes"
@@ -97,7 +98,7 @@ def decode_train(path: Path, rng: np.random.Generator) -> np.ndarray:  # (3, 224
     with _opened(path) as image:
         left, top, width, height = crop_box(*image.size, rng)
         part = image.crop((left, top, left + width, top + height))  # resize's own box would blend in what lies around
-    image = part.resize((SIDE, SIDE), _bilinear())
+    image = part.resize((SIDE, SIDE), BILINEAR)
     return _pixels(jitter(image, rng), flip=rng.random() < 0.5)
 
 
@@ -107,7 +108,7 @@ def decode_test(path: Path) -> np.ndarray:  # (3, 224, 224) uint8
         width, height = image.size
         short = min(width, height)
         width, height = TEST_SIDE * width // short, TEST_SIDE * height // short
-        image = image.resize((width, height), _bilinear())
+        image = image.resize((width, height), BILINEAR)
     left, top = round((width - SIDE) / 2), round((height - SIDE) / 2)
     return _pixels(image.crop((left, top, left + SIDE, top + SIDE)), flip=False)
 
@@ -160,12 +161,6 @@ def _opened(path: Path) -> "Image":
     except Exception as error:  # Pillow raises what its decoders find: OSError, SyntaxError, ValueError, struct.error
         reason = " ".join(str(error).split())[:100]
         raise ValueError(f"{path}: cannot be decoded ({reason}); replace the file or move it away") from None
-
-
-def _bilinear() -> Any:
-    from PIL.Image import Resampling
-
-    return Resampling.BILINEAR
 
 
 def _pixels(image: "Image", *, flip: bool) -> np.ndarray:

@@ -86,11 +86,6 @@ def _decoded(loader: DataLoader) -> Iterator[list[Tensor]]:
         raise RunStoppedError(f"{last}; the same command goes on") from None
 
 
-def _cores() -> int:
-    """That this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class FolderBatches:
     """Of image files; a pass is a fresh order of all of them, the same for all processes."""
 
@@ -106,7 +101,8 @@ class FolderBatches:
     ) -> None:
         self.folder, self.batch_size, self.seed, self.share = folder, batch_size, seed, share
         self.device, self.part = torch.device(device), share.part(batch_size)
-        self.workers = min(workers, _cores())  # of more torch warns; the images are the same
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.workers = min(workers, cores)  # of more torch warns; the images are the same
         self.n_train, self.n_test = (len(folder.labels[split]) for split in ("train", "val"))
         self.steps = self.n_train // batch_size
         self.levels = [torch.tensor(values, device=self.device).view(-1, 1, 1) for values in MOMENTS]

@@ -42,17 +42,12 @@ def joined(network: nn.Module, *, loose_ends: bool = False) -> nn.Module:
     """
     if not dist.is_initialized():
         return network
-    on_gpu = next(network.parameters()).is_cuda
-    network = nn.SyncBatchNorm.convert_sync_batchnorm(network) if on_gpu else with_shared_norms(network)
-    return DistributedDataParallel(network, find_unused_parameters=loose_ends)
-
-
-def with_shared_norms(module: nn.Module) -> nn.Module:
-    """Every batch norm below a module turned into a SharedNorm, its weights and statistics kept."""
-    for child in module.modules():
+    if next(network.parameters()).is_cuda:
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    for child in network.modules():
         if type(child) is nn.BatchNorm2d:
             child.__class__ = SharedNorm
-    return module
+    return DistributedDataParallel(network, find_unused_parameters=loose_ends)
 
 
 class SharedNorm(nn.BatchNorm2d):

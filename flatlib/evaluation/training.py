@@ -94,7 +94,8 @@ class Trainer:
         if self.config.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.own.parameters(), self.config.gradient_clip)
         self.optimizer.step()
-        self.sums += torch.stack([loss.detach().double(), percent_right(logits, labels)])
+        right = (logits.detach().argmax(1) == labels).double().mean()
+        self.sums += torch.stack([loss.detach().double(), 100 * right])
         self.at += 1
 
     def logits(self, images: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -207,7 +208,3 @@ def learning_rate(config: EvaluationConfig, epoch: int) -> float:
     if config.schedule == "exponential":
         return config.learning_rate * DECAY**epoch
     return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
-
-
-def percent_right(logits: Tensor, labels: Tensor) -> Tensor:
-    return 100 * (logits.detach().argmax(1) == labels).double().mean()

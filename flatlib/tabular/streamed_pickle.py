@@ -136,8 +136,7 @@ class StreamedUnpickler(pickle._Unpickler):
         self.stack[-1].set_state(state)
 
     def load_setitem(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self.stack[-1][key] = value
+        super().load_setitem()  # type: ignore[misc]
         self._complete()
 
     def load_setitems(self) -> None:
