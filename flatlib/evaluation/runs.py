@@ -1,19 +1,14 @@
 """The run folders of trainings: `<runs_dir>/evaluation/<cell>-<data set>-seed<seed>-<digest>`."""
 
-import csv
-import io
 import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.run.checkpoint import write_beside
 from flatlib.run.config import make
-from flatlib.run.folder import digest, if_finished, read_finished, reading, stored
+from flatlib.run.folder import Trace, digest, if_finished, read_finished, reading, stored
 
 NUMBERS = ("test_error", "test_error_top5", "test_loss", "epochs", "seconds")
 
@@ -32,28 +27,10 @@ class Epoch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EvaluationTrace:
+class EvaluationTrace(Trace):
     """A training over time."""
 
-    epochs: tuple[Epoch, ...]
-
-    def column(self, name: str) -> np.ndarray:
-        """One number an epoch."""
-        return np.array([getattr(epoch, name) for epoch in self.epochs])
-
-    def write(self, folder: Path) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([Epoch._fields, *self.epochs])
-        write_beside(folder / "trace.csv", lambda file: file.write(text.getvalue().encode()))
-
-
-def read_trace(folder: Path) -> EvaluationTrace:
-    """ValueError for other columns; OSError where there is none."""
-    with open(folder / "trace.csv", newline="", encoding="utf-8") as file:
-        names, *lines = csv.reader(file)
-    if tuple(names) != Epoch._fields:
-        raise ValueError(f"unexpected columns {', '.join(names)[:80]}")
-    return EvaluationTrace(tuple(Epoch(int(line[0]), *map(float, line[1:])) for line in lines))
+    line = Epoch
 
 
 @dataclass(frozen=True)
@@ -90,8 +67,7 @@ def read_run(folder: str | Path) -> EvaluationRun:
     about = stored(folder)
     with reading(folder / "config.json"):
         config, hardware = make(EvaluationConfig, about["parameters"]), dict(about["hardware"])
-    with reading(folder / "trace.csv"):
-        trace = read_trace(folder)
+    trace = EvaluationTrace(EvaluationTrace.read_epochs(folder))
     result = None
     if (folder / "result.json").exists():
         with reading(folder / "result.json") as path:

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import time
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +15,7 @@ from flatlib.evaluation.plan import has_loose_ends
 from flatlib.evaluation.processes import joined, own_share, summed
 from flatlib.evaluation.runs import Epoch, EvaluationTrace
 from flatlib.run.checkpoint import RunStoppedError
+from flatlib.run.loop import Work
 
 DECAY = 0.97  # of the learning rate, an epoch, on ImageNet
 
@@ -41,7 +41,7 @@ class StepProgress(NamedTuple):
         return self.sums[1].item() / self.step
 
 
-class Trainer:
+class Trainer(Work):
     """Network, optimizer, data and trace: all that a checkpoint holds."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Trainer:
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
-        self.at, self.spent, self.since = 0, 0.0, time.monotonic()
+        self.begin_epoch()
         self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss, accuracy of this process's share
         self.learning_rate = learning_rate(self.config, len(self.done))
         for group in self.optimizer.param_groups:
@@ -145,21 +145,8 @@ class Trainer:
             )
 
     @property
-    def epochs_done(self) -> int:
-        return len(self.done)
-
-    @property
     def so_far(self) -> StepProgress:
         return StepProgress(len(self.done) + 1, self.at, self.steps, self.sums)
-
-    @property
-    def seconds(self) -> float:
-        """Of the running epoch."""
-        return self.spent + time.monotonic() - self.since
-
-    @property
-    def finished(self) -> bool:
-        return len(self.done) == self.config.epochs
 
     # --- what remains ------------------------------------------------------------------------------
 
