@@ -6,9 +6,10 @@ DARTS and S3 give their operations, their edges and validated genotypes.
 
 import ast
 import itertools
+import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -150,12 +151,7 @@ class Genotype:
 
     def to_json(self) -> dict[str, list]:
         """The project's JSON form of a genotype."""
-        return {
-            "normal": [list(pair) for pair in self.normal],
-            "normal_concat": list(self.normal_concat),
-            "reduce": [list(pair) for pair in self.reduce],
-            "reduce_concat": list(self.reduce_concat),
-        }
+        return json.loads(json.dumps(asdict(self)))  # lists for tuples
 
 
 def _cell(pairs: Any, concat: Any, space: Space, kind: str) -> tuple[tuple, tuple]:

@@ -177,9 +177,9 @@ def test_digits_are_those_of_digits201():
     known, data = load_digits201("digits"), load_images("digits")
     rows = {"train": ("train", "valid"), "test": ("test",)}
     for split, parts in rows.items():
-        blocks = torch.from_numpy(np.concatenate([known.images[part] for part in parts]))
+        blocks = torch.from_numpy(np.concatenate([known[part][0] for part in parts]))
         assert torch.equal(data.images[split], (torch.pixel_shuffle(blocks, 2) * 255).round().byte())
-        assert np.array_equal(data.labels[split], np.concatenate([known.labels[part] for part in parts]))
+        assert np.array_equal(data.labels[split], np.concatenate([known[part][1] for part in parts]))
     assert len(data.images["train"]) == 1200 and len(data.images["test"]) == 597
     assert data.images["train"].max() == 255 and data.labels["train"].dtype == torch.int64
     normal = normalize(data.images["train"], data)

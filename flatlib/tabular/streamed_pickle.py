@@ -77,7 +77,10 @@ class _Memo(dict[int, Any]):
         for at, thing in self.items():
             if type(thing) is str:
                 self.seen[thing] += 1
-            if self.seen[thing] <= _EQUAL_STRINGS if type(thing) is str else callable(thing) or type(thing) is _Dtype:
+                keep = self.seen[thing] <= _EQUAL_STRINGS
+            else:
+                keep = callable(thing) or type(thing) is _Dtype
+            if keep:
                 self.kept[at] = thing
         self.clear()
 
