@@ -77,6 +77,14 @@ def test_a_sample_built_twice_is_equal_to_the_bit(tmp_path):
         np.testing.assert_array_equal(first[run][1], again[run][1])
 
 
+def test_another_recipe_does_not_touch_the_parts(tmp_path):
+    """Sees a build that mixes the parts of two recipes."""
+    build(tmp_path, recipe=Recipe(epochs=1), classes=_sample(2), runs=[("digits", 0)], processes=1)
+    with pytest.raises(ValueError, match=r"another recipe; name another folder") as caught:
+        build(tmp_path, recipe=Recipe(epochs=2), classes=_sample(2), runs=[("digits", 0)], processes=1)
+    assert "\n" not in str(caught.value)
+
+
 def test_rebuilt_sample_lies_within_the_noise_band_of_the_shipped_table():
     """Sees a shipped table that the shipped code cannot have made.
 

@@ -4,9 +4,11 @@ Twelve runs (a data set and a seed each) over 5,260 networks, cut into parts of 
 is written when it is complete, so an interrupted build goes on where it stopped.
 """
 
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,16 @@ def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Re
     return path
 
 
+def _check_work_folder(work: Path, recipe: Recipe) -> None:
+    """A folder of parts belongs to one recipe; ValueError, one line, for another's."""
+    config, text = work / "recipe.json", json.dumps(asdict(recipe), sort_keys=True)
+    work.mkdir(parents=True, exist_ok=True)
+    if not config.exists():
+        config.write_text(text)
+    elif config.read_text() != text:
+        raise ValueError(f"{work} holds parts of another recipe; name another folder or remove it")
+
+
 def build(
     work: Path,
     *,
@@ -47,11 +59,8 @@ def build(
     runs: list[tuple[str, int]] = RUNS,
     progress: Callable[..., Any] | None = None,  # tqdm, or something like it
 ) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
-    """Measure all runs; per run the validation curve (classes, epochs) and test (classes,), percent.
-
-    A work folder holds the parts of one recipe.
-    """
-    work.mkdir(parents=True, exist_ok=True)
+    """Measure all runs; per run the validation curve (classes, epochs) and test (classes,), percent."""
+    _check_work_folder(work, recipe)
     if classes is None:
         classes = np.unique(isomorphism_classes(all_archs()))
     parts = {(run, at): work / f"{run[0]}_{run[1]}_{at:05d}.npz" for run in runs for at in range(0, len(classes), PART)}

@@ -55,10 +55,7 @@ def evaluate(
             trainer = Trainer(config, batches, device)
             if saved:
                 warn_of_threads(saved["threads"], path)
-                if (before := saved["processes"]) != (now := own_share().world):
-                    warnings.warn(
-                        f"{path}: begun with {before} processes, now {now}: last digits may differ", stacklevel=2
-                    )
+                _warn_of_processes(saved["processes"], path)
                 trainer.restore(saved)
             folder.write_config(device=device, name=config.name, processes=own_share().world)
             run_to_end(trainer, hooks)
@@ -68,6 +65,11 @@ def evaluate(
                 raise
             raise RunStoppedError(f"out of memory: take a smaller batch_size or fewer channels; {path}") from None
     return read_run(path)
+
+
+def _warn_of_processes(before: int, path: Path) -> None:
+    if before != (now := own_share().world):
+        warnings.warn(f"{path}: begun with {before} processes, now {now}: last digits may differ", stacklevel=3)
 
 
 def batches_of(config: EvaluationConfig, *, data_dir: str | Path | None = None, workers: int = 2) -> Batches:

@@ -35,6 +35,10 @@ class Work(Protocol):
         return self.spent + time.monotonic() - self.since
 
     @property
+    def epochs_done(self) -> int:
+        return len(self.done)
+
+    @property
     def finished(self) -> bool:
         return len(self.done) == self.config.epochs
 
@@ -84,7 +88,7 @@ def run_to_end(work: Work, hooks: Hooks) -> None:
     except KeyboardInterrupt:
         if border:
             folder.save(work.state())
-        where = f"epoch {len(work.done) + 1}, step {work.at}" if border else "the last checkpoint"
+        where = f"epoch {work.epochs_done + 1}, step {work.at}" if border else "the last checkpoint"
         raise KeyboardInterrupt(f"interrupted; {folder.path} keeps {where}, and {AGAIN}") from None
     folder.write_result(work.result())
 

@@ -45,7 +45,7 @@ def flat_and_sharp(experiment: Experiment, n_top: int = 100) -> FlatSharp:
     """Halve the n_top cells of lowest f by the variance of f in their neighborhoods."""
     top = experiment.best(experiment.f, n_top)
     ordered = top[np.argsort(experiment.spread[top], kind="stable")]
-    return FlatSharp(ordered[: n_top // 2], ordered[n_top // 2 :], experiment.table.classes)
+    return FlatSharp(ordered[: n_top // 2], ordered[n_top // 2 :], experiment.classes)
 
 
 def validation_label(experiment: Experiment) -> str:
