@@ -14,7 +14,7 @@ from flatlib.evaluation.catalogue import catalogue, cell_key
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.cost import cost
 from flatlib.evaluation.plan import IMAGES, network_plan
-from flatlib.evaluation.runs import EvaluationRun
+from flatlib.evaluation.runs import Epoch, EvaluationRun, EvaluationTrace
 from flatlib.evaluation.tables import (
     COUNTED,
     ERRORS,
@@ -27,7 +27,6 @@ from flatlib.evaluation.tables import (
     setting,
     trained,
 )
-from flatlib.evaluation.trace import Epoch, EvaluationTrace
 from flatlib.search.config import SearchConfig
 
 DIGITS = EvaluationConfig(channels=2, cells=3, epochs=2, device="cpu")

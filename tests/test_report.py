@@ -61,7 +61,7 @@ def test_a_page_loads_nothing_from_the_network():
 
 def test_headings_can_be_linked_to():
     """Sees a heading without an id, or one with its formula or markup in it."""
-    html = to_html("## Is *it* flat, then?\n\n### The paper's $x$", exclude_anchor_links=True)
+    html = to_html("## Is *it* flat, then?\n\n### The paper's $x$")
     assert '<h2 id="is-it-flat-then">Is <em>it</em> flat, then?</h2>' in html
     assert '<h3 id="the-paper-s-x">' in html
 

@@ -17,6 +17,7 @@ import numpy as np
 from flatlib.data.digits import load_digits201
 from flatlib.evaluation.digits201 import Recipe, measure
 from flatlib.memory import keep_freed_memory
+from flatlib.run.checkpoint import write_beside
 from flatlib.spaces import all_archs, isomorphism_classes
 
 PART = 64  # cells trained as one batch
@@ -34,12 +35,8 @@ def _start_worker() -> None:
 
 
 def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Recipe) -> Path:
-    """Train one part and write it beside, then rename."""
-    measured = measure(all_archs()[rows], rows, load_digits201(name), seed, recipe)
-    beside = path.with_suffix(".tmp")
-    with open(beside, "wb") as file:
-        np.savez(file, rows=rows, valid=measured.valid, test=measured.test)
-    os.replace(beside, path)
+    valid, test = measure(all_archs()[rows], rows, load_digits201(name), seed, recipe)
+    write_beside(path, lambda file: np.savez(file, rows=rows, valid=valid, test=test))
     return path
 
 

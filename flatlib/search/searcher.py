@@ -1,12 +1,12 @@
 """A search at the border between two steps: it can be stopped there and goes on to the same bits (Algorithm 1)."""
 
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from flatlib.data.images import ImageSet, Stream, augment, normalize, split_halves
+from flatlib.run.loop import Work
 from flatlib.search.bilevel import LEARNERS, Learner, SearchError
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.curvature import Batch, largest_eigenvalue, loss_of_logits
@@ -28,7 +28,7 @@ class StepProgress(NamedTuple):
     entropy: float  # of alpha now, nats
 
 
-class Searcher:
+class Searcher(Work):
     """Learner, data and trace: all that a checkpoint holds."""
 
     def __init__(
@@ -55,8 +55,8 @@ class Searcher:
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
-        self.at, self.sums = 0, np.zeros(6)  # steps done; sums of Epoch's fields from train_loss to spread
-        self.spent, self.since = 0.0, time.monotonic()
+        self.begin_epoch()
+        self.sums = np.zeros(6)  # of Epoch's fields from train_loss to spread
         if len(self.done) < self.config.epochs:
             self.learner.begin_epoch(len(self.done))
 
@@ -102,11 +102,6 @@ class Searcher:
         return StepProgress(len(self.done) + 1, self.at, self.steps, loss, accuracy, entropy(self.learner.alphas()))
 
     @property
-    def seconds(self) -> float:
-        """Of the running epoch."""
-        return self.spent + time.monotonic() - self.since
-
-    @property
     def stopped_at(self) -> int | None:
         """DARTS-ES: the epoch whose alpha is kept, once the curvature rose."""
         own = recipe(self.config)
@@ -114,12 +109,8 @@ class Searcher:
         return stopped_at(eigenvalues, own.window, own.tolerance) if own.watches_curvature else None
 
     @property
-    def epochs_done(self) -> int:
-        return len(self.done)
-
-    @property
     def finished(self) -> bool:
-        return len(self.done) == self.config.epochs or self.stopped_at is not None
+        return super().finished or self.stopped_at is not None
 
     # --- what remains ------------------------------------------------------------------------------
 
