@@ -167,7 +167,7 @@ def test_trainings_of_one_cell_are_one_draw(tmp_path):
     """Sees two trainings of one search's cell decide what searches are worth."""
     lines = [(row, ERROR, error, 0.01, 20, ON, "x, 1 different cell") for row, error in (("mean", 1), ("max", 2))]
     _, one = findings(CLAIMS["mean-beats-max"], {"digits": trained(tmp_path, "table_Fa.csv", *lines)})
-    assert one.verdict == "undecided" and one.lines[0].gain == "+1.00 points (no interval)"
+    assert one.verdict == "undecided" and one.lines[0].gain == "+1.00 points (no interval: a single draw)"
     assert one.lines[0].measured.endswith("(n = 20 of 1 cell each)")
 
 

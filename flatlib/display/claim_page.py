@@ -31,7 +31,7 @@ VERDICTS = {"holds": "✓", "does not hold": "✗", "undecided": "?", "not measu
 MISSING = {
     "notebook": "the CSV file has not been written: run the notebook",
     "gpu": "it needs searches or trainings at the paper's size, and so a GPU; none has been at hand",
-    "cost": "no CSV file holds the time of a search; notebook 03 tells what was seen",
+    "cost": "no CSV file holds the time that a search takes",
 }
 BESIDE = {  # column of figure_A.csv -> the one beside it, and what it says
     "largest eigenvalue, alpha": (
@@ -161,7 +161,9 @@ def _lines(claim: Claim, measured: Measured, own: bool) -> Iterator[Line]:
 
 def _gain_text(gain: Gain, unit: str) -> str:
     digits = 3 if unit == "tau" else 2
-    spread = "no interval" if math.isnan(gain.low) else f"{gain.low:+.{digits}f} to {gain.high:+.{digits}f}"
+    spread = (
+        "no interval: a single draw" if math.isnan(gain.low) else f"{gain.low:+.{digits}f} to {gain.high:+.{digits}f}"
+    )
     return f"{gain.value:+.{digits}f} {unit} ({spread})".replace("  ", " ")
 
 
