@@ -6,7 +6,7 @@ import pytest
 from synthetic_landscape import synthetic_landscape
 
 from flatlib.display import flatness
-from flatlib.display import landscape as figures
+from flatlib.display import landscape_figures as figures
 from flatlib.display.reproduction import COLUMNS
 from flatlib.landscape.plane import Plane, mean_rise
 from flatlib.spaces import SPACES

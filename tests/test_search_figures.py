@@ -9,7 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from synthetic_search import synthetic_trace
 
-from flatlib.display import live, search
+from flatlib.display import live
+from flatlib.display import search_figures as search
 from flatlib.display.card import PLOTLY_MIME
 from flatlib.search.derive import one_hot_alphas
 from flatlib.search.trace import SearchTrace

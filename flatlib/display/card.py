@@ -34,7 +34,7 @@ class Card:
     settings: dict[str, Any]
     date: str  # of the run where it is known, else of the export
     versions: dict[str, str]
-    figure: dict[str, Any] | None  # a thinned Plotly figure: data and layout
+    figure: dict[str, Any] | None  # a bare Plotly figure: data and layout
     source: str  # the notebook's file name
 
 
@@ -83,13 +83,7 @@ def title_line(markdown: str) -> str:
 
 def installed_versions() -> dict[str, str]:
     """Versions of flatlib and of what its numbers depend on, without importing any of it."""
-    versions = {"flatlib": __version__}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    return {"flatlib": __version__} | {name: metadata.version(name) for name in PACKAGES}
 
 
 def _versions(notebook: NotebookNode) -> dict[str, str]:

@@ -24,9 +24,7 @@ RANDOM_CELLS = 200  # drawn to say how far apart any two cells are
 def outside(cell: Genotype) -> str:
     """Why a genotype is no cell of the DARTS space; '' where it is one."""
     pairs = [*cell.normal, *cell.reduce]
-    if foreign := sorted(
-        {name for name, _ in pairs} - set(DARTS.operations) | ({"none"} & {name for name, _ in pairs})
-    ):
+    if foreign := sorted({name for name, _ in pairs} - {*DARTS.operations} | {"none"} & {name for name, _ in pairs}):
         return f"has {', '.join(foreign)}"
     if {len(cell.normal), len(cell.reduce)} != {8} or {cell.normal_concat, cell.reduce_concat} != {(2, 3, 4, 5)}:
         return "has other blocks"

@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 
 from flatlib.display.cell import short_name
-from flatlib.display.search import cell_kinds
+from flatlib.display.search_figures import cell_kinds
 from flatlib.display.widget import module, packed, style
 from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import step_on_plane

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from flatlib.display.card import PLOTLY_MIME
 from flatlib.display.cell import cells, short_name
 from flatlib.display.plots import PALETTE, lay_out
-from flatlib.display.search import (
+from flatlib.display.search_figures import (
     ACCURACY,
     LOSS,
     add_curves,

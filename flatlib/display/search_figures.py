@@ -16,7 +16,6 @@ from flatlib.spaces import Genotype, Space
 
 DASHES = {"train": "solid", "f(α), validation": "dash", "g(f(N(α)))": "dot"}
 LOSS, ACCURACY, ENTROPY = PANELS = ("cross-entropy (nats)", "accuracy (%)", "entropy of α, mean over edges (nats)")
-KINDS = ("normal cell", "reduction cell")
 GRAY = "#777777"
 
 
@@ -104,19 +103,15 @@ def alpha_maps(alphas: np.ndarray, space: Space) -> list[go.Heatmap]:  # alphas 
 
 
 def cell_kinds(space: Space) -> tuple[str, ...]:
-    return KINDS if _has_two(space) else ("cell",)
-
-
-def _has_two(space: Space) -> bool:
-    """Whether a search of the space finds a normal and a reduction cell."""
-    return space.name != "nas-bench-201"
+    """What a search of the space finds, as `cells` names it."""
+    return ("cell",) if space.name == "nas-bench-201" else ("normal cell", "reduction cell")
 
 
 def style_alphas(figure: go.Figure, space: Space, highest: float, row: int = 1) -> None:
     names = [short_name(operation) for operation in space.operations]
     figure.update_xaxes(tickvals=space.operations, ticktext=names, tickangle=-90, row=row)
     figure.update_yaxes(autorange="reversed", dtick=1, row=row)
-    title = "edge (0 is c<sub>k-2</sub>, 1 is c<sub>k-1</sub>)" if _has_two(space) else "edge"
+    title = "edge (0 is c<sub>k-2</sub>, 1 is c<sub>k-1</sub>)" if len(cell_kinds(space)) == 2 else "edge"
     figure.update_yaxes(title_text=title, title_standoff=4, row=row, col=1)
     scale = {"colorscale": "Blues", "cmin": 0, "cmax": highest, "colorbar": {"title": "α", "thickness": 10}}
     figure.update_layout(coloraxis=scale)
