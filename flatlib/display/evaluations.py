@@ -54,7 +54,7 @@ def estimates(configs: Configs, runs: int, runs_dir: Path) -> Styler:
         waiting = [one for one in seeds(config, runs) if finished_run(runs_dir, one) is None]
         text = estimate(config, _batches(config)) if waiting else "finished: read from its folder"
         rows[label] = {"to run": f"{len(waiting)} of {runs}", "each": text}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["to run", "each"]).style
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["to run", "each"]).style.format_index(escape="html")
 
 
 def _batches(config: EvaluationConfig) -> Batches:

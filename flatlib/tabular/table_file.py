@@ -78,7 +78,7 @@ def _quantity(file: str, key: str, arrays: dict[str, np.ndarray], n_archs: int) 
     accuracy, epochs, seeds = arrays[key], arrays.get(f"{key}/epochs"), arrays.get(f"{key}/seeds")
     if epochs is None or seeds is None:
         raise TableError(f"{file}: {key} comes without its epochs or seeds")
-    if not re.fullmatch(r"[^\s/]+/[1-9][0-9]*/[^\s/]+", key) or accuracy.dtype.kind != "f":
+    if not re.fullmatch(r"[\w.-]+/[1-9][0-9]*/[\w.-]+", key) or accuracy.dtype.kind != "f":
         raise TableError(f"{file}: {key} is not a quantity; expected float accuracies under dataset/epochs/split")
     if not all(axis.ndim == 1 and len(axis) and axis.dtype.kind == "i" for axis in (epochs, seeds)):
         raise TableError(f"{file}: {key} needs integer epochs and seeds, at least one of each")
@@ -107,7 +107,7 @@ def save_table(table: Table, target: Path) -> None:
             f"{key}/epochs": quantity.epochs,
             f"{key}/seeds": quantity.seeds,
         }
-    beside = target.with_name(f".{target.name}.tmp")
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with open(beside, "wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
