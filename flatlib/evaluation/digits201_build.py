@@ -47,7 +47,7 @@ def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Re
 def _read_part(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
     """RunError, one line, for a damaged part or one of other cells."""
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             part = {name: data[name] for name in ("rows", "valid", "test")}
         if not np.array_equal(part["rows"], rows) or not len(part["valid"]) == len(part["test"]) == len(rows):
             raise ValueError("of other cells")
