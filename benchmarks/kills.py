@@ -80,22 +80,30 @@ def _build(folder: Path) -> None:
 
 
 def _import(folder: Path) -> None:
-    source, target = folder / "official.pth", folder / "table.npz"
-    if not source.exists():
-        write_long(folder / "half.pth", 4)
-        (folder / "half.pth").rename(source)
-    if not target.exists():
-        import_to_file(source, target)
+    if not (folder / "table.npz").exists():
+        import_to_file(folder / "official.pth", folder / "table.npz")
 
 
 def _report(folder: Path) -> None:
+    run_and_export([folder / "killed.ipynb"], folder / "reports", progress=False)
+
+
+def prepare(name: str, folder: Path) -> None:
+    """What the work reads."""
+    folder.mkdir(parents=True)
+    if name == "table import":
+        write_long(folder / "official.pth", 12)
+    if name == "report export":
+        (folder / "killed.ipynb").write_text(json.dumps(_notebook()))
+
+
+def _notebook() -> dict[str, Any]:
     output = v4.new_output("display_data", {"application/vnd.plotly.v1+json": FIGURE})
     cells = [v4.new_markdown_cell("# Killed"), v4.new_code_cell("f", execution_count=1, outputs=[output])]
     metadata = {"papermill": {"end_time": "2026-01-02T03:04:05"}}
     for cell, name in zip(cells, ("a", "b"), strict=True):
         cell["id"] = name
-    (folder / "killed.ipynb").write_text(json.dumps(v4.new_notebook(cells=cells, metadata=metadata)))
-    run_and_export([folder / "killed.ipynb"], folder / "reports", progress=False)
+    return v4.new_notebook(cells=cells, metadata=metadata)
 
 
 def _csv(folder: Path) -> None:
@@ -129,7 +137,7 @@ def content(path: Path) -> Any:
             assert archive.testzip() is None
         return plain(torch.load(io.BytesIO(data), weights_only=True))
     if path.suffix in (".npy", ".npz"):
-        found = np.load(io.BytesIO(data), allow_pickle=False)
+        found: Any = np.load(io.BytesIO(data), allow_pickle=False)
         arrays = {name: found[name] for name in found.files} if path.suffix == ".npz" else {"": found}
         return [(name, array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()]
     if path.suffix == ".csv":
@@ -229,7 +237,7 @@ def _child(work: Callable[[Path], None], folder: Path, plan: Plan | None, counte
 def attack(name: str, kills: int, rng: np.random.Generator, place: Path) -> tuple[str, bool]:
     """One line of what was found, and whether all was well."""
     work, whole = KINDS[name], place / "whole" / "work"
-    whole.mkdir(parents=True)
+    prepare(name, whole)
     begin = time.monotonic()
     _, _, operations = run(work, whole, None)
     duration, expected = time.monotonic() - begin, contents(whole)
@@ -238,7 +246,7 @@ def attack(name: str, kills: int, rng: np.random.Generator, place: Path) -> tupl
     bad: list[str] = []
     while sum(done.values()) < kills:
         folder = place / f"killed-{compared}" / "work"
-        folder.mkdir(parents=True)
+        prepare(name, folder)
         for _ in range(min(int(rng.integers(1, 4)), kills - sum(done.values()))):
             at = int(rng.integers(1, operations + 1)) if rng.random() < 0.6 else None
             late = float(rng.uniform(0, duration if at is None else rng.choice([0, 0.002])))
