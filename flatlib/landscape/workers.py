@@ -12,6 +12,7 @@ import torch
 
 from flatlib.landscape.found import Found, Source
 from flatlib.memory import keep_freed_memory
+from flatlib.run.orphans import end_with_parent
 
 Work = Callable[..., np.ndarray]  # (found, number of the batch, ...) -> numbers
 OnPart = Callable[[], Any]  # called after each batch
@@ -34,6 +35,7 @@ def workers(n: int) -> Iterator[Executor | None]:
 
 
 def _one_thread() -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     keep_freed_memory()
 

@@ -5,6 +5,7 @@ What makes a run itself, its identity, is a JSON object of groups of values: {"p
 
 import io
 import os
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +35,8 @@ def difference(got: Any, expected: dict[str, Any]) -> str:
             return f"no {group}"
         for name in [*values, *found]:
             if found.get(name) != values.get(name):
-                return f"{name} = {found.get(name)!r:.40}, not {values.get(name)!r}"
+                shown = name if name in values else ascii(name)[:40]  # a foreign name may have several lines
+                return f"{shown} = {found.get(name)!r:.40}, not {values.get(name)!r}"
     return ""
 
 
@@ -78,6 +80,9 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | No
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror or error}); {anew}") from None
     try:
+        with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+            if damaged := archive.testzip():  # torch itself compares no checksum
+                raise ValueError(damaged)
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except Exception:  # what torch's zip reader, its unpickler or Python find: RuntimeError, EOFError, OSError, ...
         size = f"{len(stored):,} bytes"

@@ -51,7 +51,7 @@ def main(
         what, code = str(error), 1
     except (ValueError, OSError, ImportError) as error:
         what, code = str(error), 2
-    print(f"{name}: {what}", file=sys.stderr)
+    print(f"{name}: {' '.join(what.split())}", file=sys.stderr)  # one line, also for a path of two
     return code
 
 

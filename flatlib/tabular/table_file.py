@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flatlib.run.checkpoint import write_beside
+from flatlib.run.checkpoint import RunStoppedError, write_beside
 from flatlib.spaces import NAS_BENCH_201, arch_to_string, string_to_arch
 from flatlib.tabular.table import Quantity, Table, TableError, arch_number
 
@@ -77,7 +77,7 @@ def _quantity(file: str, key: str, arrays: dict[str, np.ndarray], n_archs: int) 
     accuracy, epochs, seeds = arrays[key], arrays.get(f"{key}/epochs"), arrays.get(f"{key}/seeds")
     if epochs is None or seeds is None:
         raise TableError(f"{file}: {key} comes without its epochs or seeds")
-    if not re.fullmatch(r"[^\s/]+/[1-9][0-9]*/[^\s/]+", key) or accuracy.dtype.kind != "f":
+    if not re.fullmatch(r"[\w.-]+/[1-9][0-9]*/[\w.-]+", key) or accuracy.dtype.kind != "f":
         raise TableError(f"{file}: {key} is not a quantity; expected float accuracies under dataset/epochs/split")
     if not all(axis.ndim == 1 and len(axis) and axis.dtype.kind == "i" for axis in (epochs, seeds)):
         raise TableError(f"{file}: {key} needs integer epochs and seeds, at least one of each")
@@ -106,4 +106,7 @@ def save_table(table: Table, target: Path) -> None:
             f"{key}/epochs": quantity.epochs,
             f"{key}/seeds": quantity.seeds,
         }
-    write_beside(target, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+    try:
+        write_beside(target, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+    except RunStoppedError as error:
+        raise TableError(str(error)) from None
