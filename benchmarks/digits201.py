@@ -22,9 +22,9 @@ from plain_network import PlainNetwork
 def train_one(arch: np.ndarray, recipe: Recipe) -> None:
     """One network by itself, the same recipe and the same evaluations."""
     data = load_digits201("digits")
-    images = {split: torch.from_numpy(x) for split, x in data.images.items()}
-    labels = {split: torch.from_numpy(y) for split, y in data.labels.items()}
-    net = PlainNetwork(prune_dead_edges(arch), recipe.channels, data.n_classes)
+    images = {split: torch.from_numpy(x) for split, (x, _) in data.items()}
+    labels = {split: torch.from_numpy(y) for split, (_, y) in data.items()}
+    net = PlainNetwork(prune_dead_edges(arch), recipe.channels, 10)
     optimizer = torch.optim.SGD(
         net.parameters(), recipe.learning_rate, recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
     )

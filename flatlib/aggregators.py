@@ -35,20 +35,15 @@ def variance(errors: np.ndarray, lam: float = 1.0) -> np.ndarray:  # (..., N) ->
     return errors[..., 0] + lam * errors.std(-1)
 
 
-NAMES = ("mean", "median", "max", "variance")
+AGGREGATORS: dict[str, Aggregator] = {"mean": mean, "median": median, "max": maximum, "variance": variance}
+NAMES = tuple(AGGREGATORS)  # those of the paper; docs/extend.md adds one
 
 
 def aggregator(name: str, lam: float = 1.0) -> Aggregator:
     """The aggregator of that name; ValueError, one line, for another name."""
-    known: dict[str, Aggregator] = {
-        "mean": mean,
-        "median": median,
-        "max": maximum,
-        "variance": partial(variance, lam=lam),
-    }
-    if name not in known:
-        raise ValueError(f"aggregator {name!r}: no such aggregator; choose {', '.join(NAMES)}")
-    return known[name]
+    if name not in AGGREGATORS:
+        raise ValueError(f"aggregator {name!r}: no such aggregator; choose {', '.join(AGGREGATORS)}")
+    return partial(variance, lam=lam) if name == "variance" else AGGREGATORS[name]
 
 
 def neighborhood_score(

@@ -29,12 +29,48 @@ def report(
     Example: flatlib report notebooks/01_assumption.ipynb
     """
     from flatlib.display.report import run_and_export
-    from flatlib.parameters import resolve_reports_dir
+    from flatlib.settings import resolve_reports_dir
 
     folder = resolve_reports_dir(reports_dir)
     for page in run_and_export(notebooks or None, folder):
         typer.echo(page)
     typer.echo(f"open {folder / 'index.html'}")
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="Which notebooks, over which parameters.")],
+    scheduler: Annotated[str, typer.Option(help="Of a running Dask cluster, tcp://HOST:PORT.")] = "",
+    slurm: Annotated[int, typer.Option(min=0, help="At most so many SLURM jobs (the file's 'slurm:' options).")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes on this machine; 0: one a GPU, else a core.")] = 0,
+    sweeps_dir: Annotated[Path, typer.Option(help="Where each sweep has its folder.")] = Path("sweeps"),
+    reports_dir: Annotated[str, typer.Option(help="Where the page goes; 'auto': the checkout's reports/.")] = "auto",
+    tflops: Annotated[float, typer.Option(min=0.001, help="A GPU's sustained speed, for the estimate.")] = 1.0,
+    dry: Annotated[bool, typer.Option("--dry", help="Check the file and estimate, run nothing.")] = False,
+) -> None:
+    """Run notebooks over a grid of parameters; started again, a sweep runs only what is missing.
+
+    Example: flatlib sweep notebooks/sweeps/small.yaml
+    """
+    from flatlib.display.sweeps import save_page
+    from flatlib.settings import resolve_reports_dir
+    from flatlib.sweep import cluster, estimate
+    from flatlib.sweep.plan import read_sweep
+
+    plan = read_sweep(file)
+    folder = cluster.sweep_folder(plan, sweeps_dir)
+    waiting = cluster.waiting(plan, folder)
+    typer.echo(f"{plan.name}: {len(waiting)} of {len(plan.jobs)} jobs to do, {estimate.in_words(waiting, tflops)}")
+    if dry:
+        for job in waiting:
+            typer.echo(f"  {job.key}: {estimate.gpu_hours(job, tflops).total:.3g} GPU-hours")
+        return
+    for line in [] if scheduler or slurm else estimate.here(waiting):
+        typer.echo(line)
+    errors = cluster.run_missing(plan, folder, waiting, scheduler=scheduler, slurm=slurm, workers=workers)
+    typer.echo(save_page(folder, resolve_reports_dir(reports_dir)))
+    if errors:
+        raise RuntimeError("\n".join([f"{len(errors)} jobs failed; the same command tries them again", *errors]))
 
 
 @app.command()

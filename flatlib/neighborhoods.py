@@ -32,8 +32,8 @@ def cell_distance(
 
 
 def one_hot(archs: np.ndarray, n_operations: int) -> np.ndarray:  # (..., E) -> (..., E, O)
-    """Operation indices as relaxed cells."""
-    return np.eye(n_operations)[archs]
+    """Operation indices as relaxed cells; -1 gives zeros."""
+    return (archs[..., None] == np.arange(n_operations)).astype(float)
 
 
 def neighborhood_size(n_edges: int, n_operations: int, d: int) -> int:
@@ -45,28 +45,23 @@ def neighborhood_size(n_edges: int, n_operations: int, d: int) -> int:
     return sum(comb(n_edges, k) * (n_operations - 1) ** k for k in range(d + 1))
 
 
-def neighbor_offsets(n_edges: int, n_operations: int, d: int) -> np.ndarray:  # (N, E)
-    """All changes of at most d edges, as offsets modulo m; no change first, then by distance."""
-    if not 0 <= d <= n_edges:
-        raise ValueError(f"d = {d}: a cell of {n_edges} edges has neighborhoods of radius 0 to {n_edges}")
-    blocks = [np.zeros((1, n_edges), dtype=np.int64)]
-    for k in range(1, d + 1):
-        changes = np.array(list(itertools.product(range(1, n_operations), repeat=k))).reshape(-1, k)
-        for edges in itertools.combinations(range(n_edges), k):
-            block = np.zeros((len(changes), n_edges), dtype=np.int64)
-            block[:, edges] = changes
-            blocks.append(block)
-    return np.concatenate(blocks)
-
-
 def enumerate_neighbors(
     archs: np.ndarray,  # (..., E)
     n_operations: int,
     d: int = 1,
-) -> np.ndarray:  # (..., N, E), the cell itself first
+) -> np.ndarray:  # (..., N, E), the cell itself first, then by distance
     """N(alpha) = {alpha' | dist(alpha, alpha') <= d} of one-hot cells, complete (Eq. 3)."""
-    offsets = neighbor_offsets(archs.shape[-1], n_operations, d)
-    return (archs[..., None, :] + offsets) % n_operations
+    n_edges = archs.shape[-1]
+    if not 0 <= d <= n_edges:
+        raise ValueError(f"d = {d}: a cell of {n_edges} edges has neighborhoods of radius 0 to {n_edges}")
+    blocks = [np.zeros((1, n_edges), dtype=np.int64)]  # of changes modulo m
+    for k in range(1, d + 1):
+        changes = np.array(list(itertools.product(range(1, n_operations), repeat=k)))
+        for edges in itertools.combinations(range(n_edges), k):
+            block = np.zeros((len(changes), n_edges), dtype=np.int64)
+            block[:, edges] = changes
+            blocks.append(block)
+    return (archs[..., None, :] + np.concatenate(blocks)) % n_operations
 
 
 def distinct_draws(rng: np.random.Generator, rows: int, n: int, k: int) -> np.ndarray:  # (rows, k)
@@ -79,23 +74,6 @@ def distinct_draws(rng: np.random.Generator, rows: int, n: int, k: int) -> np.nd
         taken = (drawn[:i] == candidate).any(0)
         drawn[i] = np.where(taken, last, candidate)
     return drawn.T
-
-
-def sample_neighbors(
-    archs: np.ndarray,  # (..., E)
-    n_operations: int,
-    d: int,
-    n_nbr: int,
-    rng: np.random.Generator,
-) -> np.ndarray:  # (..., n_nbr, E), the cell itself first
-    """n_nbr different cells of each neighborhood, the cell itself always among them (Sec. 4.1)."""
-    offsets = neighbor_offsets(archs.shape[-1], n_operations, d)
-    if not 1 <= n_nbr <= len(offsets):
-        raise ValueError(f"n_nbr = {n_nbr}: {len(offsets)} cells lie within d = {d}; allowed: 1 to {len(offsets)}")
-    rows = archs.reshape(-1, archs.shape[-1]).shape[0]
-    chosen = 1 + distinct_draws(rng, rows, len(offsets) - 1, n_nbr - 1).reshape(*archs.shape[:-1], n_nbr - 1)
-    steps = np.concatenate([np.zeros_like(archs[..., None, :]), offsets[chosen]], axis=-2)
-    return (archs[..., None, :] + steps) % n_operations
 
 
 def perturbed_edges(
@@ -143,36 +121,12 @@ def degraded_operations(
 
 
 def multiplicative_neighbor(
-    alphas: np.ndarray,  # (..., E, O)
-    chosen: np.ndarray,  # (..., E) the operation each edge is set to; -1: the edge stays
-) -> np.ndarray:  # (..., E, O)
-    """alpha'_k = r_k alpha_k / sum_k r_k alpha_k with r one-hot (Eq. A).
+    alphas: Any,  # (..., E, O) array or tensor
+    r: Any,  # (..., E, O), one-hot; zeros where the edge stays
+) -> Any:  # (..., E, O), on the simplex
+    """alpha'_k = r_k alpha_k / sum_k r_k alpha_k with r one-hot (Eq. A); differentiable in alpha.
 
     The result equals r wherever r_k alpha_k has a positive sum; where the sum is 0 it is still r.
     """
-    r = np.eye(alphas.shape[-1])[chosen]
-    return np.where(chosen[..., None] < 0, alphas, r)
-
-
-def sample_relaxed_neighbors(
-    alphas: np.ndarray,  # (..., E, O)
-    n_nbr: int,
-    d: int,
-    rng: np.random.Generator,
-    *,
-    eps: float = 0.1,
-    degraded: tuple[int, ...] = (),
-) -> np.ndarray:  # (n_nbr, ..., E, O), alphas itself first
-    """n_nbr relaxed neighbors of each cell (Sec. 4.2.2).
-
-    Additive with threshold `eps` (0.1 in Sec. D.1), or, where the indices of zero and skip are
-    given as `degraded`, multiplicative (Sec. A.2.1).
-    """
-    if n_nbr < 1:
-        raise ValueError(f"n_nbr = {n_nbr}: alpha itself is one of them; allowed: 1 or more")
-    batch = np.repeat(alphas[None], n_nbr - 1, axis=0)
-    if degraded:
-        neighbors = multiplicative_neighbor(batch, degraded_operations(batch.shape[:-1], d, degraded, rng))
-    else:
-        neighbors = additive_neighbor(batch, additive_noise(batch, d, eps, rng))
-    return np.concatenate([alphas[None], neighbors])
+    stays = (r == 0).all(-1)[..., None]
+    return stays * alphas + r

@@ -38,7 +38,11 @@ def check(model: type[S], namespace: dict[str, Any] | None = None) -> S:
         namespace = shell.user_ns if shell else {}
     fields = model.model_fields
     names = [*_assigned(namespace.get("In"), model), *fields]
-    values = {name: namespace.get(name) for name in names if name in namespace or name not in fields}
+    return validate(model, {name: namespace.get(name) for name in names if name in namespace or name not in fields})
+
+
+def validate(model: type[S], values: dict[str, Any]) -> S:
+    """Checked parameters from names and values; ParameterError, a line a mistake."""
     try:
         return model.model_validate(values)
     except ValidationError as error:

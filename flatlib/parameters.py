@@ -6,32 +6,30 @@ A parameter is a field with a default, limits and a description; `check` reads t
 import dataclasses
 import os
 from collections.abc import Mapping
-from math import comb
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model, field_validator, model_validator
+from pydantic import AfterValidator, Field, create_model, field_validator, model_validator
 
 from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.landscape.config import LandscapeConfig
-from flatlib.parameter_check import ParameterError, check
+from flatlib.neighborhoods import neighborhood_size
+from flatlib.parameter_check import check
+from flatlib.run.config import choices
 from flatlib.search.config import ALL_METHODS, METHODS, SearchConfig
-from flatlib.settings import MIME, RunSettings, Settings, resolve_reports_dir
+from flatlib.settings import RunSettings, Settings, resolve_reports_dir
 
 __all__ = [
-    "MIME",
     "Assumption",
     "Cells",
     "Evaluation",
     "LossLandscape",
     "NaDarts",
-    "ParameterError",
     "RandomSearch",
-    "Settings",
-    "TableSettings",
+    "SweepPage",
     "Variants",
     "check",
-    "resolve_reports_dir",
 ]
 
 
@@ -39,9 +37,7 @@ class TableSettings(Settings):
     """What notebooks 01 and 02 share: a tabular benchmark and a neighborhood."""
 
     table: str = Field("digits201", description="'digits201' or the path of a .npz table")
-    search_quantity: str = Field(
-        "auto", description="what f is read from: 'auto' or a key such as 'cifar10-valid/200/x-valid'"
-    )
+    search_quantity: str = Field("auto", description="of f: 'auto' or a key such as 'cifar10-valid/200/x-valid'")
     trial: Literal["first", "mean"] = Field("first", description="f from each cell's first seed, or their mean")
     epoch: int = Field(-1, ge=-1, description="epoch of f; -1: nearest to 45 % of the schedule, 0: the last")
     d: int = Field(1, ge=1, le=6, description="distance threshold of Eq. 3")
@@ -63,9 +59,7 @@ class TableSettings(Settings):
 class Assumption(TableSettings):
     """Notebook 01, Sec. 3.3 and B."""
 
-    n_top: int = Field(
-        100, ge=4, le=15624, multiple_of=2, description="local minima, half flat and half sharp, Sec. 3.3.1"
-    )
+    n_top: int = Field(100, ge=4, le=15624, multiple_of=2, description="local minima, half of them flat, Sec. 3.3.1")
     n_sample: int = Field(100, ge=3, le=15625, description="cells ranked by each criterion, Sec. B.3")
     repeats: int = Field(10, ge=2, description="rankings averaged, Sec. B.3")
 
@@ -81,7 +75,7 @@ class RandomSearch(TableSettings):
 
     @model_validator(mode="after")
     def _neighborhood_holds_n_nbr(self) -> "RandomSearch":
-        size = sum(comb(6, k) * 4**k for k in range(self.d + 1))  # Eq. 3 on NAS-Bench-201
+        size = neighborhood_size(6, 5, self.d)  # on NAS-Bench-201
         if self.n_nbr > size:
             raise ValueError(f"n_nbr = {self.n_nbr}: only {size} cells within d = {self.d}; allowed: 2 to {size}")
         return self
@@ -102,8 +96,7 @@ class _Searched(RunSettings):
 
     def configs(self) -> dict[str, SearchConfig]:
         """Method -> its search from the first seed; all share every other parameter."""
-        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(SearchConfig) if hasattr(self, f.name)}
-        return {method: SearchConfig(**own | {"method": method}) for method in self.methods_to_run}
+        return {method: self.config(SearchConfig, method=method) for method in self.methods_to_run}
 
     @property
     def methods_to_run(self) -> list[str]:
@@ -117,24 +110,19 @@ class _Searches(_Searched):
     train_epochs: int = Field(3, ge=0, description="epochs of that training; 0 trains none")
 
 
-def _fields_of(
-    config: Any, base: Any, left_out: tuple[str, ...] = (), *, defaults: dict[str, Any] | None = None, **more: Any
-) -> Any:
-    """A base class with the fields of a config, some with other defaults, and more fields."""
+def _fields_of(config: Any, base: Any, left_out: tuple[str, ...] = (), defaults: Mapping[str, Any] = {}) -> Any:
+    """A base class with the fields of a config, some with other defaults."""
     fields: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         limits = dict(f.metadata)
-        kind = Literal[limits.pop("choices")] if "choices" in limits else type(f.default)
+        kind = Literal[choices(f)] if limits.pop("choices", None) else type(f.default)
         if f.name not in left_out:
-            default = (defaults or {}).get(f.name, f.default)
+            default = defaults.get(f.name, f.default)
             fields[f.name] = (kind, Field(default, description=limits.pop("help"), **limits))
-    return create_model(f"_{config.__name__}Fields", __base__=base, **fields, **more)
+    return create_model(f"_{config.__name__}Fields", __base__=base, **fields)
 
 
-_beside = Field("darts", description="a second method from the same seeds; 'none': none")
-_NaDarts: Any = _fields_of(
-    SearchConfig, _Searches, defaults={"epochs": 24}, beside=(Literal[("none", *ALL_METHODS)], _beside)
-)
+_NaDarts: Any = _fields_of(SearchConfig, _Searches, defaults={"epochs": 24})
 # PC-DARTS needs a multiple of 8 channels, DARTS-ES more than 10 epochs
 _S3 = {"space": "s3", "n_train": 600, "channels": 8, "cells": 3, "epochs": 12}
 _Variants: Any = _fields_of(SearchConfig, _Searches, ("method", "order"), defaults=_S3)
@@ -142,15 +130,24 @@ _Landscape: Any = _fields_of(LandscapeConfig, _fields_of(SearchConfig, _Searched
 _Evaluation: Any = _fields_of(EvaluationConfig, RunSettings, ("cell",))
 
 
-def _checked_methods(value: str, allowed: tuple[str, ...]) -> str:
-    unknown = [name for name in value.split() if name not in allowed]
-    if unknown or not value.split():
-        raise ValueError(f"{', '.join(unknown)}: no such method" if unknown else "no method")
-    return value
+def _each_of(allowed: tuple[str, ...]) -> AfterValidator:
+    """Names between spaces, all of them allowed."""
+
+    def checked(value: str) -> str:
+        unknown = [name for name in value.split() if name not in allowed]
+        if unknown or not value.split():
+            raise ValueError(f"{', '.join(unknown)}: no such method" if unknown else "no method")
+        return value
+
+    return AfterValidator(checked)
 
 
 class NaDarts(_NaDarts):
     """Notebook 03, Sec. 4.2, 5.2 and D."""
+
+    beside: Literal[("none", *ALL_METHODS)] = Field(  # type: ignore[valid-type]
+        "darts", description="a second method from the same seeds; 'none': none"
+    )
 
     @property
     def methods_to_run(self) -> list[str]:
@@ -160,14 +157,9 @@ class NaDarts(_NaDarts):
 class Variants(_Variants):
     """Notebook 05, Sec. 5.2, Table 6."""
 
-    methods: str = Field(
+    methods: Annotated[str, _each_of(METHODS)] = Field(
         "darts darts-es pc-darts", description=f"each run as it is and with na-; of {' '.join(METHODS)}"
     )
-
-    @field_validator("methods")
-    @classmethod
-    def _are_methods(cls, value: str) -> str:
-        return _checked_methods(value, METHODS)
 
     @property
     def methods_to_run(self) -> list[str]:
@@ -177,16 +169,11 @@ class Variants(_Variants):
 class LossLandscape(_Landscape):
     """Notebook 06, Sec. E."""
 
-    methods: str = Field("darts na-darts", description=f"whose searches are looked at; of {' '.join(ALL_METHODS)}")
-    runs: int = Field(2, ge=1, description="searches of each method from different seeds: seed, seed + 1, ...")
-    folders: str = Field(
-        "", description="run folders of finished searches, separated by ';', instead of these searches"
+    methods: Annotated[str, _each_of(ALL_METHODS)] = Field(
+        "darts na-darts", description=f"whose searches are looked at; of {' '.join(ALL_METHODS)}"
     )
-
-    @field_validator("methods")
-    @classmethod
-    def _are_methods(cls, value: str) -> str:
-        return _checked_methods(value, ALL_METHODS)
+    runs: int = Field(2, ge=1, description="searches of each method from different seeds: seed, seed + 1, ...")
+    folders: str = Field("", description="run folders of finished searches, separated by ';', instead of these")
 
     @field_validator("folders")
     @classmethod
@@ -211,11 +198,10 @@ class LossLandscape(_Landscape):
 
     @property
     def run_folders(self) -> list[str]:
-        """Of finished searches, given by the reader."""
         return [os.path.expanduser(word) for word in _words(self.folders)]
 
     def landscape(self) -> LandscapeConfig:
-        return LandscapeConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(LandscapeConfig)})
+        return self.config(LandscapeConfig)
 
 
 class Evaluation(_Evaluation):
@@ -237,7 +223,7 @@ class Evaluation(_Evaluation):
     @model_validator(mode="after")
     def _is_a_training(self) -> "Evaluation":
         if not self.configs({}):
-            self._config("DARTS_V2")  # as found cells will be
+            self.config(EvaluationConfig, cell="DARTS_V2")  # as found cells will be
         return self
 
     def configs(self, found: Mapping[str, Any]) -> dict[str, EvaluationConfig]:
@@ -248,11 +234,7 @@ class Evaluation(_Evaluation):
                 cells |= {label: cell_key(cell) for label, cell in found.items()}
             else:
                 cells |= {name: name for name in (catalogue() if word == "all" else [word])}
-        return {label: self._config(cell) for label, cell in cells.items()}
-
-    def _config(self, cell: str) -> EvaluationConfig:
-        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(EvaluationConfig) if f.name != "cell"}
-        return EvaluationConfig(**own | {"cell": cell})
+        return {label: self.config(EvaluationConfig, cell=cell) for label, cell in cells.items()}
 
 
 class Cells(RunSettings):
@@ -272,9 +254,31 @@ class Cells(RunSettings):
 
     @property
     def names(self) -> list[str]:
-        """Of the published cells."""
         words = _words(self.cells)
         return [*catalogue()] if "all" in words else [find_cell(word).name for word in words]
+
+
+class SweepPage(Settings):
+    """The page of a sweep: `notebooks/sweep.ipynb`, run by `flatlib sweep`."""
+
+    folder: str = Field("sweeps/small", description="a sweep's folder, from here or from the checkout's root")
+    figures: int = Field(4, ge=1, description="measures that are drawn; the table has all")
+
+    @field_validator("folder")
+    @classmethod
+    def _is_a_sweep(cls, value: str) -> str:
+        if not os.path.isfile(os.path.join(_from_here_or_root(value), "sweep.json")):
+            raise ValueError("no sweep there (no sweep.json); run flatlib sweep SWEEP.yaml first")
+        return value
+
+    @property
+    def sweep_folder(self) -> Path:
+        return Path(_from_here_or_root(self.folder))
+
+
+def _from_here_or_root(folder: str) -> str:
+    path = os.path.expanduser(folder)
+    return path if os.path.exists(path) else os.path.join(os.path.dirname(resolve_reports_dir("auto")), path)
 
 
 def _words(text: str) -> list[str]:

@@ -8,7 +8,7 @@ A group of columns stands before the label (`Test Error / CIFAR-10`), a sub-tabl
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Measured(NamedTuple):
     n: int | None
     setting: str
     note: str = ""
+
+    @classmethod
+    def over(cls, row: str, column: str, values: Any, setting: str, note: str = "") -> "Measured":
+        """Mean and standard deviation of an array of numbers."""
+        return cls(row, column, float(values.mean()), float(values.std()), len(values), setting, note)
 
 
 _BLOCKS = {

@@ -3,10 +3,13 @@
 import hashlib
 import html
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from flatlib.run.config import Config
 
 LONGEST = 100  # letters of a folder's name
 MIME = "application/vnd.flatlib.settings+json"  # {name: value}, read by the report's index page
@@ -53,9 +56,9 @@ class Settings(BaseModel):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """A table with what differs from the defaults in bold; plain lines; {name: value}."""
         lines, rows = [], ""
-        fields = type(self).model_fields
-        for name in sorted(fields, key=lambda name: name in Settings.model_fields):  # the notebook's own first
-            value, default, text = getattr(self, name), fields[name].default, fields[name].description
+        known = type(self).model_fields
+        for name in sorted(known, key=lambda name: name in Settings.model_fields):  # the notebook's own first
+            value, default, text = getattr(self, name), known[name].default, known[name].description
             note = "" if value == default else f" (default {default!r})"
             lines.append(f"{name} = {value!r}  # {text}{note}")
             cell = html.escape(f"{value!r}{note}")
@@ -85,6 +88,11 @@ class RunSettings(Settings):
             return Path(os.path.expanduser(self.runs_dir))
         folder = resolve_reports_dir(self.reports_dir).absolute()
         return (folder.parent if folder.name == "reports" else folder) / "runs"
+
+    def config(self, kind: type[Config], **own: Any) -> Config:
+        """A config whose fields are these parameters, but for its own ones."""
+        shared = {f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)}
+        return kind(**shared | own)
 
 
 def resolve_reports_dir(value: str) -> Path:

@@ -6,9 +6,10 @@ DARTS and S3 give their operations, their edges and validated genotypes.
 
 import ast
 import itertools
+import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -100,24 +101,6 @@ def prune_dead_edges(arch: np.ndarray) -> np.ndarray:  # (6,) -> (6,)
     return np.where(alive, arch, 0)
 
 
-def benchmark_form(arch: np.ndarray) -> str:
-    """The benchmark's own isomorphism key (6,466 classes): zeros propagate, skips are contracted.
-
-    It keeps dead zeros, and takes one convolution used twice for two convolutions.
-    """
-    nodes = ["0"]
-    for target in (1, 2, 3):
-        terms = []
-        for op, (source, node) in zip(arch, NAS_BENCH_201.edges, strict=True):
-            if node == target:
-                zero = op == 0 or nodes[source] == "#"
-                terms.append(
-                    "#" if zero else nodes[source] if op == 1 else f"({nodes[source]})@{NAS_BENCH_201.operations[op]}"
-                )
-        nodes.append("+".join(sorted(terms)))
-    return nodes[-1]
-
-
 def _output_terms(arch: np.ndarray, label: dict[int, int]) -> list[tuple]:
     """Per edge the term that it adds, per node the flattened sum; convolutions carry labels."""
     nodes: list[tuple] = [("x",), (), (), ()]
@@ -148,10 +131,10 @@ def network_form(arch: np.ndarray) -> str:
     )
 
 
-def isomorphism_classes(archs: np.ndarray, form: Any = network_form) -> np.ndarray:  # (A, 6) -> (A,)
+def isomorphism_classes(archs: np.ndarray) -> np.ndarray:  # (A, 6) -> (A,)
     """For each cell the row of the first cell of its class: the class's representative."""
     first: dict[str, int] = {}
-    return np.array([first.setdefault(form(arch), row) for row, arch in enumerate(archs)])
+    return np.array([first.setdefault(network_form(arch), row) for row, arch in enumerate(archs)])
 
 
 # --- DARTS genotypes ----------------------------------------------------------------------------
@@ -168,20 +151,7 @@ class Genotype:
 
     def to_json(self) -> dict[str, list]:
         """The project's JSON form of a genotype."""
-        return {
-            "normal": [list(pair) for pair in self.normal],
-            "normal_concat": list(self.normal_concat),
-            "reduce": [list(pair) for pair in self.reduce],
-            "reduce_concat": list(self.reduce_concat),
-        }
-
-
-def _quoted(value: Any) -> str:
-    """A foreign value for a message: never long, whatever it holds."""
-    try:
-        return repr(value)[:80]
-    except (ValueError, RecursionError):  # a number of thousands of digits, or endless nesting
-        return f"a {type(value).__name__}"
+        return json.loads(json.dumps(asdict(self)))  # lists for tuples
 
 
 def _cell(pairs: Any, concat: Any, space: Space, kind: str) -> tuple[tuple, tuple]:
@@ -190,21 +160,20 @@ def _cell(pairs: Any, concat: Any, space: Space, kind: str) -> tuple[tuple, tupl
         raise ValueError(f"genotype: {kind} needs an even number of (operation, source) pairs, two a node")
     for at, pair in enumerate(pairs):
         if not (isinstance(pair, (list, tuple)) and len(pair) == 2 and type(pair[1]) is int):
-            raise ValueError(f"genotype: {kind}[{at}] = {_quoted(pair)} is not an (operation, source) pair")
+            raise ValueError(f"genotype: {kind}[{at}] = {pair!r:.80} is not an (operation, source) pair")
         if pair[0] not in space.operations:
             raise ValueError(
-                f"genotype: {kind}[{at}] has operation {_quoted(pair[0])}; "
-                f"{space.name} has {', '.join(space.operations)}"
+                f"genotype: {kind}[{at}] has operation {pair[0]!r:.80}; {space.name} has {', '.join(space.operations)}"
             )
         if not 0 <= pair[1] < 2 + at // 2:
-            raise ValueError(f"genotype: {kind}[{at}] reads node {_quoted(pair[1])}; allowed are 0 to {1 + at // 2}")
+            raise ValueError(f"genotype: {kind}[{at}] reads node {pair[1]!r:.80}; allowed are 0 to {1 + at // 2}")
     nodes = range(2 + len(pairs) // 2)
     if not (
         isinstance(concat, (list, tuple, range))
         and len(concat)
         and all(type(node) is int and node in nodes for node in concat)
     ):
-        raise ValueError(f"genotype: {kind}_concat = {_quoted(concat)}; expected some of the nodes 0 to {nodes[-1]}")
+        raise ValueError(f"genotype: {kind}_concat = {concat!r:.80}; expected some of the nodes 0 to {nodes[-1]}")
     return tuple((op, source) for op, source in pairs), tuple(concat)
 
 

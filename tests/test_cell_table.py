@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from synthetic_search import finished_search as search
 
@@ -11,8 +12,10 @@ from flatlib.display.cell_table import (
     Shown,
     cells_frame,
     depth_table,
+    figure_b,
     gather,
     plot_operations,
+    save,
     section_f,
 )
 from flatlib.evaluation.catalogue import catalogue
@@ -75,6 +78,26 @@ def test_section_f():
     assert table[heads[0]].tolist() == ["0 of 2", "2 of 2", "0 ± 0", "0 ± 0", "100 ± 0"]
     assert table[heads[1]].tolist() == ["0 of 1", "0 of 1", "2", "8", "0"]  # depth 4
     assert table[heads[2]].tolist() == ["2 of 2", "0 of 2", "2 ± 0", "0 ± 0", "100 ± 0"]
+
+
+def test_figure_b_in_the_columns_of_all_tables(tmp_path):
+    """Sees S3's cells among those of Section F, another cell's number, chance without its name, a file too many."""
+    found = [search(GDAS, 0, method="darts"), search(MADE, 0), search(GDAS, 1), search(MADE, 2, space="s3")]
+    shown, chance = gather(["GDAS_V1"], found), [Shown("random cells", str(n), V1) for n in range(3)]
+    frame = figure_b([*shown, *chance])
+    lines = {(one.row, one.setting, one.column): (one.ours, one.ours_std, one.n) for one in frame.itertuples()}
+    assert {place[:2] for place in lines} == {
+        ("darts", "found on digits"), ("na-darts", "found on digits"), ("random cells", "drawn at random")
+    }  # fmt: skip
+
+    assert lines["na-darts", "found on digits", "depth, normal cell"] == (3.5, 0.5, 2)
+    assert lines["na-darts", "found on digits", "convolutions, reduction cell"] == (4, 4, 2)
+    assert lines["darts", "found on digits", "5×5 operations, normal cell"] == (2, 0, 1)
+    assert lines["random cells", "drawn at random", "depth, normal cell"] == (2, 0, 3)
+    (path,) = save(shown, chance, tmp_path)
+    assert path == tmp_path / "tables" / "digits" / "figure_B.csv"
+    pd.testing.assert_frame_equal(pd.read_csv(path)[["row", "n"]], frame[["row", "n"]])
+    assert save(chance[:0], chance, tmp_path / "none") == [] and not (tmp_path / "none").exists()
 
 
 def test_gathered():

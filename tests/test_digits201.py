@@ -37,8 +37,8 @@ def test_batched_training_equals_one_by_one_in_float64():
     rng = np.random.default_rng(0)
     rows = np.concatenate([[0, 15624, 3 * 5**5], rng.choice(15625, 10, replace=False)])
     data, recipe = load_digits201("digits-shifted"), Recipe(epochs=1)
-    images, labels = torch.from_numpy(data.images["train"]), torch.from_numpy(data.labels["train"])
-    batch = CellBatch(all_archs()[rows], rows, data.n_classes, recipe, seed=7, dtype=torch.float64)
+    images, labels = map(torch.from_numpy, data["train"])
+    batch = CellBatch(all_archs()[rows], rows, 10, recipe, seed=7, dtype=torch.float64)
     nets = [copy_weights(batch, row) for row in range(len(rows))]
     batched = torch.stack(list(train_steps(batch, images, labels, seed=7)))  # (steps, A)
     assert batched.shape == (12, len(rows))
@@ -93,12 +93,12 @@ def test_rebuilt_sample_lies_within_the_noise_band_of_the_shipped_table():
     one cell in four by more than 5 points.
     """
     rows, table = _sample(32), load_table()
-    measured = measure(all_archs()[rows], rows, load_digits201("digits"), 0, Recipe())
+    valid, _ = measure(all_archs()[rows], rows, load_digits201("digits"), 0, Recipe())
     shipped = table.quantity("digits-valid/12/x-valid").accuracy[rows]  # (32, seeds, epochs)
-    gap = np.abs(measured.valid - shipped[:, 0])
-    assert abs((measured.valid - shipped[:, 0])[:, -1].mean()) < 1.0
+    gap = np.abs(valid - shipped[:, 0])
+    assert abs((valid - shipped[:, 0])[:, -1].mean()) < 1.0
     assert (gap[:, -1] > 5.0).mean() <= 0.25
-    other_seed = np.abs(measured.valid - shipped[:, 1])
+    other_seed = np.abs(valid - shipped[:, 1])
     assert gap.mean() < 0.7 * other_seed.mean()  # a table of another seed or recipe would be as far off
 
 
@@ -119,12 +119,13 @@ def test_shipped_table_is_whole_and_its_classes_share_measurements():
 def test_data_sets_are_fixed_and_apart():
     """Sees leaking splits, labels that do not follow their images, or wrong class counts."""
     plain, shifted, rotated = (load_digits201(name) for name in NAMES)
-    assert (plain.n_classes, shifted.n_classes, rotated.n_classes) == (10, 10, 40)
+    assert [max(y.max() for _, y in data.values()) for data in (plain, shifted, rotated)] == [9, 9, 39]
     for split, n in (("train", 600), ("valid", 600), ("test", 597)):
-        assert plain.images[split].shape == (n, 4, 4, 4) and plain.images[split].max() <= 1
-        np.testing.assert_array_equal(plain.labels[split], shifted.labels[split])
-        np.testing.assert_array_equal(plain.labels[split], rotated.labels[split] // 4)
-    pixels = torch.from_numpy(plain.images["test"])
+        images, labels = plain[split]
+        assert images.shape == (n, 4, 4, 4) and images.max() <= 1
+        np.testing.assert_array_equal(labels, shifted[split][1])
+        np.testing.assert_array_equal(labels, rotated[split][1] // 4)
+    pixels = torch.from_numpy(plain["test"][0])
     assert torch.nn.functional.pixel_shuffle(pixels, 2).shape == (597, 1, 8, 8)
     with pytest.raises(ValueError, match="no data set 'mnist'; there are digits"):
         load_digits201("mnist")

@@ -14,7 +14,7 @@ from flatlib.evaluation.catalogue import catalogue, cell_key
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.cost import cost
 from flatlib.evaluation.plan import IMAGES, network_plan
-from flatlib.evaluation.runs import EvaluationRun
+from flatlib.evaluation.runs import Epoch, EvaluationRun, EvaluationTrace
 from flatlib.evaluation.tables import (
     COUNTED,
     ERRORS,
@@ -27,7 +27,6 @@ from flatlib.evaluation.tables import (
     setting,
     trained,
 )
-from flatlib.evaluation.trace import Epoch, EvaluationTrace
 from flatlib.search.config import SearchConfig
 
 DIGITS = EvaluationConfig(channels=2, cells=3, epochs=2, device="cpu")
@@ -166,6 +165,7 @@ def test_a_stand_in_never_stands_under_the_papers_columns():
     own, digits = frames[published.IMAGES], frames["digits"]
     assert digits.paper.isna().all() and set(digits.column) == {"Test Error / digits"}
     assert set(digits.row) == {"DARTS 2nd", "DARTS 1st"} and digits.note.str.contains("stands for").all()
+    assert digits.note.str.contains("1 different cell; seed noise unknown").all()
     assert set(own[own.ours.notna()].setting) == {COUNTED}
 
 
@@ -204,7 +204,7 @@ def test_two_kinds_of_one_search_have_a_block_each():
     searches = {cells[0]: [SearchConfig()], cells[1]: [SearchConfig(n_nbr=4)]}
     groups = trained([run(DIGITS, 7.0, cells[0]), run(DIGITS, 25.0, cells[1])], searches)
     frame = evaluation_tables.table_frames("Fa", groups)["digits"]
-    view, settings = evaluation_tables.side_by_side("Fa", frame)
+    view, settings = evaluation_tables.blocks("Fa", frame)
     shown = [text for text in view.loc["mean"] if "(n = 1)" in text]
     assert sorted(text[:4] for text in shown) == ["25.0", "7.00"] and len(settings) == 2
 
@@ -272,8 +272,8 @@ def test_figures_hold_every_training():
     groups = trained([run(DIGITS, 2.0), run(DIGITS, 4.0, seed=1), run(DIGITS, 3.0, "GDAS_V1")], {})
     curves, errors = evaluations.plot_curves(groups), evaluations.plot_errors(groups)
     assert sorted(line.y[-1] for line in curves.data) == pytest.approx([2.0, 3.0, 4.0])
-    assert [list(line.x) for line in errors.data] == [[2.0, 4.0], [3.0], [3.0], [3.0]]
-    assert evaluations.plot_curves([]).data == () and evaluations.plot_errors([]).data == ()
+    assert [list(line.x) for line in errors.data] == [[2.0, 4.0, 3.0], [3.0, 3.0]]
+    assert evaluations.plot_curves([]).data == () and not any(len(line.x) for line in evaluations.plot_errors([]).data)
 
 
 def test_counted_beside_printed():

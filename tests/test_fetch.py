@@ -80,7 +80,7 @@ def server(monkeypatch):
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/archive.tar.gz"
-        source = Source(url, len(ARCHIVE), hashlib.md5(ARCHIVE).hexdigest(), hashlib.sha256(ARCHIVE).hexdigest())
+        source = Source(url, len(ARCHIVE), hashlib.sha256(ARCHIVE).hexdigest())
         monkeypatch.setitem(SOURCES, "cifar10", source)
         yield server
         server.release.set()
@@ -101,10 +101,10 @@ def names(folder: Path) -> list[str]:
 
 def test_sources_are_the_published_ones():
     """Sees a digit lost in a sum, or one archive's sums under the other's name."""
-    assert len({source.md5 for source in SOURCES.values()}) == len(SOURCES) == 2
+    assert len({source.sha256 for source in SOURCES.values()}) == len(SOURCES) == 2
     for name, source in SOURCES.items():
         assert source.url == f"https://www.cs.toronto.edu/~kriz/cifar-{name[5:]}-binary.tar.gz"
-        assert re.fullmatch("[0-9a-f]{32}", source.md5) and re.fullmatch("[0-9a-f]{64}", source.sha256)
+        assert re.fullmatch("[0-9a-f]{64}", source.sha256)
 
 
 def test_an_archive_comes_whole_and_is_not_fetched_twice(server, tmp_path):
@@ -166,17 +166,6 @@ def test_a_wrong_checksum_is_removed(server, tmp_path, resumed):
     assert not names(tmp_path)
     server.body = ARCHIVE
     assert fetch("cifar10", tmp_path)[0].read_bytes() == ARCHIVE
-
-
-def test_each_known_checksum_counts(tmp_path):
-    """Sees a SHA-256 that is never compared, or a missing one taken for a wrong one."""
-    path = tmp_path / "file"
-    path.write_bytes(ARCHIVE)
-    md5, sha256 = hashlib.md5(ARCHIVE).hexdigest(), hashlib.sha256(ARCHIVE).hexdigest()
-    right = [(md5, None), (md5, sha256)]
-    wrong = [("0" * 32, None), ("0" * 32, sha256), (md5, "0" * 64)]
-    assert all(module.is_right(path, Source("", 0, *sums)) for sums in right)
-    assert not any(module.is_right(path, Source("", 0, *sums)) for sums in wrong)
 
 
 def test_another_length_is_refused_before_a_byte_is_written(server, tmp_path):
@@ -273,7 +262,7 @@ def test_the_command_in_one_line(server, tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    closed = Source(f"http://127.0.0.1:{port}/other.tar.gz", len(ARCHIVE), "0" * 32)
+    closed = Source(f"http://127.0.0.1:{port}/other.tar.gz", len(ARCHIVE), "0" * 64)
     for name, expected in (("cifar10", "Connection refused" + STATE), ("cifar11", "there are cifar10, cifar100")):
         process = command(name, *folder, source=closed)
         out, err = process.communicate(timeout=60)

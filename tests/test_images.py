@@ -97,13 +97,6 @@ def test_validation_images_are_only_normalized():
     torch.testing.assert_close(normalize(data.images["train"], data), expected.float(), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("side", [-2, 15])
-def test_an_odd_cutout_is_refused(side):
-    """Sees a square a pixel smaller than asked for, as DARTS would cut it."""
-    with pytest.raises(ValueError, match=f"^cutout {side}: an even number of pixels, 0 for none$"):
-        Augmentation(4, True, side)
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_makes_the_same_images():
@@ -164,13 +157,10 @@ def test_a_resumed_stream_goes_on(steps, tmp_path):
 
 
 def test_a_stream_refuses_what_it_cannot_do():
-    """Sees a pass without a batch, or a run resumed with another batch size."""
+    """Sees a pass without a batch."""
     for size in (0, 24):
         with pytest.raises(ValueError, match=f"^batch size {size}: allowed 1 to 23, the images there are$"):
             Stream(torch.arange(23), size, seed=1)
-    stream, state = Stream(torch.arange(23), 5, seed=1), Stream(torch.arange(23), 6, seed=1).state()
-    with pytest.raises(ValueError, match=r"^state of batches of 6 from 23 images; this stream has 5 from 23: resume"):
-        stream.restore(state)
 
 
 @pytest.mark.parametrize("n", [10, 11])
@@ -187,9 +177,9 @@ def test_digits_are_those_of_digits201():
     known, data = load_digits201("digits"), load_images("digits")
     rows = {"train": ("train", "valid"), "test": ("test",)}
     for split, parts in rows.items():
-        blocks = torch.from_numpy(np.concatenate([known.images[part] for part in parts]))
+        blocks = torch.from_numpy(np.concatenate([known[part][0] for part in parts]))
         assert torch.equal(data.images[split], (torch.pixel_shuffle(blocks, 2) * 255).round().byte())
-        assert np.array_equal(data.labels[split], np.concatenate([known.labels[part] for part in parts]))
+        assert np.array_equal(data.labels[split], np.concatenate([known[part][1] for part in parts]))
     assert len(data.images["train"]) == 1200 and len(data.images["test"]) == 597
     assert data.images["train"].max() == 255 and data.labels["train"].dtype == torch.int64
     normal = normalize(data.images["train"], data)

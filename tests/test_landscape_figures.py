@@ -6,7 +6,7 @@ import pytest
 from synthetic_landscape import synthetic_landscape
 
 from flatlib.display import flatness
-from flatlib.display import landscape as figures
+from flatlib.display import landscape_figures as figures
 from flatlib.display.reproduction import COLUMNS
 from flatlib.landscape.plane import Plane, mean_rise
 from flatlib.spaces import SPACES
@@ -46,8 +46,6 @@ def test_contours_are_the_planes(two_by_two):
     assert "64 validation images, batch size 32" in figure.layout.title.text
     assert [axis.scaleanchor for axis in figure.select_yaxes()] == [None, None, "x3", None]  # on the unmatched pair
     assert figure.layout.yaxis3.matches is None and figure.layout.xaxis3.matches is None
-    own = [t for t in figures.plot_planes(two_by_two, linked=False).data if t.type == "contour"]
-    assert len({(m.contours.start, m.contours.end, m.contours.size) for m in own}) > 1
     coarse = next(t for t in figures.plot_planes(two_by_two, random=True).data if t.type == "contour")
     np.testing.assert_allclose(coarse.z, two_by_two[0].random.losses, atol=5e-5)
 
@@ -113,7 +111,7 @@ def test_a_hole_in_one_run_is_said_everywhere():
     """Sees a mean over fewer runs than its n says, or a table that says another number than the file."""
     whole, holed = (synthetic_landscape(DARTS, seed, 9) for seed in (0, 1))
     holed.plane.losses[4, 8] = np.nan
-    label, unit = flatness.NUMBERS["rise 1"]
+    label, unit, _ = flatness.NUMBERS["rise 1"]
     shown = flatness.summary([whole, holed]).data.loc[f"{label} ({unit})", "darts (n = 2)"]
     written = flatness.figure_a([whole, holed], "digits").set_index("column").ours
     assert shown.startswith("nan") and np.isnan(written[label]) and np.isfinite(written["loss at alpha"])

@@ -18,14 +18,12 @@ from flatlib.neighborhoods import (
     distinct_draws,
     enumerate_neighbors,
     multiplicative_neighbor,
-    neighbor_offsets,
     neighborhood_size,
     one_hot,
     perturbed_edges,
-    sample_neighbors,
-    sample_relaxed_neighbors,
     total_variation,
 )
+from flatlib.search.objective import build_neighbors, draw_neighbors
 
 seeded = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 ULP = np.finfo(float).eps
@@ -62,6 +60,11 @@ def refusal(function, *arguments, **options):
         function(*arguments, **options)
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+def sample_relaxed(alphas, n_nbr, d, rng, **options):
+    """As a search draws them."""
+    return build_neighbors(torch.tensor(alphas), draw_neighbors(alphas, n_nbr, d, rng, **options)).numpy()
 
 
 # --- Distances (Eq. 2) ----------------------------------------------------------------------------
@@ -150,45 +153,13 @@ def test_impossible_radius_is_refused(d):
     rng, archs = np.random.default_rng(0), np.zeros((1, 6), dtype=int)
     refused = [
         refusal(enumerate_neighbors, archs, 5, d),
-        refusal(neighbor_offsets, 6, 5, d),
-        refusal(sample_neighbors, archs, 5, d, 3, rng),
         refusal(perturbed_edges, (2, 6), d, rng),
-        refusal(sample_relaxed_neighbors, one_hot(archs[0], 5), 3, d, rng),
+        refusal(sample_relaxed, one_hot(archs[0], 5), 3, d, rng),
     ]
     assert all(f"d = {d}" in line and "6" in line for line in refused)
 
 
-# --- Sampled neighborhoods (Sec. 4.1) -------------------------------------------------------------
-
-
-@seeded
-@given(spaces(), st.data())
-def test_sampled_neighbors_lie_in_the_neighborhood(space, data):
-    """Sees a repeated or distant neighbor, and a cell that is left out of its own sample."""
-    n_edges, n_operations, d = space
-    size = neighborhood_size(n_edges, n_operations, d)
-    n_nbr = data.draw(st.integers(1, size))
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    archs = rng.integers(n_operations, size=(3, n_edges))
-    sampled = sample_neighbors(archs, n_operations, d, n_nbr, rng)
-    assert sampled.shape == (3, n_nbr, n_edges)
-    for arch, rows in zip(archs, sampled, strict=True):
-        assert (rows[0] == arch).all()
-        assert len({tuple(row) for row in rows}) == n_nbr
-        assert all(hamming(arch, row) <= d for row in rows)
-        if n_nbr == size:
-            assert {*map(tuple, rows)} == {*map(tuple, enumerate_neighbors(arch, n_operations, d))}
-
-
-def test_sampled_neighbors_are_uniform():
-    """Sees a neighbor or a pair of neighbors that is drawn too often, such as near ones before far ones."""
-    arch = np.array([2, 0, 1])
-    n_others = neighborhood_size(3, 3, 2) - 1  # 18 beside the cell itself
-    for n_nbr in (2, 3):
-        sampled = sample_neighbors(np.tile(arch, (20_000, 1)), 3, 2, n_nbr, np.random.default_rng(n_nbr))
-        counts = Counter(frozenset(map(tuple, rows[1:])) for rows in sampled.tolist())
-        assert len(counts) == comb(n_others, n_nbr - 1)
-        assert stats.chisquare(list(counts.values())).pvalue > 1e-3
+# --- Draws without replacement (Sec. 4.1) -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (4, 0), (4, 1), (5, 3), (4, 4), (6, 2)])
@@ -215,20 +186,7 @@ def test_floyd_draws_each_subset_equally(n, k):
 
 def test_more_neighbors_than_there_are_is_refused():
     """Sees a sample with repeats, or an endless search, where the neighborhood is too small."""
-    rng, archs = np.random.default_rng(0), np.zeros((2, 6), dtype=int)
-    assert sample_neighbors(archs, 5, 1, 25, rng).shape == (2, 25, 6)
-    refusal(sample_neighbors, archs, 5, 1, 26, rng)
-    assert "different" in refusal(distinct_draws, rng, 2, 3, 4)
-    refusal(sample_neighbors, archs, 5, 1, 0, rng)
-    refusal(sample_relaxed_neighbors, one_hot(archs[0], 5), 0, 1, rng)
-
-
-def test_refused_number_of_neighbors_is_named():
-    """Sees a message about n_nbr that does not name the n_nbr that was asked for."""
-    rng, archs = np.random.default_rng(0), np.zeros((2, 6), dtype=int)
-    assert "26" in refusal(sample_neighbors, archs, 5, 1, 26, rng)
-    assert "n_nbr = 0" in refusal(sample_neighbors, archs, 5, 1, 0, rng)
-    assert "n_nbr = 0" in refusal(sample_relaxed_neighbors, one_hot(archs[0], 5), 0, 1, rng)
+    assert "different" in refusal(distinct_draws, np.random.default_rng(0), 2, 3, 4)
 
 
 # --- Relaxed neighborhoods (Sec. 4.2.2, Eq. 6) ----------------------------------------------------
@@ -346,9 +304,9 @@ def naive_multiplicative(alpha, chosen):
 @given(distributions(4, 6), st.lists(st.integers(-1, 3), min_size=6, max_size=6))
 def test_multiplicative_neighbor_is_equation_a(alphas, chosen):
     """Sees an edge set to another operation, a NaN where r_k alpha_k sums to 0, and edges that should stay."""
-    neighbors = multiplicative_neighbor(alphas, np.array(chosen))
+    neighbors = multiplicative_neighbor(alphas, one_hot(np.array(chosen), 4))
     assert (neighbors == [naive_multiplicative(*edge) for edge in zip(alphas, chosen, strict=True)]).all()
-    stacked = multiplicative_neighbor(alphas.reshape(2, 3, 4), np.array(chosen).reshape(2, 3))
+    stacked = multiplicative_neighbor(alphas.reshape(2, 3, 4), one_hot(np.array(chosen).reshape(2, 3), 4))
     assert (stacked.reshape(6, 4) == neighbors).all()
 
 
@@ -361,7 +319,7 @@ def test_relaxed_sample(d, degraded):
     """Sees a sample without alpha itself, off the simplex, out of the neighborhood or always on the same edges."""
     rng = np.random.default_rng(d)
     alphas = random_alphas(rng, 14, 8)
-    sampled = sample_relaxed_neighbors(alphas, 40, d, rng, degraded=degraded)
+    sampled = sample_relaxed(alphas, 40, d, rng, degraded=degraded)
     assert sampled.shape == (40, 14, 8)
     assert (sampled[0] == alphas).all()
     assert (sampled >= 0).all() and np.allclose(sampled.sum(-1), 1, rtol=0, atol=8 * ULP)
@@ -377,7 +335,7 @@ def test_relaxed_sample_of_both_cell_types():
     """Sees d edges drawn over the normal and the reduction cell together, or the same ones in both."""
     rng = np.random.default_rng(0)
     alphas = rng.dirichlet(np.ones(3), (2, 14))
-    sampled = sample_relaxed_neighbors(alphas, 30, 4, rng, degraded=(0, 1))
+    sampled = sample_relaxed(alphas, 30, 4, rng, degraded=(0, 1))
     moved = total_variation(sampled, alphas) > 4 * ULP
     assert (moved[0] == 0).all() and (moved[1:].sum(-1) == 4).all()
     assert (moved[1:, 0] != moved[1:, 1]).any()
@@ -387,7 +345,7 @@ def test_relaxed_sample_of_both_cell_types():
 def test_relaxed_sample_uses_its_threshold(options, eps):
     """Sees a threshold that is passed over, and a default other than 0.1 (Sec. D.1)."""
     alphas = np.full((6, 8), 0.125)
-    sampled = sample_relaxed_neighbors(alphas, 500, 6, np.random.default_rng(0), **options)
+    sampled = sample_relaxed(alphas, 500, 6, np.random.default_rng(0), **options)
     largest = (sampled.max(-1) / sampled.min(-1)).max()
     limit = (0.125 + eps) / (0.125 - eps)  # the normalization cancels in the ratio
     assert 1 + 0.7 * (limit - 1) < largest <= limit * (1 + 4 * ULP)
@@ -397,13 +355,13 @@ def test_relaxed_sample_of_one_is_alpha():
     """Sees a sample of one that is not the cell itself, with either representation."""
     alphas = np.random.default_rng(0).dirichlet(np.ones(5), 6)
     for degraded in ((), (0, 1)):
-        assert (sample_relaxed_neighbors(alphas, 1, 2, np.random.default_rng(0), degraded=degraded) == alphas).all()
+        assert (sample_relaxed(alphas, 1, 2, np.random.default_rng(0), degraded=degraded) == alphas).all()
 
 
 def test_degraded_operations_are_drawn_evenly():
     """Sees one of zero and skip that is never or rarely drawn, or one choice for a whole neighbor."""
     alphas = np.full((3, 4), 0.25)
-    sampled = sample_relaxed_neighbors(alphas, 4001, 3, np.random.default_rng(0), degraded=(1, 2))
+    sampled = sample_relaxed(alphas, 4001, 3, np.random.default_rng(0), degraded=(1, 2))
     counts = Counter(map(tuple, sampled[1:].argmax(-1).tolist()))
     assert len(counts) == 8
     assert stats.chisquare(list(counts.values())).pvalue > 1e-3
@@ -411,14 +369,13 @@ def test_degraded_operations_are_drawn_evenly():
 
 def test_samples_follow_the_generator():
     """Sees a global random state: equal generators give equal samples, and the next draw differs."""
-    archs, alphas = np.zeros((2, 6), dtype=int), np.full((6, 5), 0.2)
+    alphas = np.full((6, 5), 0.2)
     draws = [
-        lambda rng: sample_neighbors(archs, 5, 2, 10, rng),
-        lambda rng: sample_relaxed_neighbors(alphas, 10, 2, rng),
-        lambda rng: sample_relaxed_neighbors(alphas, 10, 2, rng, degraded=(0, 1)),
+        lambda rng: sample_relaxed(alphas, 10, 2, rng),
+        lambda rng: sample_relaxed(alphas, 10, 2, rng, degraded=(0, 1)),
     ]
     for draw in draws:
         first, second = np.random.default_rng(3), np.random.default_rng(3)
         once = draw(first)
         assert (once == draw(second)).all() and (once != draw(first)).any()
-    assert (archs == 0).all() and (alphas == 0.2).all()
+    assert (alphas == 0.2).all()

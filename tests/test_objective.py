@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from flatlib import aggregators
-from flatlib.neighborhoods import additive_neighbor, multiplicative_neighbor
+from flatlib.neighborhoods import additive_neighbor, multiplicative_neighbor, one_hot
 from flatlib.search.objective import (
     CrossEntropy,
     aggregated_gradient,
@@ -62,7 +62,7 @@ def test_neighbors_are_those_of_numpy(degraded):
     batch = np.stack([alphas] * 4)
     if degraded:
         assert draw.noise is None and set(np.unique(draw.chosen)) == {-1, 0, 3}
-        assert (neighbors[1:] == multiplicative_neighbor(batch, draw.chosen)).all()
+        assert (neighbors[1:] == multiplicative_neighbor(batch, one_hot(draw.chosen, 8))).all()
     else:
         assert draw.chosen is None
         assert np.allclose(neighbors[1:], additive_neighbor(batch, draw.noise), rtol=1e-15, atol=0)

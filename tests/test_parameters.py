@@ -16,18 +16,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flatlib.neighborhoods import neighborhood_size
-from flatlib.parameters import (
-    MIME,
-    Assumption,
-    NaDarts,
-    ParameterError,
-    RandomSearch,
-    Settings,
-    Variants,
-    check,
-    resolve_reports_dir,
-)
+from flatlib.parameter_check import ParameterError
+from flatlib.parameters import Assumption, NaDarts, RandomSearch, Variants, check
 from flatlib.search.config import SearchConfig
+from flatlib.settings import MIME, Settings, resolve_reports_dir
 
 ROOT = Path(__file__).parents[1]
 MODELS = (Assumption, RandomSearch, NaDarts, Variants)

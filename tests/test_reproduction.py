@@ -10,7 +10,7 @@ import pytest
 
 from flatlib import published
 from flatlib.display import claims, reproduction, rivals
-from flatlib.display.reproduction import COLUMNS, csv_path, side_by_side, write_csv
+from flatlib.display.reproduction import COLUMNS, csv_path, turned_view, write_csv
 from flatlib.published import Measured
 from flatlib.tabular import analysis
 from flatlib.tabular.analysis import Budget
@@ -128,12 +128,12 @@ def test_failing_write_leaves_the_old_file(tmp_path, monkeypatch, earlier):
 # --- Views ----------------------------------------------------------------------------------------
 
 
-def test_side_by_side_shows_three_blocks(no_checkout):
+def test_the_view_shows_three_blocks(no_checkout):
     """Sees the kept real run left out, under the wrong heading, or mixed with this run's numbers."""
     kept = reproduction.reproduction("1a", [measured("Flat minima", "CIFAR-10", -1.0)], source=REAL)
     write_csv(kept, csv_path(no_checkout, REAL, "1a"))
     ours = reproduction.reproduction("1a", [measured("Flat minima", "toy", -2.0)], source="toys")
-    view = side_by_side("1a", ours, "toys", no_checkout)
+    view = turned_view("1a", ours, "toys", no_checkout)
     assert list(view.index) == [
         *(("published", column) for column in ("CIFAR-10", "CIFAR-100", "ImageNet-16-120")),
         ("nas-bench-201, ours", "CIFAR-10"),
@@ -143,14 +143,14 @@ def test_side_by_side_shows_three_blocks(no_checkout):
     assert view["Sharp minima"].tolist() == ["6.66", "30.00", "56.41", "", ""]
 
 
-def test_side_by_side_without_a_kept_run(no_checkout):
+def test_the_view_without_a_kept_run(no_checkout):
     """Sees an error, or an empty block, in a checkout that keeps no real run; and text where nothing was measured."""
     ours = reproduction.reproduction("1a", [measured("Flat minima", "CIFAR-10", -2.0)], source=REAL)
     write_csv(ours, csv_path(no_checkout, REAL, "1a"))
-    view = side_by_side("1a", ours, REAL, no_checkout)
+    view = turned_view("1a", ours, REAL, no_checkout)
     assert view.index.get_level_values(0).unique().tolist() == ["published", "nas-bench-201, ours"]
     nothing = [measured("(a) Flat minima", "toy", None)]
-    empty = side_by_side("A", reproduction.reproduction("A", nothing, source="toys"), "toys", no_checkout)
+    empty = turned_view("A", reproduction.reproduction("A", nothing, source="toys"), "toys", no_checkout)
     assert empty.index.get_level_values(0).unique().tolist() == ["published"]
 
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import itertools
-import sys
 from functools import partial
 
 import numpy as np
@@ -265,11 +264,8 @@ def test_bayesian_optimization(archs, bowl):
     assert bowl[first.evaluated[:, 60:, 0]].mean() < bowl[first.evaluated[:, :10, 0]].mean() - 1
 
 
-def test_missing_optuna_is_one_line(archs, monkeypatch, capsys):
-    """Sees a traceback into an import, or a notebook that ends because an extra is not installed."""
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ImportError, match=r"^Bayesian optimization needs optuna: pip install 'flatlib\[bo\]'$"):
-        next(bayesian_optimization(archs, 2, np.random.default_rng(0)))
+def test_missing_optuna_is_one_line(monkeypatch, capsys):
+    """Sees a notebook that ends because an extra is not installed."""
     monkeypatch.setattr(equal_budgets, "find_spec", lambda name: None)
     assert equal_budgets.available_bo_runs(3) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1

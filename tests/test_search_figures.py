@@ -9,7 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from synthetic_search import synthetic_trace
 
-from flatlib.display import live, search
+from flatlib.display import live
+from flatlib.display import search_figures as search
 from flatlib.display.card import PLOTLY_MIME
 from flatlib.search.derive import one_hot_alphas
 from flatlib.search.trace import SearchTrace
@@ -61,9 +62,8 @@ def test_plot_progress():
         np.testing.assert_array_equal([line.x, line.y], [curve.epochs, curve.values])
     colors = {run: {line.line.color for line in lines if line.name == run} for run in traces}
     assert len(colors["one"]) == len(colors["two"]) == 1 and colors["one"] != colors["two"]
-    uniform = next(line for line in figure.data if line.mode == "lines+text")
-    assert (uniform.yaxis, uniform.line.dash, list(uniform.x)) == ("y3", "dash", [0, 6])
-    assert list(uniform.y) == [math.log(8)] * 2
+    (uniform,) = figure.layout.shapes
+    assert (uniform.yref, uniform.line.dash, uniform.y0, uniform.y1) == ("y3", "dash", math.log(8), math.log(8))
     assert [line.name for line in figure.data if line.showlegend is not False] == [*traces, *search.DASHES]
 
 
@@ -91,35 +91,26 @@ def test_alphas_over_time(space):
 @SPACES
 def test_alphas(space):
     """Sees a row under another edge's name, or a column under another operation's."""
-    alphas = synthetic_trace(space).alphas[2]
-    figure = search.plot_alphas(alphas, space, "now")
-    for heatmap, cell, kind in zip(figure.data, alphas, search.cell_kinds(space), strict=True):
+    trace = synthetic_trace(space)
+    figure = search.plot_alphas_over_time(trace, space)
+    for heatmap, cell, kind in zip(figure.data, trace.alphas[-1], search.cell_kinds(space), strict=True):
         assert heatmap.name == kind and heatmap.x == space.operations
         assert heatmap.y == tuple(f"{source}→{target}" for source, target in space.edges)
         np.testing.assert_allclose(heatmap.z, cell, atol=5e-5)
     assert figure.layout.xaxis.tickvals == space.operations and figure.layout.xaxis.ticktext[1] in ("max 3×3", "skip")
-    assert figure.layout.coloraxis.cmax == alphas.max()
 
 
 # --- the derived cell -----------------------------------------------------------------------------
 
 
-def test_counts_of_one_cell():
-    """Sees normal and reduction cells exchanged, an operation in another's column, or wrong shares."""
-    counts = search.operation_counts(FOUND, DARTS)
-    #                               none max avg skip sep3 sep5 dil3 dil5
-    assert counts.counts.tolist() == [[[0, 1, 0, 4, 3, 0, 0, 0], [0, 8, 0, 0, 0, 0, 0, 0]]]
-    assert counts.skip_share.tolist() == [[4 / 8, 0]] and counts.parameter_free_share.tolist() == [[5 / 8, 1]]
-    assert search.operation_counts(NB201, NAS_BENCH_201).counts.tolist() == [[[1, 2, 1, 1, 1]]]
-
-
 def test_counts_over_time():
-    """Sees cells one epoch off, or PC-DARTS's edge weights ignored."""
+    """Sees cells one epoch off, normal and reduction cells exchanged, or PC-DARTS's edge weights ignored."""
     uniform = np.full((2, 14, 8), 1 / 8)
     alphas = np.stack([uniform, one_hot_alphas(DARTS, FOUND)])
-    counts = search.operation_counts(SearchTrace((), alphas), DARTS)
-    first = [[[0, 8, 0, 0, 0, 0, 0, 0]] * 2]  # of equals the first: max pooling
-    assert counts.counts.tolist() == first + search.operation_counts(FOUND, DARTS).counts.tolist()
+    before, after = search.counts_over_time(SearchTrace((), alphas), DARTS)
+    assert [counts.operations for counts in before] == [{"max_pool_3x3": 8}] * 2  # of equals the first: max pooling
+    assert after[0].operations == {"skip_connect": 4, "sep_conv_3x3": 3, "max_pool_3x3": 1}
+    assert after[1].operations == {"max_pool_3x3": 8}
     weights = np.ones((2, 2, 14))
     weights[:, :, 11:] = 0.001, 1000, 1000  # node 5 reads 3 and 4 where alpha allows
     cell = search.derived_cells(SearchTrace((), alphas, weights), DARTS)[0]
@@ -136,13 +127,14 @@ def test_plot_operation_counts(space):
     for bar in figure.data:
         bars.setdefault(bar.xaxis, {})[bar.legendgroup] = bar
     for (run, kind), panel, title in zip(panels, bars.values(), figure.layout.annotations, strict=True):
-        counts = search.operation_counts(traces[run], space)
-        for at, name in enumerate(space.operations):
-            np.testing.assert_array_equal(panel[name].y, counts.counts[:, kind, at])
+        counts = [each[kind] for each in search.counts_over_time(traces[run], space)]
+        assert {name for each in counts for name in each.operations} <= panel.keys()
+        for name in panel:
+            np.testing.assert_array_equal(panel[name].y, [each.operations.get(name, 0) for each in counts])
             assert list(panel[name].x) == list(range(len(traces[run].alphas)))
         assert next(iter(panel)) == "skip_connect"  # lowest
-        assert title.text.startswith(f"{run}, ") and f"skip {counts.skip_share[-1, kind]:.0%}" in title.text
-        assert title.text.endswith(f"parameter-free {counts.parameter_free_share[-1, kind]:.0%}")
+        assert title.text.startswith(f"{run}, ") and f"skip {counts[-1].skip_share:.0%}" in title.text
+        assert title.text.endswith(f"parameter-free {counts[-1].parameter_free_share:.0%}")
 
 
 # --- live -----------------------------------------------------------------------------------------
@@ -151,10 +143,9 @@ def test_plot_operation_counts(space):
 def test_pace():
     """Sees time left from the total, of the last epoch only, or shown when all is done."""
     trace = synthetic_trace(DARTS, 3)  # 5, 6 and 7 seconds
-    assert live.pace(trace, 10) == (3, 18, 6 * 7) and live.pace(first_epochs(trace, 0), 10) == (0, 0, None)
-    assert live.in_words(live.pace(trace, 10), 10) == "epoch 3 of 10, 18 s spent, about 42 s left"
-    assert live.in_words(live.pace(trace, 3), 3) == "epoch 3 of 3, 18 s spent"
-    assert live.in_words(live.Pace(1, 7200, 119), 2) == "epoch 1 of 2, 2.0 h spent, about 119 s left"
+    assert live.pace(trace, 10) == "epoch 3 of 10, 18 s spent, about 42 s left"
+    assert live.pace(first_epochs(trace, 0), 10) == "epoch 0 of 10, 0.0 s spent"
+    assert live.pace(trace, 3) == "epoch 3 of 3, 18 s spent"
 
 
 @SPACES

@@ -18,7 +18,6 @@ from flatlib.spaces import (
     Genotype,
     all_archs,
     arch_to_string,
-    benchmark_form,
     genotype,
     isomorphism_classes,
     network_form,
@@ -197,21 +196,10 @@ def test_dead_edges_lie_on_no_path(archs):
     assert (outputs(pruned, weights) == outputs(archs, weights)).all()
 
 
-def test_numbers_of_classes(archs, networks):
-    """Sees a rule that merges or splits more than the benchmark's 6,466 classes and the 5,260 networks."""
-    benchmark = isomorphism_classes(archs, benchmark_form)
-    assert len(np.unique(benchmark)) == 6_466
+def test_number_of_classes(archs, networks):
+    """Sees a rule that merges or splits more than the 5,260 networks."""
     assert len(np.unique(networks)) == 5_260
-    for rows in (benchmark, networks):
-        assert (rows[rows] == rows).all() and (rows <= np.arange(len(archs))).all()
-
-
-def test_benchmark_form_against_the_official_api(archs):
-    """Sees a rule that has the benchmark's number of classes but not its classes."""
-    api = pytest.importorskip("nats_bench.genotype_utils", reason="nats-bench, an oracle, is not installed")
-    names = [api.topology_str2structure(arch_to_string(a)).to_unique_str(consider_zero=True) for a in archs]
-    forms = [benchmark_form(arch) for arch in archs]
-    assert len(set(zip(forms, names, strict=True))) == len(set(forms)) == len(set(names))
+    assert (networks[networks] == networks).all() and (networks <= np.arange(len(archs))).all()
 
 
 def test_one_network_is_one_function(archs, networks, matched):
@@ -240,24 +228,23 @@ def test_linear_pool_merges_further_networks(archs, matched):
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "benchmark", "network"),
+    ("one", "other", "same"),
     [
-        # Nodes 1 and 2 change places; the benchmark keeps the zero that one of them adds.
-        ((CONV1, CONV3, NONE, NONE, POOL, SKIP), (CONV3, CONV1, NONE, NONE, SKIP, POOL), False, True),
+        # Nodes 1 and 2 change places.
+        ((CONV1, CONV3, NONE, NONE, POOL, SKIP), (CONV3, CONV1, NONE, NONE, SKIP, POOL), True),
         # A convolution whose output goes nowhere.
-        ((CONV3, NONE, NONE, SKIP, NONE, NONE), (NONE, NONE, NONE, SKIP, NONE, NONE), True, True),
-        # One convolution used twice, 2 c(x), and two, c(x) + c'(x): the benchmark takes them for one.
-        ((CONV3, NONE, SKIP, NONE, SKIP, SKIP), (CONV3, CONV3, NONE, NONE, SKIP, SKIP), True, False),
-        # A dead sum that the benchmark carries on: c(0 + x) and c(x).
-        ((NONE, SKIP, CONV1, NONE, NONE, CONV3), (SKIP, NONE, NONE, NONE, CONV3, NONE), False, True),
+        ((CONV3, NONE, NONE, SKIP, NONE, NONE), (NONE, NONE, NONE, SKIP, NONE, NONE), True),
+        # One convolution used twice, 2 c(x), and two, c(x) + c'(x).
+        ((CONV3, NONE, SKIP, NONE, SKIP, SKIP), (CONV3, CONV3, NONE, NONE, SKIP, SKIP), False),
+        # A dead sum: c(0 + x) and c(x).
+        ((NONE, SKIP, CONV1, NONE, NONE, CONV3), (SKIP, NONE, NONE, NONE, CONV3, NONE), True),
         # Another operation.
-        ((NONE, NONE, NONE, CONV1, NONE, NONE), (NONE, NONE, NONE, CONV3, NONE, NONE), False, False),
+        ((NONE, NONE, NONE, CONV1, NONE, NONE), (NONE, NONE, NONE, CONV3, NONE, NONE), False),
     ],
 )
-def test_isomorphism_by_hand(one, other, benchmark, network):
+def test_isomorphism_by_hand(one, other, same):
     """Sees a rule that loses a known case: swapped nodes, dead ends, one convolution used twice."""
-    assert (benchmark_form(np.array(one)) == benchmark_form(np.array(other))) == benchmark
-    assert (network_form(np.array(one)) == network_form(np.array(other))) == network
+    assert (network_form(np.array(one)) == network_form(np.array(other))) == same
 
 
 # --- Genotypes ------------------------------------------------------------------------------------
@@ -368,7 +355,7 @@ def test_what_python_refuses_is_refused(text):
     assert refusal(parse_genotype, text).startswith("genotype")
 
 
-@pytest.mark.parametrize("value", ["'" + "x" * 200_000 + "'", "0x" + "f" * 9999, "[" * 60 + "2, " * 9999 + "]" * 60])
+@pytest.mark.parametrize("value", ["'" + "x" * 200_000 + "'", "[" * 60 + "2, " * 9999 + "]" * 60])
 def test_quoted_values_are_short(value):
     """Sees a message of thousands of characters, or one that is about the message and not the genotype."""
     for text in (DARTS_V2.replace("'sep_conv_3x3'", value, 1), DARTS_V2.replace("[2, 3, 4, 5]", f"[{value}]")):

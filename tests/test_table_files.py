@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flatlib.run.checkpoint import RunStoppedError
 from flatlib.spaces import all_archs, arch_to_string
 from flatlib.tabular.table import Quantity, Table, TableError
 from flatlib.tabular.table_file import load_table, save_table
@@ -233,7 +234,7 @@ def test_full_disk_leaves_nothing(tmp_path, monkeypatch, earlier):
     if earlier:
         target.write_bytes(earlier)
     monkeypatch.setattr(np, "savez_compressed", full_disk)
-    with pytest.raises(TableError, match="No space left on device") as error:
+    with pytest.raises(RunStoppedError, match="No space left on device") as error:
         save_table(TABLE, target)
     assert "\n" not in str(error.value)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [earlier] * bool(earlier)
@@ -244,7 +245,7 @@ def test_unwritable_places(tmp_path, target):
     """Sees a traceback, or a temporary file beside a target that cannot be written."""
     (tmp_path / "file").write_text("kept")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(TableError) as error:
+    with pytest.raises(RunStoppedError) as error:
         save_table(TABLE, tmp_path / target)
     assert "\n" not in str(error.value)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]

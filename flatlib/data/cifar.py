@@ -58,19 +58,17 @@ def read_cifar(name: str, folder: Path | None = None) -> dict[str, tuple[np.ndar
         missing = f"no {layout.folder} and no {layout.archive} in {data_folder(folder)}"
         raise FileNotFoundError(f"{missing}; get the archive: {command}")
     try:
-        found = _read_folder(unpacked) if place == unpacked else _read_archive(archive, layout.folder)
+        if place == unpacked:
+            found = {path.name: path.read_bytes() for path in unpacked.glob("*.bin")}
+        else:
+            found = _read_archive(archive, layout.folder)
         return {split: _parse(found, layout, split) for split in layout.files}
     except (OSError, tarfile.TarError, zlib.error, EOFError, ValueError) as error:
         raise ValueError(f"{place}: damaged ({error}); move it away, then: {command}") from None
 
 
-def _read_folder(unpacked: Path) -> dict[str, bytes]:
-    """File name -> content, of the .bin files there are."""
-    return {path.name: path.read_bytes() for path in unpacked.glob("*.bin")}
-
-
 def _read_archive(archive: Path, folder: str) -> dict[str, bytes]:
-    """The same, in one pass through the archive and to its end: only there gzip compares its checksum."""
+    """File name -> content of the .bin files there are, read to the archive's end: only there gzip compares its sum."""
     found = {}
     with gzip.open(archive) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
         for member in tar:

@@ -1,20 +1,9 @@
 """Scikit-learn's digits (1,797 images, 8 x 8) as three small data sets, embedded and offline."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 SPLITS = {"train": slice(0, 600), "valid": slice(600, 1200), "test": slice(1200, 1797)}
 NAMES = ("digits", "digits-shifted", "digits-rotated")
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images and labels of one data set, by split."""
-
-    images: dict[str, np.ndarray]  # split -> (n, 4, 4, 4) float32 in [0, 1], pixel-unshuffled
-    labels: dict[str, np.ndarray]  # split -> (n,) int64
-    n_classes: int
 
 
 def shuffled_digits() -> tuple[np.ndarray, np.ndarray]:  # (1797, 8, 8) gray values 0 to 16, (1797,) int64
@@ -28,8 +17,8 @@ def shuffled_digits() -> tuple[np.ndarray, np.ndarray]:  # (1797, 8, 8) gray val
     return pixels[order].reshape(-1, 8, 8), labels[order].astype(np.int64)
 
 
-def load_digits201(name: str) -> Images:
-    """One of Digits201's data sets; the split and every distortion are fixed, whatever the seed.
+def load_digits201(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Split -> images (n, 4, 4, 4) in [0, 1], pixel-unshuffled, float32, and labels (n,) int64; fixed for all seeds.
 
     `digits`: 10 classes. `digits-shifted`: each image moved by up to 1 pixel on both axes.
     `digits-rotated`: each image turned by 0, 90, 180 or 270 degrees, the label being
@@ -50,8 +39,4 @@ def load_digits201(name: str) -> Images:
         labels = labels * 4 + turns
     # (n, 8, 8) -> (n, 4 channels, 4, 4): each 2 x 2 block becomes four channels
     blocks = images.reshape(-1, 4, 2, 4, 2).transpose(0, 2, 4, 1, 3).reshape(-1, 4, 4, 4).astype(np.float32)
-    return Images(
-        {split: blocks[rows] for split, rows in SPLITS.items()},
-        {split: labels[rows] for split, rows in SPLITS.items()},
-        int(labels.max()) + 1,
-    )
+    return {split: (blocks[rows], labels[rows]) for split, rows in SPLITS.items()}

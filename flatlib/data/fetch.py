@@ -20,22 +20,19 @@ class Source:
 
     url: str
     bytes: int
-    md5: str
-    sha256: str | None = None
+    sha256: str
 
 
-# MD5: those of the official page, www.cs.toronto.edu/~kriz/cifar.html; bytes, SHA-256: TensorFlow Datasets' checksums
+# Bytes and checksums: TensorFlow Datasets'
 SOURCES = {
     "cifar10": Source(
         url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
         bytes=170_052_171,
-        md5="c32a1d4ab5d03f1284b67883e8d87530",
         sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     ),
     "cifar100": Source(
         url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
         bytes=168_513_733,
-        md5="03b5dce01913d631647c71ecec9e9cb8",
         sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
     ),
 }
@@ -72,11 +69,9 @@ def data_folder(folder: Path | None = None) -> Path:
 
 
 def is_right(path: Path, source: Source) -> bool:
-    """Whether a file has each checksum that is known."""
+    """Whether a file has the archive's checksum."""
     with open(path, "rb") as file:
-        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        file.seek(0)
-        return md5 == source.md5 and source.sha256 in (None, hashlib.file_digest(file, "sha256").hexdigest())
+        return hashlib.file_digest(file, "sha256").hexdigest() == source.sha256
 
 
 def _download(part: Path, source: Source, progress: Callable[..., Any] | None) -> None:

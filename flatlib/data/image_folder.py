@@ -9,12 +9,12 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flatlib.data.fetch import data_folder
-from flatlib.data.images import balanced_order
+from flatlib.data.images import training_rows
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ENDINGS = {".jpeg", ".jpg", ".png", ".webp"}
 SIDE, TEST_SIDE = 224, 256  # pixels: of what a network sees; of the shorter side from which a test crop is taken
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a training crop: share of the image, width by height
+BILINEAR = 2  # PIL.Image.Resampling.BILINEAR
 JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.2}
 MOMENTS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and std of ImageNet's channels
 LAYOUT = "expected train/<class>/*.jpeg and val/<class>/*.jpeg with the same classes"
@@ -31,7 +32,7 @@ LAYOUT = "expected train/<class>/*.jpeg and val/<class>/*.jpeg with the same cla
 class ImageFolder:
     """Both splits, 'train' and 'val'; classes are numbered in the order of their names."""
 
-    paths: dict[str, tuple[Path, ...]]
+    paths: dict[str, np.ndarray]  # (n,) of Path
     labels: dict[str, np.ndarray]  # (n,) int64
 
     @property
@@ -48,67 +49,45 @@ def read_folder(folder: Path | None, n_classes: int, n_train: int = 0) -> ImageF
     """
     if find_spec("PIL") is None:
         raise ImportError("a folder of images needs Pillow: pip install pillow")
-    root = _root(data_folder(folder))
-    classes = {split: _classes(root / split) for split in ("train", "val")}
-    if differing := sorted(set(classes["train"]) ^ set(classes["val"])):
-        where = "train/" if differing[0] in classes["train"] else "val/"
-        raise ValueError(f"{root}: class {differing[0]} is in {where} only; {LAYOUT}")
-    if len(classes["train"]) != n_classes:
-        raise ValueError(
-            f"{root}: train/ has {len(classes['train']):,} classes, expected {n_classes:,}; set n_classes for a part"
-        )
-    found = {split: _files(root / split, names) for split, names in classes.items()}
-    paths, labels = found["train"]
-    if not 0 <= n_train <= len(labels):
-        raise ValueError(f"n_train {n_train:,}: {root} has {len(labels):,} training images; 0 takes all")
-    if n_train:
-        rows = balanced_order(labels)[:n_train]
-        found["train"] = tuple(paths[row] for row in rows), labels[rows]
-    return ImageFolder(
-        {split: paths for split, (paths, _) in found.items()}, {s: labels for s, (_, labels) in found.items()}
-    )
-
-
-def _root(folder: Path) -> Path:
-    for root in (folder / "imagenet", folder):
+    base = data_folder(folder)
+    for root in (base / "imagenet", base):
         if (root / "train").is_dir() or (root / "val").is_dir():
-            if missing := [split for split in ("train", "val") if not (root / split).is_dir()]:
-                raise ValueError(f"{root}: no {missing[0]}/; {LAYOUT}")
-            return root
-    raise FileNotFoundError(
-        f"no train/ and val/ in {folder} or {folder / 'imagenet'}; {LAYOUT}: get ImageNet from its own site, or name "
-        "another folder (data_dir, $FLATLIB_DATA)"
-    )
+            break
+    else:
+        raise FileNotFoundError(
+            f"no train/ and val/ in {base} or {base / 'imagenet'}; {LAYOUT}: get ImageNet from its own site, or name "
+            "another folder (data_dir, $FLATLIB_DATA)"
+        )
+    train, paths, labels = _split(root / "train")
+    val, val_paths, val_labels = _split(root / "val")
+    if differing := sorted({*train} ^ {*val}):
+        where = "train/" if differing[0] in train else "val/"
+        raise ValueError(f"{root}: class {differing[0]} is in {where} only; {LAYOUT}")
+    if len(train) != n_classes:
+        raise ValueError(f"{root}: train/ has {len(train):,} classes, expected {n_classes:,}; set n_classes for a part")
+    rows = training_rows(labels, n_train, str(root))
+    return ImageFolder({"train": paths[rows], "val": val_paths}, {"train": labels[rows], "val": val_labels})
 
 
-def _classes(split: Path) -> list[str]:
-    names = sorted(path.name for path in split.iterdir() if path.is_dir() and not _is_hidden(path))
-    if not names:
-        flat = sum(_is_image(path) for path in split.iterdir())
+def _split(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Classes, paths and labels; what systems and tools leave behind, such as macOS's ._a.JPEG, is no image."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder.parent}: no {folder.name}/; {LAYOUT}")
+    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not classes:
+        flat = len(_images(folder))
         what = f"{flat:,} images lie in it without class folders" if flat else "it is empty"
-        raise ValueError(f"{split}: {what}; {LAYOUT}: move each image into a folder named after its class")
-    return names
-
-
-def _files(split: Path, names: list[str]) -> tuple[tuple[Path, ...], np.ndarray]:
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(names):
-        own = sorted(path for path in (split / name).iterdir() if _is_image(path))
+        raise ValueError(f"{folder}: {what}; {LAYOUT}: move each image into a folder named after its class")
+    found = [_images(folder / name) for name in classes]
+    for name, own in zip(classes, found, strict=True):
         if not own:
-            raise ValueError(f"{split / name}: no image ({', '.join(sorted(ENDINGS))}); {LAYOUT}")
-        paths += own
-        labels += [label] * len(own)
-    return tuple(paths), np.array(labels, dtype=np.int64)
+            raise ValueError(f"{folder / name}: no image ({', '.join(sorted(ENDINGS))}); {LAYOUT}")
+    labels = np.repeat(np.arange(len(classes)), [len(own) for own in found])
+    return classes, np.array([path for own in found for path in own], dtype=object), labels
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in ENDINGS and not _is_hidden(path)
-
-
-def _is_hidden(path: Path) -> bool:
-    """What systems and tools leave behind: macOS's ._a.JPEG is no image, .ipynb_checkpoints no class."""
-    return path.name.startswith(".")
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
 
 
 # --- decoding -------------------------------------------------------------------------------------
@@ -119,7 +98,7 @@ def decode_train(path: Path, rng: np.random.Generator) -> np.ndarray:  # (3, 224
     with _opened(path) as image:
         left, top, width, height = crop_box(*image.size, rng)
         part = image.crop((left, top, left + width, top + height))  # resize's own box would blend in what lies around
-    image = part.resize((SIDE, SIDE), _bilinear())
+    image = part.resize((SIDE, SIDE), BILINEAR)
     return _pixels(jitter(image, rng), flip=rng.random() < 0.5)
 
 
@@ -129,7 +108,7 @@ def decode_test(path: Path) -> np.ndarray:  # (3, 224, 224) uint8
         width, height = image.size
         short = min(width, height)
         width, height = TEST_SIDE * width // short, TEST_SIDE * height // short
-        image = image.resize((width, height), _bilinear())
+        image = image.resize((width, height), BILINEAR)
     left, top = round((width - SIDE) / 2), round((height - SIDE) / 2)
     return _pixels(image.crop((left, top, left + SIDE, top + SIDE)), flip=False)
 
@@ -182,12 +161,6 @@ def _opened(path: Path) -> "Image":
     except Exception as error:  # Pillow raises what its decoders find: OSError, SyntaxError, ValueError, struct.error
         reason = " ".join(str(error).split())[:100]
         raise ValueError(f"{path}: cannot be decoded ({reason}); replace the file or move it away") from None
-
-
-def _bilinear() -> Any:
-    from PIL.Image import Resampling
-
-    return Resampling.BILINEAR
 
 
 def _pixels(image: "Image", *, flip: bool) -> np.ndarray:

@@ -17,15 +17,11 @@ NAMES = ("digits", "cifar10", "cifar100")
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training image; sizes in pixels. ValueError for an odd cutout."""
+    """What is done to a training image; sizes in pixels."""
 
     padding: int  # black border on each side, from which a crop of the image's own size is taken
     flip: bool  # left-right, each image with probability 1/2
-    cutout: int = 0  # side of the square set to 0; its center is uniform, so that borders clip it
-
-    def __post_init__(self) -> None:
-        if self.cutout < 0 or self.cutout % 2:  # DARTS cuts 2 * (side // 2): an odd side would lose a pixel in silence
-            raise ValueError(f"cutout {self.cutout}: an even number of pixels, 0 for none")
+    cutout: int = 0  # side, even, of the square set to 0; its center is uniform, so that borders clip it
 
 
 @dataclass(frozen=True)
@@ -68,11 +64,8 @@ def load_images(name: str, folder: Path | None = None, n_train: int = 0) -> Imag
         raise ValueError(f"no data set {name!r}; there are {', '.join(NAMES)}")
     splits = _read_digits() if name == "digits" else read_cifar(name, folder)
     images, labels = splits["train"]
-    if not 0 <= n_train <= len(labels):
-        raise ValueError(f"n_train {n_train:,}: {name} has {len(labels):,} training images; 0 takes all")
-    if n_train:
-        rows = balanced_order(labels)[:n_train]
-        splits["train"] = images[rows], labels[rows]
+    rows = training_rows(labels, n_train, name)
+    splits["train"] = images[rows], labels[rows]
     return ImageSet(
         name,
         {split: torch.from_numpy(images) for split, (images, _) in splits.items()},
@@ -88,6 +81,13 @@ def _read_digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     pixels, labels = shuffled_digits()
     images = np.rint(pixels * (255 / 16)).astype(np.uint8)[:, None]  # 0..16 -> 0..255
     return {"train": (images[:1200], labels[:1200]), "test": (images[1200:], labels[1200:])}
+
+
+def training_rows(labels: np.ndarray, n_train: int, where: str) -> np.ndarray | slice:
+    """Those of n_train images, 0: all; ValueError, one line, for more than there are."""
+    if not 0 <= n_train <= len(labels):
+        raise ValueError(f"n_train {n_train:,}: {where} has {len(labels):,} training images; 0 takes all")
+    return balanced_order(labels)[:n_train] if n_train else slice(None)
 
 
 def balanced_order(labels: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
@@ -187,18 +187,11 @@ class Stream:
         return self._batches[self._done - 1]
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs: the generator before this pass, the batches taken from it, and the sizes."""
-        sizes = {"n": len(self.indices), "batch_size": self.batch_size}
-        return {"generator": self._before.clone(), "done": self._done, **sizes}
+        """What `restore` needs: the generator before this pass, and the batches taken from it."""
+        return {"generator": self._before.clone(), "done": self._done}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; ValueError where it is of a stream of other sizes."""
-        got, expected = ((sizes["batch_size"], sizes["n"]) for sizes in (state, self.state()))
-        if got != expected:
-            raise ValueError(
-                f"state of batches of {got[0]:,} from {got[1]:,} images; this stream has {expected[0]:,} from "
-                f"{expected[1]:,}: resume with the settings of the run"
-            )
+        """Go on where `state` was taken, with the same indices and batch size."""
         self._generator.set_state(state["generator"].cpu())
         self._start_pass()
         self._done = state["done"]

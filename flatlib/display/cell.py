@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flatlib.display.plots import PALETTE
 from flatlib.spaces import NAS_BENCH_201, Genotype, string_to_arch
@@ -96,3 +96,10 @@ def operation_color(operation: str) -> str:
     kernel = re.search(r"(\d)x\d", operation)
     kind = next((kind for kind in ("skip", "pool") if kind in operation), kernel[1] if kernel else "")
     return COLORS.get(kind, "#999999" if operation == "none" else PALETTE[5])
+
+
+def bar_style(operation: str) -> dict[str, Any]:
+    """Of an operation in stacked bars; hatched where another operation has its color."""
+    hatch = {"dil": "/", "avg": "."}.get(operation[:3], "")
+    marker = {"color": operation_color(operation), "line": {"width": 0}, "pattern": {"shape": hatch}}
+    return {"name": short_name(operation), "legendgroup": operation, "marker": marker}

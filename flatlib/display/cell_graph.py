@@ -67,15 +67,9 @@ class CellGraph:
         return self.words
 
 
-def draw_cells(found: Genotype | str, name: str = "", *, only: str = "", note: str = "") -> CellGraph:
-    """A genotype's cells beside each other, or NAS-Bench-201's one; only: 'normal cell' or 'reduction cell'.
-
-    `note` stands below them, such as where a cell comes from.
-    """
-    chosen = {kind: cell for kind, cell in cells(found).items() if only in ("", kind)}
-    if not chosen:
-        raise ValueError(f"only = {only!r}: allowed: {', '.join(cells(found))}, or '' for all")
-    named = {_title(name, kind): cell for kind, cell in chosen.items()}
+def draw_cells(found: Genotype | str, name: str = "", *, note: str = "") -> CellGraph:
+    """A genotype's cells beside each other, or NAS-Bench-201's one; below them a note, such as where it comes from."""
+    named = {_title(name, kind): cell for kind, cell in cells(found).items()}
     figures = "".join(_figure(title, cell) for title, cell in named.items())
     below = f'<p style="font-size: 0.875rem; margin: 4px 0 0; opacity: 0.8">{html.escape(note)}</p>' if note else ""
     words = [in_words(title, cell) for title, cell in named.items()]

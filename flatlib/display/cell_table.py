@@ -1,6 +1,7 @@
 """Found and published cells beside each other: depth, operations, and what Section F says of them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -8,8 +9,10 @@ import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
 from plotly.subplots import make_subplots
 
-from flatlib.display.cell import cells, count_operations, depth, operation_color, short_name
+from flatlib.display.cell import bar_style, cells, count_operations, depth, operation_color, short_name
 from flatlib.display.plots import lay_out
+from flatlib.display.reproduction import COLUMNS, write_csv
+from flatlib.display.tables import mean_and_std, plain
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.costs import SIZES, usual_cost
 from flatlib.evaluation.tables import group_names
@@ -18,8 +21,8 @@ from flatlib.spaces import PUBLISHED as EVALUATED
 from flatlib.spaces import Genotype
 
 PUBLISHED = "published"
+CHANCE = "drawn at random"  # the setting of cells that no search found
 KINDS = {"normal": "normal cell", "reduction": "reduction cell"}
-HATCHES = {"dil": "/", "avg": "."}  # of operations that share a color
 CLAIMS = {  # of Section F
     "normal cells of depth 3": "NA-DARTS: most",
     "normal cells of depth 1 or 2": "DARTS: most",
@@ -77,31 +80,60 @@ def depth_table(shown: Sequence[Shown], kind: str) -> Styler:
         parts = {f"{group} (n = {len(part)})": part}
         if group == PUBLISHED:
             parts = {str(name): line for name, line in part.groupby("cell", sort=False)}
-        rows |= {name: [_mean(lines[of], digits[of]) for of in numbers] for name, lines in parts.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=numbers)
-    return table.style.set_table_attributes('class="dataframe"')
+        rows |= {name: [mean_and_std(lines[of], digits[of]) for of in numbers] for name, lines in parts.items()}
+    return plain(pd.DataFrame.from_dict(rows, orient="index", columns=numbers))
 
 
-def _mean(values: pd.Series, digits: int) -> str:
-    """Of one value itself."""
-    mean, std = (f"{value:.{digits}f}".removesuffix(".0") for value in (values.mean(), values.std(ddof=0)))
-    return mean + f" ± {std}" * (len(values) > 1)
-
-
-def section_f(shown: Sequence[Shown]) -> Styler:
-    """What Section F says, beside DARTS's two published cells and each kind of search; mean ± population deviation."""
+def _parts(shown: Sequence[Shown]) -> dict[str, list[Shown]]:
+    """DARTS's two published cells, and each kind of search."""
     parts: dict[str, list[Shown]] = {}
     for one in shown:
         if one.group != PUBLISHED or one.name in ("DARTS_V1", "DARTS_V2"):
             parts.setdefault("DARTS, published" if one.group == PUBLISHED else one.group, []).append(one)
+    return parts
+
+
+def section_f(shown: Sequence[Shown]) -> Styler:
+    """What Section F says, beside DARTS's two published cells and each kind of search; mean ± population deviation."""
     table = {"Section F says": CLAIMS}
-    for name, part in parts.items():
+    for name, part in _parts(shown).items():
         normal, reduction = (cells_frame(part, kind) for kind in KINDS)
         counted = [f"{sum(normal.depth.isin(depths))} of {len(part)}" for depths in ((3,), (1, 2))]
         measured = [normal["5×5"], reduction.convolutions, reduction["without parameters %"]]
-        texts = [_mean(values, digits) for values, digits in zip(measured, (1, 1, 0), strict=True)]
+        texts = [mean_and_std(values, digits) for values, digits in zip(measured, (1, 1, 0), strict=True)]
         table[f"{name} (n = {len(part)})"] = dict(zip(CLAIMS, counted + texts, strict=True))
-    return pd.DataFrame(table).style.set_table_attributes('class="dataframe"')
+    return plain(pd.DataFrame(table))
+
+
+def figure_b(shown: Sequence[Shown]) -> pd.DataFrame:
+    """Section F's numbers of found and random cells of the DARTS space, in the columns of all tables."""
+    lines = []
+    for name, part in _parts(shown).items():
+        found, _, dataset = name.rpartition(" on ")
+        row, _, how = f"{found}, found on {dataset}".partition(", ")
+        normal, reduction = (cells_frame(part, kind) for kind in KINDS)
+        numbers = {"depth, normal cell": normal.depth, "5×5 operations, normal cell": normal["5×5"]}
+        numbers["convolutions, reduction cell"] = reduction.convolutions
+        lines += [
+            dict.fromkeys(COLUMNS)
+            | {"row": row or name, "column": column, "unit": "operations", "setting": how if row else CHANCE}
+            | {"ours": values.mean(), "ours_std": values.std(ddof=0), "n": len(values)}
+            for column, values in numbers.items()
+            if "space " not in how
+        ]
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def save(shown: Sequence[Shown], others: Sequence[Shown], reports_dir: Path) -> list[Path]:
+    """`tables/<data set>/figure_B.csv` for each data set searched on; `others`: cells to set them beside."""
+    of: dict[str, list[Shown]] = {}
+    for one in shown:
+        if one.group != PUBLISHED:
+            of.setdefault(one.group.rpartition(" on ")[2], []).append(one)
+    return [
+        write_csv(figure_b([*found, *others]), reports_dir / "tables" / dataset / "figure_B.csv")
+        for dataset, found in of.items()
+    ]
 
 
 def plot_operations(shown: Sequence[Shown]) -> go.Figure:
@@ -120,10 +152,7 @@ def plot_operations(shown: Sequence[Shown]) -> go.Figure:
                 x=[counts[kind, one.name].get(operation, 0) for one in shown],
                 y=[one.name for one in shown],
                 orientation="h",
-                name=short_name(operation),
-                legendgroup=operation,
-                showlegend=row == 1,
-                marker={"color": operation_color(operation), "pattern": {"shape": HATCHES.get(operation[:3], "")}},
+                **bar_style(operation),
                 hovertemplate=f"%{{y}}: %{{x}} × {operation}<extra></extra>",
                 row=row,
                 col=1,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from flatlib.display.reproduction import kept_folder, write_csv
+from flatlib.tabular.evidence import Comparison, noise
 from flatlib.tabular.experiment import Experiment
 from flatlib.tabular.gains import Gain
 from flatlib.tabular.when import ClaimPoint, noise_floor, seed_std
@@ -82,10 +83,19 @@ def kept_claims(reports_dir: Path) -> list[ClaimPoint]:
     return claim_points(pd.read_csv(folder / FILE)) if folder else []
 
 
-def _ranges(numbers: Iterable[int]) -> str:
+def save_gains(comparisons: Iterable[Comparison], experiment: Experiment, file: str, reports_dir: Path) -> Path:
+    """Write `<reports_dir>/tables/<benchmark>/<file>`, a line a comparison, and noise.csv beside it."""
+    place = {"f": experiment.key, "epoch": experiment.epoch}
+    lines = [one._asdict() | place | one.gain._asdict() | {"verdict": one.gain.verdict} for one in comparisons]
+    folder = reports_dir / "tables" / experiment.table.name
+    write_csv(pd.DataFrame(noise(experiment)), folder / "noise.csv")
+    return write_csv(pd.DataFrame(lines).drop(columns="gain"), folder / file)
+
+
+def ranges(numbers: Iterable[int]) -> str:
     """Whole numbers in short.
 
-    >>> _ranges([1, 2, 3, 5])
+    >>> ranges([1, 2, 3, 5])
     '1-3, 5'
     """
     runs: list[list[int]] = []
@@ -105,7 +115,7 @@ def verdicts(points: Sequence[ClaimPoint], names: Sequence[str] = tuple(CLAIMS))
         for (key, column), group in frame[frame.claim == name].groupby(["f", "column"], sort=False):
             span = dict.fromkeys(f"{value:+.2f}" for value in (group.value.min(), group.value.max()))
             lines[CLAIMS[name], key, column] = {"gain": " to ".join(span)} | {
-                f"{verdict}, epochs": _ranges(group.epoch[group.verdict == verdict])
+                f"{verdict}, epochs": ranges(group.epoch[group.verdict == verdict])
                 for verdict in ("holds", "undecided", "does not hold")
             }
     table = pd.DataFrame.from_dict(lines, orient="index")

@@ -7,7 +7,8 @@ from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from flatlib import published
-from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.plots import lay_out
+from flatlib.display.tables import plain
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.costs import SIZES, solved, usual_cost
 
@@ -43,21 +44,17 @@ def counts_frame() -> pd.DataFrame:
 def show_counts(frame: pd.DataFrame) -> Styler:
     """The counts, with an empty cell where nothing was published."""
     numbers = {name: "{:+.1f}" if name.endswith("%") else "{:.2f}" for name in frame.columns[2:] if "C by" not in name}
-    return frame.set_index(["cell", "size"]).style.format(numbers, na_rep="").set_table_attributes('class="dataframe"')
+    return plain(frame.set_index(["cell", "size"])).format(numbers, na_rep="")
 
 
 def plot_counts(frame: pd.DataFrame) -> go.Figure:
     """How far the published numbers lie from what the public cells have."""
     figure = go.Figure()
-    for name, color, symbol in zip(("params", "multiply-adds"), PALETTE[1:], ("circle", "diamond"), strict=False):
+    for name, symbol in (("params", "circle"), ("multiply-adds", "diamond")):
         rows = frame[frame[f"{name}, difference %"].notna()]
-        figure.add_scatter(
-            x=rows[f"{name}, difference %"],
-            y=rows.cell + rows["size"].str.split(",").str[0].map(" ({})".format),
-            mode="markers",
-            name=name,
-            marker={"size": 10, "color": color, "symbol": symbol},
-        )
+        labels = rows.cell + rows["size"].str.split(",").str[0].map(" ({})".format)
+        marker = {"size": 10, "symbol": symbol}
+        figure.add_scatter(x=rows[f"{name}, difference %"], y=labels, mode="markers", name=name, marker=marker)
     figure.add_vline(0, line_dash="dot").update_yaxes(autorange="reversed", automargin=True, dtick=1)
     figure.update_xaxes(title_text="counted above published (%)")
     return lay_out(figure, "Counted and published sizes", 560)

@@ -9,7 +9,8 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from flatlib import published
-from flatlib.display.reproduction import csv_path, reproduction, write_csv
+from flatlib.display.reproduction import csv_path, reproduction, side_by_side, write_csv
+from flatlib.display.tables import plain
 from flatlib.evaluation.tables import COUNTED, ERRORS, Trained, counted, measured, seed_noise
 
 TABLES = tuple(ERRORS)
@@ -24,6 +25,7 @@ def table_frames(table: str, groups: Sequence[Trained]) -> dict[str, pd.DataFram
         own = source == published.IMAGES
         lines = [*measured(table, groups, source), *(counted(table) if own else [])]
         if lines or own:
+            lines = [line._replace(note=line.note + noise_in_words(line.setting, groups)) for line in lines]
             column = {} if own else {f"Test Error / {source}": stands_for}
             frames[source] = reproduction(table, lines, source=source, stands_for=column)
     return frames
@@ -34,35 +36,22 @@ def save_and_show(table: str, groups: Sequence[Trained], reports_dir: Path) -> S
     frames = table_frames(table, groups)
     for source, frame in frames.items():
         write_csv(frame, csv_path(reports_dir, source, table))
-    view, settings = side_by_side(table, pd.concat(frames.values()))
+    view, settings = blocks(table, pd.concat(frames.values()))
     told = [f"<br>{label}: {setting}{noise_in_words(setting, groups)}." for label, setting in settings.items()]
     if not any(label.startswith("ours, trained") for label in settings):
         told.append("<br>No cell of this table was trained here.")
     caption = f"Table {table}. {published.CAPTIONS[table]}.{''.join(told)}"
-    return view.style.set_caption(caption).set_table_attributes('class="dataframe"')
+    return plain(view, caption)
 
 
-def side_by_side(table: str, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+def blocks(table: str, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """The published block and one for each setting of ours, with the settings by the blocks' names."""
-    blocks: dict[tuple[str, str], dict[str, str]] = {}
-    for cell in published.table(table):
-        digits = max(_decimals(other.value) for other in published.table(table) if other.column == cell.column)
-        text = f"{cell.value:.{digits}f}" + (f" ± {cell.std:.{digits}f}" if cell.std else "") + "*" * bool(cell.note)
-        blocks.setdefault(("published", cell.column), {})[cell.row] = text
     ours = frame[frame.ours.notna()].sort_values("setting", key=lambda text: text != COUNTED, kind="stable")
     trained = [setting for setting in dict.fromkeys(ours.setting) if setting != COUNTED]
-    settings = {COUNTED: "ours, counted"} if COUNTED in set(ours.setting) else {}
-    settings |= {text: f"ours, trained{f' ({at})' * (len(trained) > 1)}" for at, text in enumerate(trained, 1)}
-    for _, line in ours.iterrows():
-        blocks.setdefault((settings[line.setting], line.column), {})[line.row] = _text(line)
-    rows = list(dict.fromkeys(cell.row for cell in published.table(table)))
-    view = pd.DataFrame(blocks).reindex(rows).fillna("")
-    view.columns = pd.MultiIndex.from_tuples(blocks)
-    return view, {label: setting for setting, label in settings.items()}
-
-
-def _decimals(value: float) -> int:
-    return len(f"{value:g}".partition(".")[2])
+    names = {COUNTED: "ours, counted"} if COUNTED in set(ours.setting) else {}
+    names |= {text: f"ours, trained{f' ({at})' * (len(trained) > 1)}" for at, text in enumerate(trained, 1)}
+    lines = [(names[line.setting], line.row, line.column, _text(line)) for line in ours.itertuples()]
+    return side_by_side(table, lines), {name: setting for setting, name in names.items()}
 
 
 def _text(line: Any) -> str:
@@ -70,7 +59,7 @@ def _text(line: Any) -> str:
     paper = "" if math.isnan(line.paper) else f"; {line.ours - line.paper:+.2f}"
     if math.isnan(line.ours_std):
         return f"{line.ours:.2f}{paper}"
-    spread = f" ± {line.ours_std:.2f}" * (line.n > 1)
+    spread = f" ± {line.ours_std:.2f}" * bool(line.n > 1)
     return f"{line.ours:.2f}{spread} (n = {line.n}){paper}"
 
 

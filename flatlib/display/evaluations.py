@@ -1,6 +1,7 @@
 """Trainings of found and published cells, as notebook 04 runs and compares them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from pandas.io.formats.style import Styler
 from tqdm.auto import tqdm
 
 from flatlib.display.plots import PALETTE, lay_out
-from flatlib.display.searches import SearchInterrupted
+from flatlib.display.searches import one_line_interrupt
+from flatlib.display.tables import estimates_of, plain
 from flatlib.evaluation.batches import Batches
 from flatlib.evaluation.catalogue import cell_key
 from flatlib.evaluation.config import EvaluationConfig
@@ -49,12 +51,7 @@ Configs = Mapping[str, EvaluationConfig]  # label -> the training from the first
 
 def estimates(configs: Configs, runs: int, runs_dir: Path) -> Styler:
     """What the trainings will take on this machine; finished ones are read, not repeated."""
-    rows, text = {}, ""
-    for label, config in configs.items():
-        waiting = [one for one in seeds(config, runs) if finished_run(runs_dir, one) is None]
-        text = estimate(config, _batches(config)) if waiting else "finished: read from its folder"
-        rows[label] = {"to run": f"{len(waiting)} of {runs}", "each": text}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["to run", "each"]).style.format_index(escape="html")
+    return estimates_of(configs, runs, partial(finished_run, runs_dir), lambda one: estimate(one, _batches(one)))
 
 
 def _batches(config: EvaluationConfig) -> Batches:
@@ -73,11 +70,8 @@ def train(configs: Configs, runs: int, runs_dir: Path) -> list[EvaluationRun]:
     bar = tqdm(waiting, desc="trainings", disable=not waiting)
     for config in bar:
         bar.set_postfix_str(f"{config.name}, seed {config.seed}")
-        try:
+        with one_line_interrupt():
             done.append(evaluate(config, runs_dir))
-        except KeyboardInterrupt as stop:
-            kept = str(stop).replace("the same command", "this cell, run again,")
-            raise SearchInterrupted(kept or "interrupted; this cell, run again, goes on") from None
     return done
 
 
@@ -85,14 +79,13 @@ def plot_curves(groups: Sequence[Trained]) -> go.Figure:
     """Test error after each epoch, a line a training."""
     figure = go.Figure()
     for group, color in zip(groups, cycle(PALETTE[1:])):
-        for at, run in enumerate(group.runs):
+        for run in group.runs:
             figure.add_scatter(
                 x=run.trace.column("epoch"),
                 y=100 - run.trace.column("test_accuracy"),
                 mode="lines",
                 name=group.name,
                 legendgroup=f"{group.name} {group.setting}",
-                showlegend=not at,
                 line={"color": color},
                 hovertext=f"{group.name}, seed {run.config.seed}; {group.setting}",
             )
@@ -103,20 +96,14 @@ def plot_curves(groups: Sequence[Trained]) -> go.Figure:
 
 def plot_errors(groups: Sequence[Trained]) -> go.Figure:
     """Each training's test error, and the mean of each cell, or of each kind of search."""
+    each = [(f"{one.name} (n = {len(one.runs)})", one.setting, error) for one in groups for error in one.errors]
+    points = pd.DataFrame(each, columns=["cell", "setting", "error"])
+    means = points.groupby(["cell", "setting"], sort=False, as_index=False).mean()
+    bar = {"symbol": "line-ns", "size": 20, "line": {"color": PALETTE[2], "width": 3}}
     figure = go.Figure()
-    for group, color in zip(groups, cycle(PALETTE[1:])):
-        label = [f"{group.name} (n = {len(group.runs)})"]
-        seen = {"hovertext": group.setting, "showlegend": False}
-        figure.add_scatter(
-            x=group.errors, y=label * len(group.errors), mode="markers", marker={"size": 10, "color": color}, **seen
-        )
-        figure.add_scatter(
-            x=[group.errors.mean()],
-            y=label,
-            mode="markers",
-            marker={"symbol": "line-ns", "size": 20, "line": {"color": color, "width": 3}},
-            **seen,
-        )
+    for name, frame, marker in (("a training", points, {"size": 10}), ("mean", means, bar)):
+        place = {"x": frame.error, "y": frame.cell, "hovertext": frame.setting}
+        figure.add_scatter(**place, mode="markers", name=name, marker=marker)
     figure.update_xaxes(title_text="test error (%)").update_yaxes(autorange="reversed", automargin=True, dtick=1)
     return lay_out(figure, "Test error of each training, and means", 120 + 34 * len(groups))
 
@@ -149,5 +136,5 @@ def summary(groups: Sequence[Trained]) -> Styler:
     index = ["cell"] if len(settings) == 1 else ["setting", "cell"]
     shown = frame.set_index(index).drop(columns={"setting"} - {*index})
     numbers = dict.fromkeys(shown.select_dtypes("float").columns, "{:.2f}") | {"params (M)": "{:.4f}"}
-    style = shown.style.format(numbers, na_rep="").set_table_attributes('class="dataframe"')
-    return style.set_caption(settings[0] if len(settings) == 1 else "Two and more settings: compare within one only")
+    caption = settings[0] if len(settings) == 1 else "Two and more settings: compare within one only"
+    return plain(shown, caption).format(numbers, na_rep="")

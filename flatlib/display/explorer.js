@@ -1,76 +1,6 @@
-// A walk through the neighborhoods of a NAS-Bench-201 table. JupyterLab runs this module through
-// anywidget, an exported page on the stored state: no library, no network, no Python needed.
-
-// --- numbers ---------------------------------------------------------------------------------------
-
-const N_CELLS = 5 ** 6;
-const PLACES = [3125, 625, 125, 25, 5, 1]; // a cell's number: its operations as digits, base 5
-
-export const operationsOf = (number) => PLACES.map((place) => Math.floor(number / place) % 5);
-
-/** N(alpha) at d = 1 as numbers[edge][operation]; the cell itself stands once on each edge. */
-export const neighborhood = (number) =>
-  operationsOf(number).map((own, edge) => [0, 1, 2, 3, 4].map((op) => number + (op - own) * PLACES[edge]));
-
-function decode(text, Type) {
-  const values = new Type(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
-  if (values.length !== N_CELLS) throw new Error(`${values.length} numbers for ${N_CELLS} cells`);
-  return values;
-}
-
-/** The table as the state holds it: arrays in the table's order, `rows` the row of each number. */
-export function readTable(data) {
-  const numbers = data.numbers ? decode(data.numbers, Uint16Array) : Uint16Array.from({ length: N_CELLS }, (_, i) => i);
-  const rows = new Uint16Array(N_CELLS);
-  numbers.forEach((number, row) => (rows[number] = row));
-  const tests = data.tests.map(([label, text]) => ({ label, errors: decode(text, Float32Array) }));
-  const { operations, edges, setting } = data;
-  return { numbers, rows, tests, operations, edges, setting, f: decode(data.f, Float32Array), flatness: decode(data.flatness, Uint16Array) };
-}
-
-/** A cell's 6 x 5 grid of rows, and mean and population deviation of f over its 25 cells. */
-export function describe(table, row) {
-  const grid = neighborhood(table.numbers[row]).map((line) => line.map((number) => table.rows[number]));
-  const f = [row, ...grid.flat().filter((other) => other !== row)].map((other) => table.f[other]);
-  const mean = f.reduce((sum, value) => sum + value, 0) / f.length;
-  return { grid, mean, std: Math.sqrt(f.reduce((sum, value) => sum + (value - mean) ** 2, 0) / f.length) };
-}
-
-export function cellString(table, row) {
-  const words = operationsOf(table.numbers[row]).map((op, edge) => `${table.operations[op]}~${table.edges[edge][0]}|`);
-  return `|${words[0]}+|${words[1]}${words[2]}+|${words[3]}${words[4]}${words[5]}`;
-}
-
-/** The row that a text names: a row of the table or an architecture string; -1 for anything else. */
-export function findCell(table, text) {
-  if (/^\d{1,5}$/.test(text)) return Number(text) < N_CELLS ? Number(text) : -1;
-  const ops = [...text.matchAll(/([a-z_0-9]+)~\d/g)].map(([, name]) => table.operations.indexOf(name));
-  if (ops.length !== 6 || ops.includes(-1)) return -1;
-  const row = table.rows[ops.reduce((number, op) => 5 * number + op, 0)];
-  return cellString(table, row) === text ? row : -1;
-}
-
-function changeBetween(table, from, to) {
-  const [before, after] = [from, to].map((row) => operationsOf(table.numbers[row]));
-  const edge = before.findIndex((op, at) => op !== after[at]);
-  return `${edgeName(table, edge)}: ${SHORT[before[edge]]} \u2192 ${SHORT[after[edge]]}`;
-}
-
-// --- drawing ---------------------------------------------------------------------------------------
-
 const SHORT = ["none", "skip", "conv 1\u00d71", "conv 3\u00d73", "pool 3\u00d73"];
 const W = 440, H = 330, LEFT = 46, BOTTOM = 40, TOP = 8, RIGHT = 8;
 const NODES = [[40, 205], [200, 30], [200, 138], [360, 205]]; // the cell as a planar graph
-const SVG = "http://www.w3.org/2000/svg";
-
-function build(element, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-const html = (tag, attributes = {}, ...children) => build(document.createElement(tag), attributes, children);
-const svg = (tag, attributes = {}, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
-const edgeName = (table, edge) => table.edges[edge].join("\u2192");
 const percent = (value) => `${value.toFixed(2)} %`;
 
 function axis(values, low, high) {
@@ -149,7 +79,7 @@ function makeScatter(table, choose) {
   over.addEventListener("pointerleave", () => (readout.textContent = hint));
   select.addEventListener("change", () => { drawCells(); update(...last); });
   drawCells();
-  const element = html("section", {}, html("h4", {}, "All cells, f against test error on ", select), html("div", { class: "fx-plot" }, canvas, over), readout);
+  const element = html("section", {}, html("h3", {}, "All cells, f against test error on ", select), html("div", { class: "fx-plot" }, canvas, over), readout);
   return { element, update };
 }
 
@@ -157,7 +87,7 @@ function makeScatter(table, choose) {
 function makeCell(table) {
   const graph = svg("svg", { viewBox: "0 0 400 236", role: "img", class: "fx-graph" });
   const facts = html("dl");
-  const title = html("h4"), name = html("p", { class: "fx-note fx-string" });
+  const title = html("h3"), name = html("p", { class: "fx-note fx-string" });
 
   function drawEdge(op, edge) {
     const [[x1, y1], [x2, y2]] = table.edges[edge].map((node) => NODES[node]);
@@ -177,7 +107,7 @@ function makeCell(table) {
       ["flatness rank (1: flattest)", `${table.flatness[row].toLocaleString("en")} of ${N_CELLS.toLocaleString("en")}`],
       ...table.tests.map(({ label, errors }) => [`test error, ${label}`, percent(errors[row])]),
     ];
-    facts.replaceChildren(...lines.flatMap(([term, value]) => [html("dt", {}, term), html("dd", {}, value)]));
+    showFacts(facts, lines);
   }
   const light = (edge) => graph.querySelectorAll(".fx-edge").forEach((line) => line.classList.toggle("fx-lit", line.dataset.edge === String(edge)));
   return { element: html("section", {}, title, graph, name, facts), update, light };
@@ -222,7 +152,7 @@ function makeGrid(table, move, light) {
   const head = html("tr", {}, html("th", { scope: "col" }, "edge"), ...SHORT.map((name) => html("th", { scope: "col" }, name)));
   const body = buttons.map((line, edge) => html("tr", {}, html("th", { scope: "row" }, edgeName(table, edge)), ...line.map((button) => html("td", {}, button))));
   const note = html("p", { class: "fx-note" }, html("span", { class: "fx-better fx-key" }, "lower"), " and ", html("span", { class: "fx-worse fx-key" }, "higher"), " f than this cell (solid). Click to move there, or use Tab, arrows and Enter.");
-  return { element: html("section", {}, html("h4", {}, "Its 24 neighbors: f (%) by edge and operation"), html("table", {}, html("thead", {}, head), html("tbody", {}, ...body)), note), update };
+  return { element: html("section", {}, html("h3", {}, "Its 24 neighbors: f (%) by edge and operation"), html("table", {}, html("thead", {}, head), html("tbody", {}, ...body)), note), update };
 }
 
 /** What was walked, with the way back. */
@@ -238,7 +168,7 @@ function makePath(table, go) {
     list.replaceChildren(...path.map((step, i) => html("li", {}, `cell ${step}, f ${percent(table.f[step])} (${how(step, i)})`)));
     list.scrollTop = list.scrollHeight;
   }
-  return { element: html("section", {}, html("h4", {}, "Path"), back, " ", reset, list), update };
+  return { element: html("section", {}, html("h3", {}, "Path"), back, " ", reset, list), update };
 }
 
 /** The choice of a cell: one of the best by f, a row or an architecture string. */
@@ -278,13 +208,9 @@ function render({ model, el }) {
     said.textContent = `Cell ${row}, f ${percent(table.f[row])}, neighborhood mean ${percent(around.mean)}`;
   }
   const [chooser, ...sections] = parts.map(({ element }) => element);
-  // The attribute keeps JupyterLab's shortcuts (arrows, Enter) out of here.
-  const root = html("div", { class: "flatlib-explorer", "data-lm-suppress-shortcuts": "true" });
-  root.append(chooser, html("div", { class: "fx-parts" }, ...sections), html("p", { class: "fx-note" }, table.setting), said);
-  el.append(root);
-  for (const name of ["change:cell", "change:path"]) model.on(name, update);
+  el.append(frame("explorer", chooser, html("div", { class: "fx-parts" }, ...sections), html("p", { class: "fx-note" }, table.setting), said));
   update();
-  return () => ["change:cell", "change:path"].forEach((name) => model.off(name, update));
+  return listen(model, [["change:cell", update], ["change:path", update]]);
 }
 
 export default { render };

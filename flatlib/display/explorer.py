@@ -1,19 +1,16 @@
 """A neighborhood to walk in: an explorer of all cells, live in JupyterLab and in exported pages."""
 
-import base64
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets
 
+from flatlib.display.widget import module, packed, style
 from flatlib.spaces import NAS_BENCH_201, string_to_arch
 from flatlib.tabular.experiment import Experiment
 from flatlib.tabular.table import arch_number
-
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -42,17 +39,10 @@ def explorable(experiment: Experiment) -> Explorable:
 class Explorer(anywidget.AnyWidget):
     """The widget: `cell` is the row it stands on, `path` the rows walked, `cell` the last."""
 
-    _esm = (HERE / "explorer.js").read_text(encoding="utf-8")
-    _css = (HERE / "explorer.css").read_text(encoding="utf-8")
+    _esm, _css = module("explorer"), style("explorer")
     data = traitlets.Dict().tag(sync=True)
-    cell = traitlets.Int().tag(sync=True)
+    cell = traitlets.Int(min=0, max=NAS_BENCH_201.n_cells - 1).tag(sync=True)
     path = traitlets.List(traitlets.Int()).tag(sync=True)
-
-    @traitlets.validate("cell")
-    def _is_a_row(self, proposal: Any) -> int:
-        if not 0 <= proposal.value < NAS_BENCH_201.n_cells:
-            raise traitlets.TraitError(f"cell = {proposal.value}: choose a row, 0 to {NAS_BENCH_201.n_cells - 1}")
-        return proposal.value
 
     @traitlets.observe("cell")
     def _start_anew(self, change: Any) -> None:
@@ -65,22 +55,18 @@ def explorer(experiment: Experiment, cell: int | str | None = None) -> anywidget
     """The explorer, standing on a row of the table or an architecture string; None: the best cell by f."""
     start = experiment.table.row(string_to_arch(cell)) if isinstance(cell, str) else cell
     start = int(experiment.best(experiment.f, 1)[0]) if start is None else int(start)
-    return Explorer(data=_packed(explorable(experiment), experiment.setting), cell=start, path=[start])
+    return Explorer(data=_state(explorable(experiment), experiment.setting), cell=start, path=[start])
 
 
-def _packed(numbers: Explorable, setting: str) -> dict[str, Any]:
-    """The numbers as little-endian base64; the cells' order is left out where it is that of `all_archs`."""
+def _state(numbers: Explorable, setting: str) -> dict[str, Any]:
+    """What the browser needs; the cells' order is left out where it is that of `all_archs`."""
     in_order = np.array_equal(numbers.numbers, np.arange(len(numbers.numbers)))
     return {
         "setting": setting,
         "operations": NAS_BENCH_201.operations,
         "edges": NAS_BENCH_201.edges,
-        "numbers": "" if in_order else _base64(numbers.numbers),
-        "f": _base64(numbers.f),
-        "flatness": _base64(numbers.flatness),
-        "tests": [(column, _base64(errors)) for column, errors in numbers.tests.items()],  # files sort a dict's keys
+        "numbers": "" if in_order else packed(numbers.numbers),
+        "f": packed(numbers.f),
+        "flatness": packed(numbers.flatness),
+        "tests": [(column, packed(errors)) for column, errors in numbers.tests.items()],  # files sort a dict's keys
     }
-
-
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode()

@@ -2,9 +2,12 @@
 
 import copy
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import jinja2
 from jinja2 import pass_context
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
@@ -15,14 +18,14 @@ from traitlets.config import Config
 
 from flatlib import __version__
 from flatlib.display import markdown
-from flatlib.display.card import PLOTLY_MIME, card_json, json_for_script, make_card, title_line
+from flatlib.display.card import PLOTLY_MIME, json_for_script, make_card, title_line
+from flatlib.display.widget import module, style
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY_JS = "assets/plotly.min.js"  # one for all pages of a folder
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 STATE_MIME = "application/vnd.jupyter.widget-state+json"
 EXPLORER_MIME = "application/vnd.flatlib.explorer+json"  # a widget's state that the page's own module shows
-EXPLORER = Path(__file__).parent / "explorer"
 EXPLORERS = {  # packaged modules, the only ones that a page runs -> what it needs of a widget's state
     "explorer": ("data", "cell", "path"),
     "landscape_explorer": ("data", "run", "at"),
@@ -63,7 +66,7 @@ class FlatlibExporter(HTMLExporter):
                 {
                     "NbConvertBase": {"display_data_priority": list(MIMES)},
                     "TemplateExporter": {"exclude_input_prompt": True, "exclude_output_prompt": True},
-                    "HTMLExporter": {"embed_images": True, "exclude_anchor_links": True},
+                    "HTMLExporter": {"embed_images": True},
                 }
             )
         )
@@ -84,8 +87,6 @@ class FlatlibExporter(HTMLExporter):
             attachments=context.get("cell", {}).get("attachments", {}),
             embed_images=self.embed_images,
             path=context.get("resources", {}).get("metadata", {}).get("path", ""),
-            anchor_link_text=self.anchor_link_text,
-            exclude_anchor_links=self.exclude_anchor_links,
         )
 
     def from_notebook_node(  # type: ignore[override]  # as nbconvert's own
@@ -99,12 +100,12 @@ class FlatlibExporter(HTMLExporter):
         figures = PLOTLY_MIME in shown
         resources["flatlib"] = {
             "card": card,
-            "card_json": card_json(card),
+            "card_json": json_for_script(asdict(card)),
             "ran": "papermill" in nb.metadata,
             "version": __version__,
             "plotly_js": PLOTLY_JS if figures else "",
-            "pygments": _highlighting(),
-            "explorers": {name: _explorer_files(name) for name in EXPLORERS if name in _used(nb)},
+            "pygments": highlighting(),
+            "explorers": {name: {"js": module(name), "css": style(name)} for name in _used(nb)},
         }
         html, resources = super().from_notebook_node(nb, resources, **kw)
         if figures:
@@ -115,6 +116,14 @@ class FlatlibExporter(HTMLExporter):
 def assets() -> dict[str, bytes]:
     """What lies beside the pages: path -> content."""
     return {PLOTLY_JS: get_plotlyjs().encode()}
+
+
+def environment() -> jinja2.Environment:
+    """What renders the templates that are no notebook's."""
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    made = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {"quote": quote, "json_for_script": json_for_script}
+    return made
 
 
 def _readable(notebook: NotebookNode) -> NotebookNode:
@@ -160,7 +169,7 @@ def _widget(output: NotebookNode, states: dict[str, dict[str, Any]]) -> Notebook
     if "_esm" not in state:
         return None
     for name, traits in EXPLORERS.items():
-        if state["_esm"] == _explorer_files(name)["js"]:
+        if state["_esm"] == module(name):
             output.data = NotebookNode(
                 {EXPLORER_MIME: {"module": name} | {trait: state.get(trait) for trait in traits}}
             )
@@ -169,20 +178,14 @@ def _widget(output: NotebookNode, states: dict[str, dict[str, Any]]) -> Notebook
     return output
 
 
-def _used(notebook: NotebookNode) -> set[str]:
+def _used(notebook: NotebookNode) -> list[str]:
     """Names of the explorers that a readable notebook shows."""
     outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
-    return {data[EXPLORER_MIME]["module"] for data in outputs if EXPLORER_MIME in data}
+    return sorted({data[EXPLORER_MIME]["module"] for data in outputs if EXPLORER_MIME in data})
 
 
-def _explorer_files(name: str) -> dict[str, str]:
-    """A packaged module and its style sheet."""
-    folder = EXPLORER.parent
-    return {suffix: (folder / f"{name}.{suffix}").read_text(encoding="utf-8") for suffix in ("js", "css")}
-
-
-def _highlighting() -> str:
-    """Style sheet of the code cells, for light and dark pages."""
+def highlighting() -> str:
+    """Style sheet of highlighted code, for light and dark pages."""
     light, dark = (
         HtmlFormatter(style=style, nobackground=True).get_style_defs(".highlight")
         for style in ("default", "github-dark")

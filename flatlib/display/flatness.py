@@ -1,69 +1,68 @@
 """How flat it is around what searches found: the numbers beside the pictures of Sec. E."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from flatlib.display.reproduction import COLUMNS, write_csv
+from flatlib.display.tables import by_method
 from flatlib.landscape.hessian import Curvature
 from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import Plane, mean_rise
 
-RADII = (0.25, 0.5, 1.0)
-NUMBERS = {  # column of `flatness_frame` -> what it is called, unit
-    "loss": ("loss at alpha", "nats"),
-    "accuracy": ("accuracy at alpha", "%"),
-    **{f"rise {radius:g}": (f"mean rise within r = {radius:g}", "nats") for radius in RADII},
-    "random rise 1": ("mean rise within r = 1, random plane", "nats"),
-    "lambda_max": ("largest eigenvalue, alpha", "nats"),
-    "second": ("second eigenvalue, alpha", "nats"),
-    "halves": ("half the difference of the halves' largest, alpha", "nats"),
-    "trace": ("trace, alpha", "nats"),
-    "logits": ("largest eigenvalue, logits", "nats"),
-    "logits second": ("second eigenvalue, logits", "nats"),
-    "logits halves": ("half the difference of the halves' largest, logits", "nats"),
-    "residual": ("largest residual |Hv - kv|, alpha", "nats"),
-    "clipped": ("entries clipped at 0, mean over the plane", "%"),
-    "discrete 0": ("loss of the derived cell", "nats"),
-    "discrete 1": ("mean loss at distance 1 from it", "nats"),
+
+def _half_difference(of: Curvature) -> float:
+    """Of the largest eigenvalue over the two halves of the images. Both may lie above that of all: no error bar."""
+    return abs(of.halves[0, 0] - of.halves[1, 0]) / 2
+
+
+class Number(NamedTuple):
+    """What says how flat it is around an architecture."""
+
+    label: str
+    unit: str
+    of: Callable[[Landscape], float]
+
+
+NUMBERS = {
+    "loss": Number("loss at alpha", "nats", lambda one: one.plane.loss),
+    "accuracy": Number("accuracy at alpha", "%", lambda one: one.plane.accuracy[one.plane.middle, one.plane.middle]),
+    "rise 0.25": Number("mean rise within r = 0.25", "nats", lambda one: mean_rise(one.plane, 0.25)),
+    "rise 0.5": Number("mean rise within r = 0.5", "nats", lambda one: mean_rise(one.plane, 0.5)),
+    "rise 1": Number("mean rise within r = 1", "nats", lambda one: mean_rise(one.plane, 1.0)),
+    "random rise 1": Number("mean rise within r = 1, random plane", "nats", lambda one: mean_rise(one.random, 1.0)),
+    "lambda_max": Number("largest eigenvalue, alpha", "nats", lambda one: one.of_alpha.pairs.values[0]),
+    "second": Number("second eigenvalue, alpha", "nats", lambda one: one.of_alpha.pairs.values[1]),
+    "halves": Number(
+        "half the difference of the halves' largest, alpha", "nats", lambda one: _half_difference(one.of_alpha)
+    ),
+    "trace": Number("trace, alpha", "nats", lambda one: one.of_alpha.pairs.trace),
+    "logits": Number("largest eigenvalue, logits", "nats", lambda one: one.of_logits.pairs.values[0]),
+    "logits second": Number("second eigenvalue, logits", "nats", lambda one: one.of_logits.pairs.values[1]),
+    "logits halves": Number(
+        "half the difference of the halves' largest, logits", "nats", lambda one: _half_difference(one.of_logits)
+    ),
+    "residual": Number("largest residual |Hv - kv|, alpha", "nats", lambda one: one.of_alpha.pairs.residuals.max()),
+    "clipped": Number("entries clipped at 0, mean over the plane", "%", lambda one: 100 * one.plane.clipped.mean()),
+    "discrete 0": Number("loss of the derived cell", "nats", lambda one: one.discrete.losses[0].mean()),
+    "discrete 1": Number("mean loss at distance 1 from it", "nats", lambda one: one.discrete.losses[1].mean()),
 }
-LABELS = {name: f"{label} ({unit})" for name, (label, unit) in NUMBERS.items()}  # of a table's lines
+LABELS = {name: f"{number.label} ({number.unit})" for name, number in NUMBERS.items()}  # of a table's lines
 
 
 def flatness_frame(landscapes: Sequence[Landscape]) -> pd.DataFrame:
     """How flat it is around each architecture, a line a run."""
-    return pd.DataFrame([{"method": one.method, "seed": one.seed, **_flatness(one)} for one in landscapes])
-
-
-def _flatness(one: Landscape) -> dict[str, float]:
-    plane, pairs, logits = one.plane, one.of_alpha.pairs, one.of_logits.pairs
-    rises = {f"rise {radius:g}": mean_rise(plane, radius) for radius in RADII}
-    return {
-        "loss": plane.loss,
-        "accuracy": float(plane.accuracy[plane.middle, plane.middle]),
-        **rises,
-        "random rise 1": mean_rise(one.random, 1.0),
-        "lambda_max": float(pairs.values[0]),
-        "second": float(pairs.values[1]),
-        "halves": _half_difference(one.of_alpha),
-        "trace": pairs.trace,
-        "logits": float(logits.values[0]),
-        "logits second": float(logits.values[1]),
-        "logits halves": _half_difference(one.of_logits),
-        "residual": float(pairs.residuals.max()),
-        "clipped": 100 * float(plane.clipped.mean()),
-        "discrete 0": float(one.discrete.losses[0].mean()),
-        "discrete 1": float(one.discrete.losses[1].mean()),
-    }
-
-
-def _half_difference(of: Curvature) -> float:
-    """Of the largest eigenvalue over the two halves of the images. Both may lie above that of all: no error bar."""
-    return float(abs(of.halves[0, 0] - of.halves[1, 0]) / 2)
+    return pd.DataFrame(
+        [
+            {"method": one.method, "seed": one.seed} | {name: float(number.of(one)) for name, number in NUMBERS.items()}
+            for one in landscapes
+        ]
+    )
 
 
 def flatness_table(landscapes: Sequence[Landscape]) -> Styler:
@@ -88,13 +87,11 @@ def figure_a(landscapes: Sequence[Landscape], dataset: str) -> pd.DataFrame:
         lines.append(
             {
                 "row": method,
-                "column": NUMBERS[column][0],
+                "column": NUMBERS[column].label,
                 "ours": values.mean(),
                 "ours_std": values.std() if len(values) > 1 else np.nan,
                 "n": len(values),
-                "paper": np.nan,
-                "paper_std": np.nan,
-                "unit": NUMBERS[column][1],
+                "unit": NUMBERS[column].unit,
                 "setting": setting,
                 "note": "Figure A of the paper is a picture without numbers",
             }
@@ -104,17 +101,13 @@ def figure_a(landscapes: Sequence[Landscape], dataset: str) -> pd.DataFrame:
 
 def summary(landscapes: Sequence[Landscape]) -> Styler:
     """Mean ± population standard deviation over the seeds of each method, a line a number."""
-    frame = flatness_frame(landscapes)
-    texts = {
-        f"{method} (n = {len(rows)})": {label: _spread(rows[name].to_numpy()) for name, label in LABELS.items()}
-        for method, rows in frame.groupby("method", sort=False)
-    }
-    return pd.DataFrame(texts).style
+    return by_method(flatness_frame(landscapes), LABELS, _spread)
 
 
-def _spread(values: np.ndarray) -> str:  # (S,)
+def _spread(values: pd.Series) -> str:
     """Mean ± population deviation; nan where one run has a nan, as in the file."""
-    return f"{values.mean():.3g}" + (f" ± {values.std():.2g}" if len(values) > 1 else "")
+    numbers = values.to_numpy()
+    return f"{numbers.mean():.3g}" + f" ± {numbers.std():.2g}" * (len(numbers) > 1)
 
 
 def save(landscapes: Sequence[Landscape], dataset: str, reports_dir: Path) -> Path:

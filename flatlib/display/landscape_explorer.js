@@ -1,93 +1,6 @@
-// The loss over the plane alpha + l0 v0 + l1 v1, and the cell there. JupyterLab runs this module through anywidget,
-// an exported page on the stored state: no library, no network, no Python needed.
-
-// --- numbers ---------------------------------------------------------------------------------------
-
-const decode = (text) => new Float32Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
-
-export function readRuns(data) {
-  return data.runs.map((run) => Object.fromEntries(Object.entries(run).map(([name, value]) => [name, name === "name" ? value : decode(value)])));
-}
-
-/** alpha' = alpha + l0 v0 + l1 v1: clipped at 0, renormalized by edge; an edge that is not moved, or whose entries all clip, keeps its alpha (Eq. 6). */
-export function stepOnPlane(run, [l0, l1], m) {
-  const size = run.alphas.length, q = Float64Array.from(run.alphas, (_, i) => l0 * run.directions[i] + l1 * run.directions[size + i]);
-  const moved = q.map((value, i) => run.alphas[i] + value);
-  const alphas = Float64Array.from(moved, (value) => Math.max(value, 0));
-  let kept = 0;
-  for (let edge = 0; edge < size; edge += m) {
-    const total = alphas.subarray(edge, edge + m).reduce((sum, value) => sum + value, 0);
-    kept += !total;
-    if (!total || q.subarray(edge, edge + m).every((value) => value === 0)) alphas.set(run.alphas.subarray(edge, edge + m), edge);
-    else for (let k = edge; k < edge + m; k++) alphas[k] /= total;
-  }
-  return { alphas, clipped: moved.filter((value) => value < 0).length / size, kept };
-}
-
-/** The operation of each edge of the derived cell, -1 where it has none, by cell type. */
-export function derive(data, alphas, weights) {
-  const { edges, kinds, none, two } = data, m = data.operations.length;
-  const strongest = (at) => {
-    const own = Array.from(alphas.subarray(at * m, at * m + m), (value, k) => (two && k === none ? -1 : value));
-    const k = own.indexOf(Math.max(...own));
-    return { k, strength: own[k] * (two ? weights[at] : 1) };
-  };
-  return kinds.map((_, kind) => {
-    const best = edges.map((_, edge) => strongest(kind * edges.length + edge));
-    if (!two) return best.map(({ k }) => k);
-    const chosen = edges.map(() => -1);
-    for (const node of new Set(edges.map(([, target]) => target))) {
-      const incoming = edges.map((_, edge) => edge).filter((edge) => edges[edge][1] === node);
-      incoming.sort((a, b) => best[b].strength - best[a].strength || a - b).slice(0, 2).forEach((edge) => (chosen[edge] = best[edge].k));
-    }
-    return chosen;
-  });
-}
-
-/** Loss and accuracy at a point: the grid's where it is a point of the grid, else bilinear. */
-export function valueAt(run, [l0, l1]) {
-  const { lambdas } = run, n = lambdas.length, step = (lambdas[n - 1] - lambdas[0]) / (n - 1);
-  const place = (value) => {
-    const x = (value - lambdas[0]) / step, near = Math.round(x);
-    return Math.abs(x - near) < 1e-3 ? [near, 0] : [Math.floor(x), x - Math.floor(x)];
-  };
-  const [[j, right], [i, up]] = [place(l0), place(l1)];
-  const mix = (map) => {
-    const at = (row, column) => map[Math.min(row, n - 1) * n + Math.min(column, n - 1)];
-    const line = (row) => (right ? (1 - right) * at(row, j) + right * at(row, j + 1) : at(row, j));
-    return up ? (1 - up) * line(i) + up * line(i + 1) : line(i);
-  };
-  return { loss: mix(run.losses), accuracy: mix(run.accuracy), how: right || up ? "interpolated" : "grid" };
-}
-
-/** Segments [x, y, x', y'] in grid units where the map crosses a level (marching squares). */
-function contour(map, n, level) {
-  const segments = [];
-  for (let i = 0; i < n - 1; i++) for (let j = 0; j < n - 1; j++) {
-    const corners = [[j, i], [j + 1, i], [j + 1, i + 1], [j, i + 1]], z = corners.map(([x, y]) => map[y * n + x]);
-    const crossings = corners.flatMap(([x, y], c) => {
-      const d = (c + 1) % 4, share = (level - z[c]) / (z[d] - z[c]);
-      return z[c] < level !== z[d] < level ? [[x + share * (corners[d][0] - x), y + share * (corners[d][1] - y)]] : [];
-    });
-    for (let c = 0; c + 1 < crossings.length; c += 2) segments.push([...crossings[c], ...crossings[c + 1]]);
-  }
-  return segments;
-}
-
-// --- drawing ---------------------------------------------------------------------------------------
-
 const SCALE = [[247, 251, 255], [222, 235, 247], [198, 219, 239], [158, 202, 225], [107, 174, 214], [66, 146, 198]];
 const SIDE = 300, LEFT = 50, TOP = 26, BOTTOM = 40, BAR = 74, W = LEFT + SIDE + BAR, H = TOP + SIDE + BOTTOM;
-const SVG = "http://www.w3.org/2000/svg";
 const NAMES = ["\u03bb\u2080", "\u03bb\u2081"];
-
-function build(element, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-const html = (tag, attributes = {}, ...children) => build(document.createElement(tag), attributes, children);
-const svg = (tag, attributes = {}, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
 
 function color(share) {
   const x = Math.min(Math.max(share, 0), 1) * (SCALE.length - 1), low = Math.min(Math.floor(x), SCALE.length - 2);
@@ -192,7 +105,6 @@ function makeHeatmap(data, kind) {
   const table = html("table", {}, html("caption", {}, `\u03b1\u2032, ${data.kinds[kind]}`), html("thead", {}, head), html("tbody", {}, ...rows));
   return { element: table, update };
 }
-const edgeName = (data, edge) => data.edges[edge].join("\u2192");
 const opName = (data, k) => (k < 0 ? "no edge" : data.operations[k]);
 
 function changesBetween(data, before, after) {
@@ -248,7 +160,7 @@ function render({ model, el }) {
   const sliders = NAMES.map((name, i) => makeSlider(name, (value) => move(at.map((old, j) => (i === j ? value : old)))));
   const chooser = html("select", {}, ...runs.map(({ name }, i) => html("option", { value: i }, name)));
   const button = (text, action) => { const one = html("button", { type: "button" }, text); one.addEventListener("click", action); return one; };
-  const facts = html("dl"), cell = html("pre"), changes = html("p", { class: "lx-note" }), said = html("p", { class: "lx-said", "aria-live": "polite" });
+  const facts = html("dl"), cell = html("pre"), changes = html("p", { class: "fx-note" }), said = html("p", { class: "fx-said", "aria-live": "polite" });
   chooser.addEventListener("change", () => { model.set("run", Number(chooser.value)); model.save_changes(); });
 
   function value() {
@@ -265,7 +177,7 @@ function render({ model, el }) {
       ["validation loss", `${loss.toFixed(4)} nats (${how})`], ["above (0, 0)", `${(loss - center).toFixed(4)} nats`], ["accuracy", `${accuracy.toFixed(2)} %`],
       ["entries clipped at 0", `${(100 * there.clipped).toFixed(1)} %`], ["edges that keep \u03b1", `${there.kept}`],
     ];
-    facts.replaceChildren(...lines.flatMap(([term, text]) => [html("dt", {}, term), html("dd", {}, text)]));
+    showFacts(facts, lines);
     heatmaps.forEach((heatmap, kind) => heatmap.update(there.alphas, cells[kind], new Set(changed.filter((one) => one.kind === kind).map(({ edge }) => edge))));
     cell.textContent = genotype(data, cells);
     changes.textContent = changed.length ? `Changed against (0, 0): ${changed.map(({ text }) => text).join("; ")}` : "No edge changed against (0, 0).";
@@ -278,15 +190,11 @@ function render({ model, el }) {
   }
   const moved = () => { at = model.get("at"); update(); };
   const tools = html("p", { class: "lx-tools" }, button("To (0, 0)", () => move([0, 0])), button("Save SVG", () => save(map.element, "svg", run().name)), button("Save PNG", () => save(map.element, "png", run().name)));
-  const left = html("section", {}, html("label", {}, "Search ", chooser), map.element, ...sliders.map(({ element }) => element), tools, facts, html("h4", {}, "The cell that \u03b1\u2032 would give"), cell, changes);
+  const left = html("section", {}, html("label", {}, "Search ", chooser), map.element, ...sliders.map(({ element }) => element), tools, facts, html("h3", {}, "The cell that \u03b1\u2032 would give"), cell, changes);
   const right = html("section", { class: "lx-tables" }, ...heatmaps.map(({ element }) => element));
-  // The attribute keeps JupyterLab's shortcuts (arrows) out of here.
-  const root = html("div", { class: "flatlib-landscape", "data-lm-suppress-shortcuts": "true" }, html("div", { class: "lx-parts" }, left, right), html("p", { class: "lx-note" }, `${data.setting}. Drag the point, or use the sliders (Tab, arrows). Blue is high; one scale for all searches.`), said);
-  el.append(root);
-  const heard = [["change:run", show], ["change:at", moved], ["change:answer", update]];
-  heard.forEach(([event, listener]) => model.on(event, listener));
+  el.append(frame("landscape", html("div", { class: "fx-parts" }, left, right), html("p", { class: "fx-note" }, `${data.setting}. Drag the point, or use the sliders (Tab, arrows). Blue is high; one scale for all searches.`), said));
   show();
-  return () => heard.forEach(([event, listener]) => model.off(event, listener));
+  return listen(model, [["change:run", show], ["change:at", moved], ["change:answer", update]]);
 }
 
 export default { render };

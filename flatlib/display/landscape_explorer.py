@@ -1,8 +1,6 @@
 """Hands on lambda0 and lambda1: the loss over the plane and the cell that alpha' would give, live and in pages."""
 
-import base64
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -10,20 +8,19 @@ import numpy as np
 import traitlets
 
 from flatlib.display.cell import short_name
-from flatlib.display.search import cell_kinds
+from flatlib.display.search_figures import cell_kinds
+from flatlib.display.widget import module, packed, style
 from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import step_on_plane
 from flatlib.spaces import SPACES
 
-HERE = Path(__file__).parent
 Evaluate = Callable[[int, np.ndarray], tuple[float, float]]  # run, alpha' (T, E, O) -> loss (nats), accuracy (percent)
 
 
 class LandscapeExplorer(anywidget.AnyWidget):
     """The widget: `run` is the number of the search, `at` the point (l0, l1), `answer` what Python found there."""
 
-    _esm = (HERE / "landscape_explorer.js").read_text(encoding="utf-8")
-    _css = (HERE / "landscape_explorer.css").read_text(encoding="utf-8")
+    _esm, _css = module("landscape_explorer"), style("landscape_explorer")
     data = traitlets.Dict().tag(sync=True)
     run = traitlets.Int().tag(sync=True)
     at = traitlets.List(traitlets.Float(), [0.0, 0.0], minlen=2, maxlen=2).tag(sync=True)
@@ -31,7 +28,7 @@ class LandscapeExplorer(anywidget.AnyWidget):
 
     def __init__(self, landscapes: Sequence[Landscape], evaluate: Evaluate | None = None) -> None:
         self.landscapes, self.evaluate = landscapes, evaluate
-        super().__init__(data=packed(landscapes))
+        super().__init__(data=state(landscapes))
 
     @traitlets.validate("run")
     def _is_a_run(self, proposal: Any) -> int:
@@ -70,8 +67,8 @@ def landscape_explorer(landscapes: Sequence[Landscape], evaluate: Evaluate | Non
     return LandscapeExplorer(landscapes, evaluate)
 
 
-def packed(landscapes: Sequence[Landscape]) -> dict[str, Any]:
-    """All that the browser needs; arrays as little-endian float32 in base64, some 40 KB a run."""
+def state(landscapes: Sequence[Landscape]) -> dict[str, Any]:
+    """All that the browser needs, some 40 KB a run."""
     space, of = SPACES[landscapes[0].space], landscapes[0].of_alpha
     return {
         "setting": f"{of.images} validation images in batches of {of.batch_size}",
@@ -80,22 +77,12 @@ def packed(landscapes: Sequence[Landscape]) -> dict[str, Any]:
         "edges": space.edges,
         "kinds": cell_kinds(space),
         "two": len(cell_kinds(space)) == 2,  # a node keeps two edges, without none
-        "runs": [
-            {
-                "name": one.name,
-                "lambdas": _base64(one.plane.lambdas),
-                "losses": _base64(one.plane.losses),
-                "accuracy": _base64(one.plane.accuracy),
-                "alphas": _base64(one.plane.alphas),
-                "directions": _base64(one.plane.directions),
-                "edge_weights": _base64(
-                    np.ones(one.plane.alphas.shape[:2]) if one.edge_weights is None else one.edge_weights
-                ),
-            }
-            for one in landscapes
-        ],
+        "runs": [_run_state(one) for one in landscapes],
     }
 
 
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(array.astype("<f4").tobytes()).decode()
+def _run_state(one: Landscape) -> dict[str, str]:
+    weights = np.ones(one.plane.alphas.shape[:2]) if one.edge_weights is None else one.edge_weights
+    arrays = {name: getattr(one.plane, name) for name in ("lambdas", "losses", "accuracy", "alphas", "directions")}
+    arrays["edge_weights"] = weights
+    return {"name": one.name} | {name: packed(array.astype(np.float32)) for name, array in arrays.items()}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import plotly.graph_objects as go
 from IPython import get_ipython
@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from flatlib.display.card import PLOTLY_MIME
 from flatlib.display.cell import cells, short_name
 from flatlib.display.plots import PALETTE, lay_out
-from flatlib.display.search import (
+from flatlib.display.search_figures import (
     ACCURACY,
     LOSS,
     add_curves,
@@ -27,28 +27,13 @@ from flatlib.search.trace import SearchTrace
 from flatlib.spaces import Space
 
 
-class Pace(NamedTuple):
-    """How far a search is, in epochs and seconds."""
-
-    done: int
-    spent: float
-    left: float | None  # at the mean pace so far; None before the first epoch
-
-
-def pace(trace: SearchTrace, epochs: int) -> Pace:
+def pace(trace: SearchTrace, epochs: int) -> str:
+    """How far a search is, and for how long it goes on at the mean pace so far: the line above the figure."""
     seconds = trace.column("seconds")
-    left = float(seconds.mean()) * (epochs - len(seconds)) if len(seconds) else None
-    return Pace(len(seconds), float(seconds.sum()), left)
-
-
-def in_words(now: Pace, epochs: int) -> str:
-    """The line above the figure.
-
-    >>> in_words(Pace(3, 12.2, 5200.0), 10)
-    'epoch 3 of 10, 12 s spent, about 87 min left'
-    """
-    left = "" if now.left is None or now.done >= epochs else f", about {duration(now.left)} left"
-    return f"epoch {now.done} of {epochs}, {duration(now.spent)} spent{left}"
+    done, left = len(seconds), ""
+    if 0 < done < epochs:
+        left = f", about {duration(float(seconds.mean()) * (epochs - done))} left"
+    return f"epoch {done} of {epochs}, {duration(float(seconds.sum()))} spent{left}"
 
 
 def cell_lines(trace: SearchTrace, space: Space) -> list[list[str]]:
@@ -86,8 +71,8 @@ def plot_live(trace: SearchTrace, space: Space, epochs: int, title: str) -> go.F
     for axis, found in zip(figure.select_xaxes(row=2), lines, strict=True):
         place = {"xref": "paper", "x": axis.domain[0], "xanchor": "left", "yref": "paper", "y": 0, "yanchor": "top"}
         figure.add_annotation(text="<br>".join(found), showarrow=False, align="left", yshift=-55, **place)
-    figure.update_annotations(font_size=12).update_annotations(font_size=10, selector={"align": "left"})  # on a phone
-    lay_out(figure, f"{title}<br>{in_words(pace(trace, epochs), epochs)}", 90 + 70 + sum(rows) + 190)
+    lay_out(figure, f"{title}<br>{pace(trace, epochs)}", 90 + 70 + sum(rows) + 190)
+    figure.update_annotations(font_size=10, selector={"align": "left"})  # the cell, on a phone
     legend = {"yref": "container", "y": 0.01, "yanchor": "bottom", "traceorder": "normal"}
     figure.update_layout(margin={"t": 90, "b": 190}, legend=legend)
     return figure.update_coloraxes(colorbar={"y": 0, "yanchor": "bottom", "len": rows[1] / (70 + sum(rows))})
@@ -108,7 +93,7 @@ class LivePanel:
         if get_ipython() is None:
             return
         figure = plot_live(trace, self.space, self.epochs, self.title)
-        words = f"{self.title}: {in_words(pace(trace, self.epochs), self.epochs)}"
+        words = f"{self.title}: {pace(trace, self.epochs)}"
         self.bundle = {PLOTLY_MIME: json.loads(figure.to_json()), "text/plain": words}
         clear_output(wait=True)
         for bundle in (*self.above, self.bundle):

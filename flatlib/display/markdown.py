@@ -93,6 +93,11 @@ class _Inline(MathInlineParser):
 
 
 class _Renderer(IPythonRenderer):
+    def heading(self, text: str, level: int, **attributes: Any) -> str:
+        """With an id to link to: `## Is it flat?` is #is-it-flat."""
+        name = re.sub(r"\W+", "-", _text(BeautifulSoup(text, "html.parser")).lower()).strip("-")
+        return str(super().heading(text, level, **attributes | {"id": name}))
+
     def block_math(self, body: str) -> str:
         return latex_to_mathml(body.strip(), block=True)
 
@@ -105,7 +110,7 @@ class _Renderer(IPythonRenderer):
 
 def to_html(source: str, **options: Any) -> str:
     """Markdown to HTML; `options` are nbconvert's IPythonRenderer's (attachments, embedded images)."""
-    renderer = _Renderer(escape=False, **options)
+    renderer = _Renderer(escape=False, exclude_anchor_links=True, **options)
     return without_network(MarkdownWithMath(renderer=renderer, inline=_Inline(hard_wrap=False)).render(source))
 
 
@@ -117,12 +122,10 @@ def to_text(source: str) -> str:
 def first_paragraph(source: str) -> str:
     """The first paragraph of a Markdown text that holds words, as plain text; '' without one."""
     soup = BeautifulSoup(to_html(source), "html.parser")
-    return next((text for paragraph in soup.find_all("p") if (text := _text(paragraph))), "")
+    return next(filter(None, map(_text, soup.find_all("p"))), "")
 
 
 def _text(tag: Any) -> str:
-    for anchor in tag.find_all("a", class_="anchor-link"):
-        anchor.decompose()
     return " ".join(tag.get_text().split())
 
 

@@ -1,9 +1,13 @@
 """Figures of the tabular notebooks: numbers come from `tabular`, a function here only draws them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
+from plotly.colors import hex_to_rgb
 from plotly.subplots import make_subplots
 from scipy.stats import sem
 
@@ -16,21 +20,36 @@ from flatlib.tabular.when import ClaimPoint, RankPoint, noise_floor, settings_of
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
 CRITERION_COLOR = dict(zip(CRITERIA, PALETTE, strict=False))
 MAX_POINTS = 2000  # of a scatter: more only slows the page
+OWN_AXIS = {"matches": None, "showticklabels": True}  # of a panel
+FACETS = {"facet_col_spacing": 0.08, "color_discrete_sequence": PALETTE[1:]}
 SHOWN_SHARE = 0.97  # of the cells within a scatter's axes: a few useless cells would squeeze the rest
 
 
 def lay_out(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
+    """The look of all figures; curves and bars of one name are one entry of the legend."""
+    entries: set[str] = set()
+    for trace in figure.select_traces(lambda trace: trace.type in ("scatter", "bar") and trace.showlegend is None):
+        entry = trace.legendgroup or trace.name
+        trace.update(legendgroup=entry, showlegend=entry not in entries)
+        entries.add(entry)
+    figure.update_annotations(font_size=12)
     return figure.update_layout(
         template="plotly_white",
         title={"text": title, "font": {"size": 15}},
         height=height,
         margin={"l": 60, "r": 20, "t": 80, "b": 55},
         font={"size": 12},
-        legend={"orientation": "h", "y": -0.25},
+        colorway=PALETTE[1:],
+        legend={"orientation": "h", "y": -0.25, "title": {"text": ""}},
     )
 
 
-def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimPoint] | Sequence[RivalPoint]) -> None:
+def name_panels(figure: go.Figure) -> go.Figure:
+    """Panels of plotly.express, titled by their value alone."""
+    return figure.for_each_annotation(lambda note: note.update(text=note.text.split("=", 1)[1]))
+
+
+def _epoch_axis(figure: go.Figure, points: Sequence[Any]) -> None:
     """A logarithmic axis with only as many labels as fit."""
     ticks: list[int] = []
     for epoch in sorted({point.epoch for point in points}, reverse=True):
@@ -40,40 +59,21 @@ def _epoch_axis(figure: go.Figure, points: Sequence[RankPoint] | Sequence[ClaimP
     figure.update_xaxes(title_text=title, type="log", tickvals=ticks, ticktext=[*map(str, ticks)], tickangle=0)
 
 
-def _faded(color: str, alpha: float) -> str:
-    r, g, b = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({r},{g},{b},{alpha})"
-
-
 def plot_flat_and_sharp(experiment: Experiment, n_top: int) -> go.Figure:
     """Test errors of flat and sharp minima, and the interval of their difference (Table 1a)."""
-    groups = flat_and_sharp(experiment, n_top)
-    gains = {column: groups.gain(errors) for column, errors in experiment.targets.items()}
-    titles = [
-        f"{column}<br>sharp - flat: {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
-        for column, gain in gains.items()
-    ]
-    names = [f"{half}, {n} networks" for half, n in zip(("Flat", "Sharp"), groups.networks, strict=True)]
-    halves = list(zip(names, (groups.flat, groups.sharp), PALETTE[1:3], strict=True))
-    figure = make_subplots(1, len(gains), subplot_titles=titles, horizontal_spacing=0.08)
-    for at, errors in enumerate(experiment.targets.values(), 1):
-        for name, rows, color in halves:
-            figure.add_box(
-                y=errors[rows],
-                name=name,
-                marker_color=color,
-                boxpoints="all",
-                jitter=0.6,
-                pointpos=0,
-                boxmean=True,
-                marker={"size": 4, "opacity": 0.5},
-                showlegend=False,
-                row=1,
-                col=at,
-            )
-    figure.update_yaxes(title_text="test error (%)", col=1)
-    figure.update_yaxes(hoverformat=".2f")
-    figure.update_annotations(font_size=12)
+    groups, parts = flat_and_sharp(experiment, n_top), []
+    for column, errors in experiment.targets.items():
+        gain = groups.gain(errors)
+        panel = f"{column}<br>sharp - flat: {gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
+        for half, rows, n in zip(("Flat", "Sharp"), (groups.flat, groups.sharp), groups.networks, strict=True):
+            name = f"{half}, {n} networks"
+            parts.append(pd.DataFrame({"minima": name, "test error (%)": errors[rows], "panel": panel}))
+    figure = px.box(
+        pd.concat(parts), x="minima", y="test error (%)", color="minima", facet_col="panel", points="all", **FACETS
+    )
+    figure.update_traces(jitter=0.6, pointpos=0, boxmean=True, marker={"size": 4, "opacity": 0.5}, showlegend=False)
+    name_panels(figure).update_xaxes(title_text="").update_yaxes(**OWN_AXIS, hoverformat=".2f")
+    figure.update_layout(boxmode="overlay")
     return lay_out(
         figure, f"Flat and sharp minima: halves of the {n_top} best cells, 95 % interval of the difference", 420
     )
@@ -108,29 +108,15 @@ def plot_ranking(experiment: Experiment, column: str) -> go.Figure:
         figure.update_xaxes(range=_most(scores[row]), row=1, col=at)
     figure.update_yaxes(range=_most(errors))
     figure.update_yaxes(title_text=f"test error, {column} (%)", col=1)
-    figure.update_annotations(font_size=12)
     shown_of = f"{len(shown):,} of {len(errors):,} cells, double-click shows the worst too"
     return lay_out(figure, f"What ranks cells better? ({shown_of})", 420)
 
 
 def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], column: str) -> go.Figure:
     """tau against the epoch at which f is read, for each criterion, with the tau of another seed."""
-    figure = go.Figure()
-    for trial, dash, symbol in (("first", "solid", "circle"), ("mean", "dot", "diamond-open")):
-        for key in dict.fromkeys(point.key for point in points if point.trial == trial):
-            for row in CRITERIA:
-                line = [p for p in points if (p.trial, p.key, p.criterion) == (trial, key, row)]
-                figure.add_scatter(
-                    x=[p.epoch for p in line],
-                    y=[p.tau for p in line],
-                    mode="lines+markers",
-                    name=row if trial == "first" else f"{row}, seed mean",
-                    legendgroup=f"{row}{trial}",
-                    showlegend=not any(t.legendgroup == f"{row}{trial}" for t in figure.data),
-                    line={"color": CRITERION_COLOR[row], "dash": dash},
-                    marker={"symbol": symbol, "size": 7},
-                    hovertemplate=f"{row}, {trial} seed(s)<br>{key}<br>epoch %{{x}}: tau %{{y:.3f}}<extra></extra>",
-                )
+    frame = pd.DataFrame(points).replace({"trial": {"first": "first seed", "mean": "seed mean"}})
+    place = {"x": "epoch", "y": "tau", "color": "criterion", "line_dash": "trial", "symbol": "trial"}
+    figure = px.line(frame, **place, line_group="key", markers=True, color_discrete_map=CRITERION_COLOR)
     floors = [(then.epoch, floor.tau) for then in settings_of_f(experiment) if (floor := noise_floor(then)).n]
     figure.add_scatter(
         x=[epoch for epoch, _ in floors],
@@ -158,7 +144,7 @@ def plot_regret(experiment: Experiment, searches: Sequence[Searches], column: st
             fill="toself",
             mode="lines",
             line={"width": 0},
-            fillcolor=_faded(color, 0.15),
+            fillcolor=f"rgba{(*hex_to_rgb(color), 0.15)}",
             hoverinfo="skip",
             showlegend=False,
             legendgroup=row,
@@ -190,8 +176,6 @@ def plot_rivals(points: Sequence[RivalPoint], column: str) -> go.Figure:
             error_y={"array": [1.96 * float(sem(point.errors)) for point in line], "thickness": 1, "width": 2},
             mode="lines+markers",
             name=row,
-            legendgroup=row,
-            showlegend=not any(trace.legendgroup == row for trace in figure.data),
             line={"color": PALETTE[1 + at % half], "dash": "solid" if at < half else "dot"},
             hovertemplate=f"{row}, f = {key}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
         )
@@ -208,33 +192,18 @@ def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "
         "ranking": "Table 1b: tau of mean - tau of f",
         "search": "Table 2: RS - NA-RS (points)",
     }
-    figure = make_subplots(1, len(chosen), subplot_titles=[titles[name] for name in chosen], horizontal_spacing=0.08)
-    curves = dict.fromkeys((point.key, point.column) for point in points)
-    colors = dict(zip(dict.fromkeys(column for _, column in curves), PALETTE[1:], strict=False))
-    symbols = dict(zip(dict.fromkeys(key for key, _ in curves), ("circle", "diamond", "square"), strict=False))
-    for (key, column), (at, name) in [(curve, panel) for curve in curves for panel in enumerate(chosen, 1)]:
-        line = [(p.epoch, getattr(p, name)) for p in points if (p.key, p.column) == (key, column)]
-        seen = any(trace.legendgroup == column for trace in figure.data)
-        figure.add_scatter(
-            x=[epoch for epoch, _ in line],
-            y=[gain.value for _, gain in line],
-            mode="lines+markers",
-            name=column,
-            legendgroup=column,
-            showlegend=not seen,
-            line={"color": colors[column]},
-            marker={"symbol": symbols.get(key, "x"), "size": 7},
-            row=1,
-            col=at,
-            error_y={
-                "array": [gain.high - gain.value for _, gain in line],
-                "arrayminus": [gain.value - gain.low for _, gain in line],
-                "thickness": 1,
-                "width": 2,
-            },
-            hovertemplate=f"{column}, f = {key}<br>epoch %{{x}}: %{{y:.3f}}<extra></extra>",
-        )
+    lines = [
+        {"epoch": point.epoch, "f": point.key, "judged on": point.column, "claim": titles[name], "gain": gain.value}
+        | {"above": gain.high - gain.value, "below": gain.value - gain.low}
+        for point in points
+        for name in chosen
+        for gain in [getattr(point, name)]
+    ]
+    place = {"x": "epoch", "y": "gain", "error_y": "above", "error_y_minus": "below", "facet_col": "claim"}
+    figure = px.line(pd.DataFrame(lines), **place, color="judged on", symbol="f", markers=True, **FACETS)
+    for trace in figure.data:  # the legend tells the colors
+        trace.update(name=trace.name.partition(", ")[0], legendgroup=None, showlegend=None)
+    name_panels(figure).update_yaxes(**OWN_AXIS, title_text="").update_traces(error_y={"thickness": 1, "width": 2})
     _epoch_axis(figure, points)
     figure.add_hline(y=0, line={"color": "#999999", "width": 1})
-    figure.update_annotations(font_size=12)
     return lay_out(figure, "The paper's claims by the epoch of f (above 0 is in their favor; all seeds of f)", 420)

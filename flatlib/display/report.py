@@ -1,24 +1,25 @@
 """Reports: notebooks run and exported as pages, and the index page made from the pages' cards."""
 
-import contextlib
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from unittest.mock import patch
 
-import jinja2
 import nbformat
 
-from flatlib.display.card import Card, installed_versions, json_for_script, read_card
-from flatlib.display.exporter import TEMPLATES, FlatlibExporter, assets
+from flatlib.display.api_page import PAGES, render_pages
+from flatlib.display.card import Card, installed_versions, read_card
+from flatlib.display.claim_page import claims_context
+from flatlib.display.exporter import FlatlibExporter, assets, environment
+from flatlib.run.notebook import execute_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 READERS = ("04_evaluation", "07_cells")  # run last, since they read what the others found
-INDEX = "index.html"
+INDEX, CLAIMS = "index.html", "claims.html"
 PLACES = ("reports_dir", "runs_dir")  # settings that say where, not what
 
 
@@ -33,7 +34,7 @@ def run_and_export(
     *,
     progress: bool = True,
 ) -> list[Path]:
-    """Run notebooks, write a page for each and the index; the pages written.
+    """Run notebooks, write a page for each, the guides and the index; the notebooks' pages.
 
     None: the checkout's notebooks. A notebook with outputs is exported as it is. Where one fails, a
     line on stderr says why, its old page is kept and the others still run; ReportError at the end.
@@ -45,12 +46,14 @@ def run_and_export(
     for path, notebook in sources.items():
         try:
             if not _is_executed(notebook):
-                notebook = _execute(path, reports_dir, parameters, progress)
+                notebook = execute(path, reports_dir, parameters, progress)
             pages.append(export(notebook, path, reports_dir))
         except Exception as error:  # whatever a notebook does, the others run
             failed.append(path.name)
             print(f"{path.name}: {_last_line(error)}", file=sys.stderr)
     if pages:
+        for name, page in render_pages().items():
+            _write(reports_dir / name, page.encode())
         write_index(reports_dir)
     if failed:
         raise ReportError(f"{len(failed)} of {len(sources)} notebooks failed: {', '.join(failed)} (old pages kept)")
@@ -92,7 +95,7 @@ def _checked(notebooks: Sequence[Path] | None, parameters: dict[str, Any] | None
     sources = {path: _read(path) for path in paths}
     stems = [path.stem for path in sources]
     for path, notebook in sources.items():
-        if stems.count(path.stem) > 1 or f"{path.stem}.html" == INDEX:
+        if stems.count(path.stem) > 1 or f"{path.stem}.html" in (INDEX, CLAIMS, *PAGES):
             raise ReportError(f"{path}: another page is named {path.stem}.html; rename the notebook")
         if parameters and _is_executed(notebook):
             raise ReportError(f"{path}: has been run already, so parameters cannot apply; clear its outputs first")
@@ -112,33 +115,15 @@ def _is_executed(notebook: nbformat.NotebookNode) -> bool:
     return any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
 
 
-def _execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, progress: bool) -> nbformat.NotebookNode:
+def execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, progress: bool) -> nbformat.NotebookNode:
     """Run a notebook in its folder; its CSV files go below reports_dir."""
-    import papermill
-
-    with tempfile.TemporaryDirectory() as folder, _environment(FLATLIB_REPORTS=str(reports_dir)):
-        notebook = papermill.execute_notebook(
-            path.absolute(),
-            Path(folder) / path.name,
-            parameters,
-            kernel_name="python3",
-            language="python",
-            cwd=path.absolute().parent,
-            progress_bar={"desc": path.stem} if progress else False,
+    where = patch.dict(os.environ, FLATLIB_REPORTS=str(reports_dir))  # papermill hands no environment on
+    with tempfile.TemporaryDirectory() as folder, where:
+        notebook: nbformat.NotebookNode = execute_notebook(
+            path, Path(folder) / path.name, parameters, progress=progress
         )
     notebook.metadata["flatlib"] = {"versions": installed_versions()}
     return notebook
-
-
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _last_line(error: Exception) -> str:
@@ -150,7 +135,7 @@ def _last_line(error: Exception) -> str:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    """Write beside and rename, so that no half-written file is ever seen."""
+    """Complete or what was there before; a file that says the same is left alone."""
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,13 +152,13 @@ def _write(path: Path, content: bytes) -> Path:
 
 
 def write_index(reports_dir: Path) -> Path:
-    """Write index.html: a card for each page of the folder, and the tables' CSV files."""
+    """Write index.html, a card for each page of the folder and the tables' CSV files, and claims.html."""
     reports_dir = Path(reports_dir)
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"quote": quote, "json_for_script": json_for_script}
-    html = environment.get_template("index.html.j2").render(
-        cards=_cards(reports_dir), tables=_tables(reports_dir), places=PLACES
+    guides = {name: title for name, title in PAGES.items() if (reports_dir / name).is_file()}
+    claims, templates = claims_context(reports_dir), environment()
+    _write(reports_dir / CLAIMS, templates.get_template("claims.html.j2").render(claims).encode())
+    html = templates.get_template("index.html.j2").render(
+        claims, cards=_cards(reports_dir), tables=_tables(reports_dir), places=PLACES, guides=guides
     )
     for name, content in assets().items():
         _write(reports_dir / name, content)

@@ -5,12 +5,12 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from flatlib import published
+from flatlib.display.tables import plain
 
 COLUMNS = ["row", "column", "ours", "ours_std", "n", "paper", "paper_std", "unit", "setting", "note"]
 REAL = published.BENCHMARK
@@ -37,39 +37,17 @@ def reproduction(
     """
     own = source in (published.BENCHMARK, published.IMAGES)
     paper = {(cell.row, cell.column): cell for cell in published.table(table_id)} if own else {}
-    lines: list[dict[str, Any]] = []
-    seen = set()
-    for cell in measured:
+    cells = [*measured]
+    seen = {(cell.row, cell.column) for cell in cells}
+    cells += [published.Measured(*at, None, None, None, "", "not measured here") for at in paper if at not in seen]
+    lines = []
+    for cell in cells:
         known = paper.get((cell.row, cell.column))
-        seen.add((cell.row, cell.column))
         stand_in = (stands_for or {}).get(cell.column)
-        notes = [cell.note, known.note if known else "", f"stands for {stand_in}" if stand_in else ""]
-        lines.append(
-            {
-                "row": cell.row,
-                "column": cell.column,
-                "ours": cell.ours,
-                "ours_std": cell.std,
-                "n": cell.n,
-                "paper": known.value if known else None,
-                "paper_std": known.std if known else None,
-                "unit": _unit(table_id, cell.column),
-                "setting": cell.setting,
-                "note": "; ".join(filter(None, notes)),
-            }
-        )
-    lines += [
-        {
-            "row": cell.row,
-            "column": cell.column,
-            "paper": cell.value,
-            "paper_std": cell.std,
-            "unit": cell.unit,
-            "note": "; ".join(filter(None, [cell.note, "not measured here"])),
-        }
-        for place, cell in paper.items()
-        if place not in seen
-    ]
+        notes = [known.note if known else "", cell.note, f"stands for {stand_in}" if stand_in else ""]
+        line = cell._asdict() | {"ours_std": cell.std, "note": "; ".join(filter(None, notes))}
+        line["unit"] = _unit(table_id, cell.column)
+        lines.append(line | ({"paper": known.value, "paper_std": known.std} if known else {}))
     frame = pd.DataFrame(lines, columns=COLUMNS)
     return frame.astype({"n": "Int64", **dict.fromkeys(["ours", "ours_std", "paper", "paper_std"], "float64")})
 
@@ -98,24 +76,23 @@ def kept_folder(reports_dir: Path, file: str) -> Path | None:
     return next((folder for folder in folders if (folder / file).exists()), None)
 
 
-def _text(value: float | None, std: float | None, digits: int) -> str:
-    if value is None or pd.isna(value):
-        return ""
-    return f"{value:.{digits}f}" + ("" if std is None or pd.isna(std) else f" ± {std:.{digits}f}")
-
-
-def _block(frame: pd.DataFrame, value: str, std: str) -> pd.DataFrame:  # (columns, rows) of text
-    """One block of numbers, the paper's table turned on its side: a line a data set."""
-    texts = frame.assign(text=[_text(row[value], row[std], 2) for _, row in frame.iterrows()])
-    filled = texts[texts.text != ""]
-    rows, columns = (list(dict.fromkeys(filled[axis])) for axis in ("row", "column"))
-    return filled.pivot(index="column", columns="row", values="text").reindex(index=columns, columns=rows).fillna("")
-
-
-def _published_block(table_id: str) -> pd.DataFrame:
-    cells = published.table(table_id)
-    frame = pd.DataFrame([{"row": c.row, "column": c.column, "paper": c.value, "paper_std": c.std} for c in cells])
-    return _block(frame, "paper", "paper_std")
+def side_by_side(
+    table_id: str,
+    ours: Iterable[tuple[str, str, str, str]],  # block, row, column, text
+    least_digits: int = 0,
+) -> pd.DataFrame:
+    """The published block and ours as texts: a line a row, columns (block, column)."""
+    texts: dict[tuple[str, str], dict[str, str]] = {}
+    for cell in published.table(table_id):
+        same = [f"{other.value:g}" for other in published.table(table_id) if other.column == cell.column]
+        digits = max(least_digits, *(len(text.partition(".")[2]) for text in same))
+        text = f"{cell.value:.{digits}f}" + (f" ± {cell.std:.{digits}f}" if cell.std else "") + "*" * bool(cell.note)
+        texts.setdefault(("published", cell.column), {})[cell.row] = text
+    for block, row, column, text in ours:
+        texts.setdefault((block, column), {})[row] = text
+    rows = list(dict.fromkeys(row for column in texts.values() for row in column))
+    view = pd.DataFrame(texts.values(), index=pd.MultiIndex.from_tuples(texts), columns=rows)
+    return view.fillna("").T
 
 
 def _label(source: str, frame: pd.DataFrame) -> str:
@@ -125,17 +102,21 @@ def _label(source: str, frame: pd.DataFrame) -> str:
     return f"{source}, ours" + (f" ({f.group()})" if f else "")
 
 
-def side_by_side(table_id: str, frame: pd.DataFrame, source: str, reports_dir: Path) -> pd.DataFrame:
+def turned_view(table_id: str, frame: pd.DataFrame, source: str, reports_dir: Path) -> pd.DataFrame:
     """Published, NAS-Bench-201's real columns and this run, one below the other: a line a data set."""
-    blocks = {"published": _published_block(table_id)}
-    kept = None if source == REAL else kept_folder(reports_dir, f"table_{table_id}.csv")
-    if kept:
-        real = pd.read_csv(csv_path(kept.parents[1], REAL, table_id))
-        blocks[_label(REAL, real)] = _block(real, "ours", "ours_std")
-    blocks[_label(source, frame)] = _block(frame, "ours", "ours_std")
-    joined = pd.concat({name: block for name, block in blocks.items() if len(block)}).fillna("")
-    joined.index.names, joined.columns.name = [None, None], None
-    return joined
+    frames = {source: frame}
+    if source != REAL and (kept := kept_folder(reports_dir, f"table_{table_id}.csv")):
+        frames = {REAL: pd.read_csv(csv_path(kept.parents[1], REAL, table_id))} | frames
+    ours = [
+        (_label(name, one), line.row, line.column, _text(line.ours, line.ours_std))
+        for name, one in frames.items()
+        for line in one[one.ours.notna()].itertuples()
+    ]
+    return side_by_side(table_id, ours, least_digits=2).T
+
+
+def _text(value: float, std: float) -> str:
+    return f"{value:.2f}" + ("" if pd.isna(std) else f" ± {std:.2f}")
 
 
 def save_and_show(
@@ -149,6 +130,5 @@ def save_and_show(
     """Write the table's CSV and return the side-by-side view for the notebook, with its caption."""
     frame = reproduction(table_id, measured, source=source, stands_for=stands_for)
     write_csv(frame, csv_path(reports_dir, source, table_id))
-    view = side_by_side(table_id, frame, source, reports_dir)
-    caption = f"Table {table_id}. {published.CAPTIONS[table_id]}"
-    return view.style.set_caption(caption).set_table_attributes('class="dataframe"')
+    view = turned_view(table_id, frame, source, reports_dir)
+    return plain(view, f"Table {table_id}. {published.CAPTIONS[table_id]}")

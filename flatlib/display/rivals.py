@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from flatlib.display.reproduction import REAL, kept_folder, write_csv
-from flatlib.tabular.analysis import Searches
+from flatlib.tabular.analysis import Searches, found_errors
 from flatlib.tabular.equal_budgets import RivalPoint, winners
 from flatlib.tabular.experiment import Experiment
 
@@ -14,45 +14,19 @@ FILE = "rivals.csv"
 EPOCHS_FILE = "rivals_by_epoch.csv"
 
 
-def rivals_frame(experiment: Experiment, searches: Sequence[Searches]) -> pd.DataFrame:
+def rivals_frame(experiment: Experiment, searches: list[Searches]) -> pd.DataFrame:
     """One line a sampler and test column: test error (%) of the found cells, mean and std over runs."""
-    return pd.DataFrame(
-        [
-            {
-                "row": row,
-                "column": column,
-                "ours": errors[trace.found].mean(),
-                "ours_std": errors[trace.found].std(),
-                "n": len(trace.found),
-                "evaluations": int(trace.evaluations[-1]),
-                "distinct": trace.distinct.mean(),
-                "unit": "%",
-                "setting": experiment.setting,
-            }
-            for row, trace in searches
-            for column, errors in experiment.targets.items()
-        ]
-    )
+    frame = pd.DataFrame(found_errors(experiment, searches)).rename(columns={"std": "ours_std"}).assign(unit="%")
+    traces = dict(searches)
+    frame["evaluations"] = [int(traces[row].evaluations[-1]) for row in frame.row]
+    frame["distinct"] = [traces[row].distinct.mean() for row in frame.row]
+    return frame[["row", "column", "ours", "ours_std", "n", "evaluations", "distinct", "unit", "setting"]]
 
 
 def winners_frame(points: Sequence[RivalPoint]) -> pd.DataFrame:
     """One line a f and test column: the sampler of lowest mean test error, and its lead with a 95 % interval."""
-    return pd.DataFrame(
-        [
-            {
-                "f": won.key,
-                "epoch": won.epoch,
-                "column": won.column,
-                "winner": won.row,
-                "error": won.error,
-                "runner_up": won.runner_up,
-                "lead": won.lead.value,
-                "low": won.lead.low,
-                "high": won.lead.high,
-            }
-            for won in winners(points)
-        ]
-    )
+    frame = pd.DataFrame([won._asdict() | won.lead._asdict() for won in winners(points)]).drop(columns="lead")
+    return frame.rename(columns={"key": "f", "row": "winner", "value": "lead"})
 
 
 def _found(frame: pd.DataFrame) -> pd.DataFrame:
@@ -82,7 +56,7 @@ def _save(frame: pd.DataFrame, file: str, source: str, reports_dir: Path) -> dic
 
 
 def save_rivals(
-    experiment: Experiment, searches: Sequence[Searches], source: str, reports_dir: Path
+    experiment: Experiment, searches: list[Searches], source: str, reports_dir: Path
 ) -> dict[str, pd.DataFrame]:
     """Write rivals.csv; for each source a line a sampler."""
     frames = _save(rivals_frame(experiment, searches), FILE, source, reports_dir)

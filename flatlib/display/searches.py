@@ -2,9 +2,9 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from pandas.io.formats.style import Styler
 from flatlib.data.images import load_images
 from flatlib.display.cell import cells, count_operations, depth
 from flatlib.display.live import LivePanel
-from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.plots import lay_out
+from flatlib.display.tables import by_method, estimates_of, mean_and_std
 from flatlib.memory import keep_freed_memory
 from flatlib.run.config import seeds
 from flatlib.run.hardware import resolve_device
@@ -45,16 +46,11 @@ def source(*functions: Callable) -> Markdown:
 
 def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> Styler:
     """What each method's searches will take on this machine; finished ones are read, not repeated."""
-    rows = {}
-    for method, config in configs.items():
-        waiting = [one for one in seeds(config, runs) if finished_run(runs_dir, one) is None]
-        text = (
-            estimate(config, load_for(config).to(resolve_device(config.device))).text
-            if waiting
-            else "finished: read from its folder"
-        )
-        rows[method] = {"to run": f"{len(waiting)} of {runs}", "each": text}
-    return pd.DataFrame.from_dict(rows, orient="index").style
+
+    def each(config: SearchConfig) -> str:
+        return estimate(config, load_for(config).to(resolve_device(config.device))).text
+
+    return estimates_of(configs, runs, partial(finished_run, runs_dir), each)
 
 
 class SearchInterrupted(RuntimeError):  # noqa: N818  # what the user asked for is no error
@@ -62,6 +58,16 @@ class SearchInterrupted(RuntimeError):  # noqa: N818  # what the user asked for 
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]  # in a notebook the line, not the stack
+
+
+@contextmanager
+def one_line_interrupt() -> Iterator[None]:
+    """SearchInterrupted for an interrupted search or training."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        kept = str(stop).replace("the same command", "this cell, run again,")
+        raise SearchInterrupted(kept or "interrupted; this cell, run again, goes on") from None
 
 
 def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, *, panel: bool = True) -> Found:
@@ -74,11 +80,8 @@ def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, 
         for one in seeds(config, runs):
             title = f"{method} on {config.dataset}, seed {one.seed}"
             live = LivePanel(space, config.epochs, title, drawn) if panel else None
-            try:
+            with one_line_interrupt():
                 run = search(one, runs_dir, on_epoch=partial(_draw, live))
-            except KeyboardInterrupt as stop:
-                kept = str(stop).replace("the same command", "this cell, run again,")
-                raise SearchInterrupted(kept or "interrupted; this cell, run again, goes on") from None
             _draw(live, one, run.trace)  # of a finished search nothing was drawn
             drawn = [*drawn, live.bundle] if live and live.bundle else drawn
             found.setdefault(method, []).append(run)
@@ -119,47 +122,21 @@ def summary_frame(found: Found) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _text(mean: float, spread: float) -> str:
-    return (
-        ""
-        if np.isnan(mean)
-        else f"{mean:,.3f}".rstrip("0").rstrip(".") + ("" if np.isnan(spread) else f" ± {spread:,.2g}")
-    )
-
-
 def summary(found: Found) -> Styler:
     """Mean ± population standard deviation over the seeds of each method, a line a number."""
     frame = summary_frame(found).drop(columns="seed")
-    groups = frame.groupby("method", sort=False)
-    means, spreads, n = groups.mean(), groups.std(ddof=0), groups.size()
-    names = {name: LABELS.get(name, name) for name in means.columns}
-    texts = {
-        f"{method} (n = {n[method]})": {
-            names[name]: _text(means.loc[method, name], spreads.loc[method, name] if n[method] > 1 else np.nan)
-            for name in means.columns
-        }
-        for method in means.index
-    }
-    return pd.DataFrame(texts).style
+    labels = {name: LABELS.get(name, name) for name in frame.columns.drop("method")}
+    return by_method(frame, labels, partial(mean_and_std, digits=3))
 
 
 def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
     """The largest eigenvalue of the Hessian with respect to the logits, after each epoch (DARTS-ES)."""
-    figure, watched = (
-        go.Figure(),
-        [name for name, trace in traces.items() if np.isfinite(trace.column("eigenvalue")).any()],
-    )
-    for name, color in zip(watched, cycle(PALETTE[1:])):
-        trace = traces[name]
-        figure.add_scatter(
-            x=trace.column("epoch"),
-            y=trace.column("eigenvalue"),
-            mode="lines+markers",
-            name=name,
-            line={"color": color},
-        )
+    figure = go.Figure()
+    for name, trace in traces.items():
+        if np.isfinite(values := trace.column("eigenvalue")).any():
+            figure.add_scatter(x=trace.column("epoch"), y=values, mode="lines+markers", name=name)
     figure.update_xaxes(title_text="epoch").update_yaxes(title_text="largest eigenvalue", rangemode="tozero")
-    found = "one fixed validation batch" if watched else "no method that was run takes it"
+    found = "one fixed validation batch" if figure.data else "no method that was run takes it"
     return lay_out(figure, f"Curvature of the validation loss at alpha ({found})", 340)
 
 
@@ -173,7 +150,8 @@ def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> p
     chosen = [(method, run.config.seed, cell_of(run)) for method, runs in found.items() for run in runs]
     rng = np.random.default_rng([seed, 4])
     chosen += [("random", number, random_cell(space, rng)) for number in range(random_cells)]
-    net, training = Supernet(space, own.channels, own.cells, images.n_classes), {"epochs": epochs, "seed": seed}
+    net = Supernet(space, own.channels, own.cells, images.n_classes, kernels="naive")
+    training = {"epochs": epochs, "seed": seed}
     lines = [
         {
             "kind": kind,
@@ -187,16 +165,8 @@ def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> p
 
 def plot_trained(frame: pd.DataFrame, setting: str) -> go.Figure:
     """One point a trained cell, beside each other by method."""
-    figure, kinds = go.Figure(), list(dict.fromkeys(frame.kind))
-    for kind, color in zip(kinds, cycle(PALETTE[1:])):
-        rows = frame[frame.kind == kind]
-        figure.add_scatter(
-            x=[kind] * len(rows),
-            y=rows.accuracy,
-            mode="markers",
-            name=kind,
-            text=rows.number,
-            marker={"size": 11, "color": color},
-        )
+    figure = go.Figure()
+    for kind, rows in frame.groupby("kind", sort=False):
+        figure.add_scatter(x=rows.kind, y=rows.accuracy, text=rows.number, mode="markers", name=kind, marker_size=11)
     figure.update_yaxes(title_text="test accuracy (%)")
     return lay_out(figure.update_layout(showlegend=False), f"Cells trained from new weights ({setting})", 360)

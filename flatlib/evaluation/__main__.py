@@ -12,7 +12,7 @@ from flatlib.run.command_line import Options, main, set_up
 from flatlib.run.config import parameter, seeds
 
 if TYPE_CHECKING:
-    from flatlib.evaluation.trace import EvaluationTrace
+    from flatlib.evaluation.runs import EvaluationTrace
     from flatlib.evaluation.training import StepProgress
 
 USAGE = """usage: python -m flatlib.evaluation [config.yaml] [--name value ...]

@@ -1,7 +1,6 @@
 """What a network costs, counted from its plan: no weight is built. Needs no torch."""
 
 from bisect import bisect_left
-from math import ceil
 from typing import NamedTuple
 
 from flatlib.evaluation.layers import Conv, FactorizedReduce, Layer, Layers, Linear, Norm, Shape, out_shape
@@ -98,19 +97,17 @@ def solve_channels(
         found = cost(network_plan(cell, images, channels=channels, cells=cells))
         return found.params if params else found.multi_adds
 
-    # All widths are multiples of C / 2, so a count is a quadratic in it: three networks tell those of all others.
-    first, second, third = spent(2), spent(4), spent(6)
-
-    def count(half: int) -> int:
-        return first + (half - 1) * (second - first) + (half - 1) * (half - 2) // 2 * (third - 2 * second + first)
-
-    budget = params or multi_adds
-    half = 1 + bisect_left(range(1, ceil(budget) + 1), budget, key=count)  # the fewest that use the budget up
-    if half == 1 and (multi_adds or first > 2 * budget):
+    budget, smallest = params or multi_adds, spent(2)
+    if smallest > 2 * budget or (multi_adds and smallest >= budget):
         what = "parameters" if params else "multiply-adds"
         raise ValueError(
-            f"{budget:,.0f} {what}: the smallest network has {first:,}; take fewer cells or a larger budget"
+            f"{budget:,.0f} {what}: the smallest network has {smallest:,}; take fewer cells or a larger budget"
         )
-    if half == 1 or (params and count(half) - budget < budget - count(half - 1)):
-        return 2 * half
-    return 2 * (half - 1)
+    most = 2
+    while spent(2 * most) < budget:
+        most *= 2
+    widths = range(2, 2 * most + 2, 2)
+    at = bisect_left(widths, budget, key=spent)  # the first that uses the budget up
+    if at == 0 or (params and spent(widths[at]) - budget < budget - spent(widths[at - 1])):
+        return widths[at]
+    return widths[at - 1]

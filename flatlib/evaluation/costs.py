@@ -29,12 +29,8 @@ def costs(
         raise ValueError(f"--budget {budget:g}: allowed: a positive number of millions, together with --channels 0")
     if cells is not None and not 1 <= cells <= MOST_CELLS:
         raise ValueError(f"--cells {cells}: allowed: 1 to {MOST_CELLS:,}")
-    found = [named for text in genotypes for named in _cells(text)]
-    return [_line(named, dataset, channels, cells, budget) for named in found]
-
-
-def _cells(text: str) -> list[NamedCell]:
-    return [NamedCell(known.name, known.cell) for known in catalogue().values()] if text == "all" else [find_cell(text)]
+    names = [name for text in genotypes for name in (catalogue() if text == "all" else [text])]
+    return [_line(named, dataset, channels, cells, budget) for named in map(find_cell, names)]
 
 
 def _line(

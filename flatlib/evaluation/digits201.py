@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from flatlib.data.digits import Images
 from flatlib.spaces import NAS_BENCH_201, prune_dead_edges
 
 SIDE = 4  # positions a side after pixel-unshuffle; half of it in the second stage
@@ -172,14 +171,6 @@ class CellBatch:
         return (hits.double() / len(labels) * 100).numpy()
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What one training of a batch of cells gives."""
-
-    valid: np.ndarray  # (A, epochs) validation accuracy after every epoch, percent
-    test: np.ndarray  # (A,) test accuracy after the last epoch, percent
-
-
 def train_steps(batch: CellBatch, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Iterator[torch.Tensor]:
     """Train all cells of a batch together; yields each step's losses (A,).
 
@@ -206,15 +197,21 @@ def train_steps(batch: CellBatch, images: torch.Tensor, labels: torch.Tensor, se
             yield losses.detach()
 
 
-def measure(archs: np.ndarray, rows: np.ndarray, data: Images, seed: int, recipe: Recipe) -> Measured:
-    """Train a batch of cells (archs (A, 6)) on one data set from one seed."""
-    images = {split: torch.from_numpy(x) for split, x in data.images.items()}
-    labels = {split: torch.from_numpy(y) for split, y in data.labels.items()}
-    batch = CellBatch(archs, rows, data.n_classes, recipe, seed)
-    every = len(labels["train"]) // recipe.batch_size
+def measure(
+    archs: np.ndarray,  # (A, 6)
+    rows: np.ndarray,  # (A,)
+    data: dict[str, tuple[np.ndarray, np.ndarray]],  # as `load_digits201` gives it
+    seed: int,
+    recipe: Recipe,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train a batch of cells: validation accuracy after every epoch (A, epochs), test accuracy (A,), percent."""
+    sets = {split: (torch.from_numpy(images), torch.from_numpy(labels)) for split, (images, labels) in data.items()}
+    n_classes = 1 + max(int(labels.max()) for _, labels in data.values())
+    batch = CellBatch(archs, rows, n_classes, recipe, seed)
+    every = len(sets["train"][1]) // recipe.batch_size
     valid = [
-        batch.accuracy(images["valid"], labels["valid"])
-        for step, _ in enumerate(train_steps(batch, images["train"], labels["train"], seed), 1)
+        batch.accuracy(*sets["valid"])
+        for step, _ in enumerate(train_steps(batch, *sets["train"], seed), 1)
         if step % every == 0
     ]
-    return Measured(np.stack(valid, axis=1), batch.accuracy(images["test"], labels["test"]))
+    return np.stack(valid, axis=1), batch.accuracy(*sets["test"])

@@ -38,9 +38,8 @@ def _start_worker() -> None:
 
 
 def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Recipe) -> Path:
-    """Train one part and write it beside, then rename."""
-    measured = measure(all_archs()[rows], rows, load_digits201(name), seed, recipe)
-    write_beside(path, lambda file: np.savez(file, rows=rows, valid=measured.valid, test=measured.test))
+    valid, test = measure(all_archs()[rows], rows, load_digits201(name), seed, recipe)
+    write_beside(path, lambda file: np.savez(file, rows=rows, valid=valid, test=test))
     return path
 
 

@@ -13,8 +13,7 @@ import torch
 from flatlib.evaluation.batches import Batches, load_batches
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.processes import any_of, from_first, own_share
-from flatlib.evaluation.runs import EvaluationRun, finished_run, identity, read_run, run_path
-from flatlib.evaluation.trace import EvaluationTrace
+from flatlib.evaluation.runs import EvaluationRun, EvaluationTrace, finished_run, identity, read_run, run_path
 from flatlib.evaluation.training import StepProgress, Trainer
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.run.folder import RunFolder, open_run

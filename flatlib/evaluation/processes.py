@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.autograd import Function
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from flatlib.evaluation.batches import Share
@@ -42,17 +42,12 @@ def joined(network: nn.Module, *, loose_ends: bool = False) -> nn.Module:
     """
     if not dist.is_initialized():
         return network
-    on_gpu = next(network.parameters()).is_cuda
-    network = nn.SyncBatchNorm.convert_sync_batchnorm(network) if on_gpu else with_shared_norms(network)
-    return DistributedDataParallel(network, find_unused_parameters=loose_ends)
-
-
-def with_shared_norms(module: nn.Module) -> nn.Module:
-    """Every batch norm below a module turned into a SharedNorm, its weights and statistics kept."""
-    for child in module.modules():
+    if next(network.parameters()).is_cuda:
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    for child in network.modules():
         if type(child) is nn.BatchNorm2d:
             child.__class__ = SharedNorm
-    return module
+    return DistributedDataParallel(network, find_unused_parameters=loose_ends)
 
 
 class SharedNorm(nn.BatchNorm2d):
@@ -64,9 +59,9 @@ class SharedNorm(nn.BatchNorm2d):
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         assert self.num_batches_tracked is not None
         wide = x.to(self.weight.dtype)  # statistics never in bf16
-        mean = Averaged.apply(wide.mean((0, 2, 3)))
+        mean = averaged(wide.mean((0, 2, 3)))
         centered = wide - mean[:, None, None]
-        variance = Averaged.apply(centered.square().mean((0, 2, 3)))
+        variance = averaged(centered.square().mean((0, 2, 3)))
         with torch.no_grad():
             n = x.numel() // x.shape[1] * dist.get_world_size()
             self.num_batches_tracked += 1
@@ -76,16 +71,9 @@ class SharedNorm(nn.BatchNorm2d):
         return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
-class Averaged(Function):
+def averaged(x: Tensor) -> Tensor:
     """The mean over all processes; so is the gradient's, since each one's loss has all inputs."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return summed(x.clone()) / dist.get_world_size()
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return summed(g.clone()) / dist.get_world_size()
+    return all_reduce(x) / dist.get_world_size()
 
 
 def summed(x: Tensor) -> Tensor:

@@ -1,18 +1,36 @@
 """The run folders of trainings: `<runs_dir>/evaluation/<cell>-<data set>-seed<seed>-<digest>`."""
 
 import json
-import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.trace import EvaluationTrace, read_trace
 from flatlib.run.config import make
-from flatlib.run.folder import digest, if_finished, read_finished, reading, stored
+from flatlib.run.folder import Trace, digest, if_finished, read_finished, reading, stored
 
 NUMBERS = ("test_error", "test_error_top5", "test_loss", "epochs", "seconds")
+
+
+class Epoch(NamedTuple):
+    """A line of trace.csv. Losses are cross-entropies in nats, accuracies percent."""
+
+    epoch: int  # 1 for the first
+    train_loss: float  # mean over the epoch's batches, label smoothing included, without the auxiliary loss
+    train_accuracy: float
+    test_loss: float  # after the epoch, on the whole test set
+    test_accuracy: float
+    test_top5: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EvaluationTrace(Trace):
+    """A training over time."""
+
+    line = Epoch
 
 
 @dataclass(frozen=True)
@@ -49,20 +67,13 @@ def read_run(folder: str | Path) -> EvaluationRun:
     about = stored(folder)
     with reading(folder / "config.json"):
         config, hardware = make(EvaluationConfig, about["parameters"]), dict(about["hardware"])
-    with reading(folder / "trace.csv"):
-        trace = read_trace(folder)
+    trace = EvaluationTrace(EvaluationTrace.read_epochs(folder))
     result = None
     if (folder / "result.json").exists():
         with reading(folder / "result.json") as path:
-            result = _result(json.loads(path.read_text(encoding="utf-8")))
+            found = json.loads(path.read_text(encoding="utf-8"))
+            result = {name: float(found[name]) for name in NUMBERS}
     return EvaluationRun(folder, config, trace, result, hardware)
-
-
-def _result(found: Any) -> dict[str, float]:
-    numbers = {name: float(found[name]) for name in NUMBERS}
-    if not all(map(math.isfinite, numbers.values())) or not 0 <= numbers["test_error"] <= 100:
-        raise ValueError(f"no result of a training: {numbers}")
-    return numbers
 
 
 def read_runs(runs_dir: str | Path) -> list[EvaluationRun]:

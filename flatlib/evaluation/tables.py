@@ -192,17 +192,13 @@ def measured(table: str, groups: Iterable[Trained], source: str) -> list[publish
         column = ERRORS[table].get(dataset, "") if own else f"Test Error / {source}"
         if group.source != source or not column or (own and group.searched_on not in ("", "cifar10")):
             continue
+        cells = len({cell_key(run.config.genotype) for run in group.runs})
+        note = f"{group.name}, {cells} different cell{'s' * (cells > 1)}"
         for row in (row for of, row in group.rows if of == table):
-            lines.append(_line(row, column, group.errors, group))
+            lines.append(published.Measured.over(row, column, group.errors, group.told, note))
             if column == "Test Error / Top-1":
-                lines.append(_line(row, "Test Error / Top-5", group.top5_errors, group))
+                lines.append(published.Measured.over(row, "Test Error / Top-5", group.top5_errors, group.told, note))
     return lines
-
-
-def _line(row: str, column: str, values: np.ndarray, group: Trained) -> published.Measured:
-    return published.Measured(
-        row, column, float(values.mean()), float(values.std()), len(values), group.told, group.name
-    )
 
 
 def counted(table: str) -> list[published.Measured]:

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import time
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +13,9 @@ from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.networks import Network, draw_keep
 from flatlib.evaluation.plan import has_loose_ends
 from flatlib.evaluation.processes import joined, own_share, summed
-from flatlib.evaluation.trace import Epoch, EvaluationTrace
+from flatlib.evaluation.runs import Epoch, EvaluationTrace
 from flatlib.run.checkpoint import RunStoppedError
+from flatlib.run.loop import Work
 
 DECAY = 0.97  # of the learning rate, an epoch, on ImageNet
 
@@ -41,7 +41,7 @@ class StepProgress(NamedTuple):
         return self.sums[1].item() / self.step
 
 
-class Trainer:
+class Trainer(Work):
     """Network, optimizer, data and trace: all that a checkpoint holds."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Trainer:
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
-        self.at, self.spent, self.since = 0, 0.0, time.monotonic()
+        self.begin_epoch()
         self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss, accuracy of this process's share
         self.learning_rate = learning_rate(self.config, len(self.done))
         for group in self.optimizer.param_groups:
@@ -94,7 +94,8 @@ class Trainer:
         if self.config.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.own.parameters(), self.config.gradient_clip)
         self.optimizer.step()
-        self.sums += torch.stack([loss.detach().double(), percent_right(logits, labels)])
+        right = (logits.detach().argmax(1) == labels).double().mean()
+        self.sums += torch.stack([loss.detach().double(), 100 * right])
         self.at += 1
 
     def logits(self, images: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -144,21 +145,8 @@ class Trainer:
             )
 
     @property
-    def epochs_done(self) -> int:
-        return len(self.done)
-
-    @property
     def so_far(self) -> StepProgress:
         return StepProgress(len(self.done) + 1, self.at, self.steps, self.sums)
-
-    @property
-    def seconds(self) -> float:
-        """Of the running epoch."""
-        return self.spent + time.monotonic() - self.since
-
-    @property
-    def finished(self) -> bool:
-        return len(self.done) == self.config.epochs
 
     # --- what remains ------------------------------------------------------------------------------
 
@@ -207,7 +195,3 @@ def learning_rate(config: EvaluationConfig, epoch: int) -> float:
     if config.schedule == "exponential":
         return config.learning_rate * DECAY**epoch
     return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
-
-
-def percent_right(logits: Tensor, labels: Tensor) -> Tensor:
-    return 100 * (logits.detach().argmax(1) == labels).double().mean()

@@ -52,7 +52,7 @@ def write_beside(path: Path, writer: Callable[[BinaryIO], Any]) -> None:
     except OSError as error:
         raise RunStoppedError(
             f"{path}: not written ({error.strerror or error}); what was there is kept: make room or make it writable, "
-            "and the same command goes on from the last checkpoint"
+            "and give the same command again"
         ) from None
     finally:
         with suppress(OSError):  # where it could not even be opened there is nothing to remove

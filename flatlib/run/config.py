@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 
 def parameter(default: Any, help: str, **limits: Any) -> Any:
-    """A field with its help text and limits: ge, le, gt, lt, multiple_of, choices."""
+    """A field with its help text and limits: ge, le, gt, lt, multiple_of, choices (names, or what returns them)."""
     return field(default=default, metadata={"help": help, **limits})
 
 
@@ -47,7 +47,7 @@ def check_value(f: Field, value: Any) -> None:
     if type(value) is int and abs(value) >= 2**63:
         raise ValueError(f"{f.name}: a number of {value.bit_length()} bits; allowed: {allowed(f)} and below 2 ** 63")
     if not wrong and "choices" in limits:
-        wrong = value not in limits["choices"]
+        wrong = value not in choices(f)
     elif not wrong and kind is not str:
         wrong = not (
             value >= limits.get("ge", value)
@@ -61,10 +61,16 @@ def check_value(f: Field, value: Any) -> None:
         raise ValueError(f"{f.name} = {value!r}: allowed: {allowed(f)} ({limits['help']})")
 
 
+def choices(f: Field) -> tuple[str, ...]:
+    """The values of a field with choices, as they are now."""
+    found = f.metadata["choices"]
+    return tuple(found() if callable(found) else found)
+
+
 def allowed(f: Field) -> str:
     """'a float above 0 and below 1', or the choices."""
     if "choices" in f.metadata:
-        return ", ".join(f.metadata["choices"])
+        return ", ".join(choices(f))
     words = {"ge": "at least", "le": "at most", "gt": "above", "lt": "below", "multiple_of": "a multiple of"}
     limits = [f"{words[name]} {f.metadata[name]}" for name in words if name in f.metadata]
     return " ".join([f"{type(f.default).__name__}", " and ".join(limits)]).strip()

@@ -4,6 +4,7 @@
 it is finished.
 """
 
+import csv
 import hashlib
 import io
 import json
@@ -13,7 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
 
 from flatlib.run.checkpoint import RunError, difference, load_checkpoint, save_checkpoint, write_beside
 from flatlib.run.hardware import hardware, versions
@@ -21,10 +24,30 @@ from flatlib.run.hardware import hardware, versions
 Run = TypeVar("Run", bound=Any)  # a folder's content: its config, trace and result, None until it is finished
 
 
-class Trace(Protocol):
-    """What a run leaves behind, a line an epoch."""
+@dataclass(frozen=True)
+class Trace:
+    """What a run leaves behind: `trace.csv`, a line an epoch."""
 
-    def write(self, folder: Path) -> None: ...
+    line: ClassVar[Any]  # a NamedTuple of numbers, the first the epoch's
+    epochs: tuple[Any, ...]
+
+    def column(self, name: str) -> np.ndarray:
+        """One number an epoch."""
+        return np.array([getattr(epoch, name) for epoch in self.epochs])
+
+    def write(self, folder: Path) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([self.line._fields, *self.epochs])
+        write_beside(folder / "trace.csv", lambda file: file.write(text.getvalue().encode()))
+
+    @classmethod
+    def read_epochs(cls, folder: Path) -> tuple[Any, ...]:
+        """RunError, one line, for a damaged file or other columns."""
+        with reading(folder / "trace.csv") as path, open(path, newline="", encoding="utf-8") as file:
+            names, *lines = csv.reader(file)
+            if tuple(names) != cls.line._fields:
+                raise ValueError("unexpected columns")
+            return tuple(cls.line(int(line[0]), *map(float, line[1:])) for line in lines)
 
 
 def digest(identity: dict[str, Any]) -> str:

@@ -19,13 +19,29 @@ AGAIN = "the same command goes on from there"
 class Work(Protocol):
     """What can be stopped between two steps, and goes on from its state."""
 
-    at: int  # steps of this epoch done; end_epoch makes it 0
+    config: Any  # with its number of epochs
+    done: list[Any]  # a line an epoch
     steps: int  # of an epoch
+    at: int  # steps of this epoch done
+    spent: float  # seconds in this epoch, before `since`
+    since: float
+
+    def begin_epoch(self) -> None:
+        self.at, self.spent, self.since = 0, 0.0, time.monotonic()
 
     @property
-    def epochs_done(self) -> int: ...
+    def seconds(self) -> float:
+        """Of the running epoch."""
+        return self.spent + time.monotonic() - self.since
+
     @property
-    def finished(self) -> bool: ...
+    def epochs_done(self) -> int:
+        return len(self.done)
+
+    @property
+    def finished(self) -> bool:
+        return len(self.done) == self.config.epochs
+
     @property
     def so_far(self) -> Any: ...  # where it stands within the epoch, for on_step
     @property

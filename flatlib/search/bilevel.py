@@ -239,3 +239,6 @@ class Learner:
 
     def _leaves(self) -> dict[str, Tensor]:
         return {"weights": self.weights} | self.arch
+
+
+LEARNERS: dict[str, type[Learner]] = {}  # method added to RECIPES -> what makes its steps, if not Learner

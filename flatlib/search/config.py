@@ -1,12 +1,14 @@
 """What a search is: its parameters, their limits, and each method's recipe. Needs neither torch nor pydantic."""
 
 import json
+import sys
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from flatlib.run.config import Parameters, parameter
 
 METHODS = ("darts", "darts-es", "pc-darts", "snas", "sdarts-rs")
+EDGES = {"darts": 14, "s3": 14, "nas-bench-201": 6}  # of the spaces that ship
 ALL_METHODS = tuple(prefix + name for name in METHODS for prefix in ("na-", ""))  # na-: with the neighborhood
 
 
@@ -14,12 +16,12 @@ ALL_METHODS = tuple(prefix + name for name in METHODS for prefix in ("na-", ""))
 class SearchConfig(Parameters):
     """One search from one seed. The defaults are a small search on a laptop; the paper's are in params/."""
 
-    space: str = parameter("darts", "search space", choices=("darts", "s3", "nas-bench-201"))
+    space: str = parameter("darts", "search space", choices=lambda: spaces())
     dataset: str = parameter("digits", "images searched on", choices=("digits", "cifar10", "cifar100"))
     n_train: int = parameter(0, "training images used, both halves together; 0: all", ge=0)
-    method: str = parameter("na-darts", "search method", choices=ALL_METHODS)
+    method: str = parameter("na-darts", "search method", choices=lambda: methods())
     order: int = parameter(1, "1: first order, 2: unrolled (without neighborhood)", ge=1, le=2)
-    aggregator: str = parameter("mean", "g of Eq. 5", choices=("mean", "max", "variance"))
+    aggregator: str = parameter("mean", "g of Eq. 5", choices=lambda: aggregators())
     representation: str = parameter(
         "auto",
         "of neighbors; 'auto': multiplicative for max, else additive",
@@ -97,6 +99,26 @@ RECIPES = {
 }
 
 
+def methods() -> tuple[str, ...]:
+    """Names of RECIPES, each with its neighborhood (na-) and without."""
+    return tuple(prefix + name for name in RECIPES for prefix in ("na-", ""))
+
+
+def spaces() -> tuple[str, ...]:
+    """Names of `flatlib.spaces.SPACES`."""
+    return tuple(dict.fromkeys((*EDGES, *_loaded("flatlib.spaces", "SPACES"))))
+
+
+def aggregators() -> tuple[str, ...]:
+    """Names of `flatlib.search.objective.SLOPES` beside those whose slopes it has itself."""
+    return ("mean", "max", "variance", *_loaded("flatlib.search.objective", "SLOPES"))
+
+
+def _loaded(module: str, names: str) -> tuple[str, ...]:
+    """Names of a dict that may have been added to; a module that is not loaded, as for --help, is as it ships."""
+    return tuple(getattr(sys.modules.get(module), names, ()))
+
+
 def recipe(config: SearchConfig) -> Recipe:
     """The method's recipe, with the config's rate for the logits.
 
@@ -124,7 +146,7 @@ def check_together(config: SearchConfig) -> None:
             f"precision = {config.precision} with order = 2: it rounds the small difference of weights away; "
             "allowed: float32, float64"
         )
-    edges = 6 if config.space == "nas-bench-201" else 14
+    edges = EDGES.get(config.space) or _edges_of(config.space)
     if config.d > edges:
         raise ValueError(f"d = {config.d}: a cell of {config.space} has {edges} edges; allowed: 0 to {edges}")
     if config.space == "nas-bench-201" and config.cells % 3:
@@ -135,3 +157,10 @@ def check_together(config: SearchConfig) -> None:
             f"channels = {config.channels} with method = {config.method}: a {partial}th of them passes the "
             f"operations; allowed: multiples of {2 * partial}"
         )
+
+
+def _edges_of(space: str) -> int:
+    """Of a space that was added; only then does a config wait for numpy."""
+    from flatlib.spaces import SPACES
+
+    return len(SPACES[space].edges)

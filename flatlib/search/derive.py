@@ -20,7 +20,8 @@ def derive(
         return arch_to_string(alphas[0].argmax(-1))
     weights = np.ones(alphas.shape[:2]) if edge_weights is None else edge_weights
     cells = [_derive_cell(space, *pair) for pair in zip(alphas, weights, strict=True)]
-    return Genotype(cells[0], (2, 3, 4, 5), cells[1], (2, 3, 4, 5))
+    joined = tuple(sorted({node for _, node in space.edges}))
+    return Genotype(cells[0], joined, cells[1], joined)
 
 
 def _derive_cell(space: Space, alphas: np.ndarray, weights: np.ndarray) -> tuple[tuple[str, int], ...]:

@@ -8,7 +8,7 @@ import torch
 from flatlib.data.images import ImageSet, normalize
 from flatlib.run.hardware import hardware, peak_bytes
 from flatlib.run.progress import duration
-from flatlib.search.bilevel import Learner
+from flatlib.search.bilevel import LEARNERS, Learner
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.kernels import choose
 from flatlib.spaces import SPACES
@@ -71,7 +71,7 @@ def widest_bytes(config: SearchConfig, image_set: ImageSet) -> int:
     """Convolved feature maps of the first cell's first source node, for one neighbor."""
     space = SPACES[config.space]
     edges = sum(source == 0 for source, _ in space.edges)
-    kernels = len({name[-3:] for name in space.operations if "conv" in name})  # sizes are folded together
+    kernels = max(1, len({name[-3:] for name in space.operations if "conv" in name}))  # sizes are folded together
     numbers = image_set.images["train"][0, 0].numel() * config.batch_size * config.channels // recipe(config).partial
     return edges * kernels * numbers * (8 if config.precision == "float64" else 4)
 
@@ -87,7 +87,8 @@ def _gpu_bytes_of_one(config: SearchConfig, image_set: ImageSet, kernels: str) -
 def _copy(config: SearchConfig, image_set: ImageSet, chunk: int, kernels: str) -> Learner:
     images = image_set.images["train"]
     sizes = {"n_classes": image_set.n_classes, "in_channels": images.shape[1]}
-    learner = Learner(config, **sizes, device=images.device, chunk=chunk, kernels=kernels)
+    own = LEARNERS.get(config.base_method, Learner)
+    learner = own(config, **sizes, device=images.device, chunk=chunk, kernels=kernels)
     learner.begin_epoch(config.epochs - 1)  # with architecture steps, if the method has any
     return learner
 

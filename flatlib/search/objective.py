@@ -13,7 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flatlib import aggregators
-from flatlib.neighborhoods import additive_neighbor, additive_noise, degraded_operations
+from flatlib.neighborhoods import (
+    additive_neighbor,
+    additive_noise,
+    degraded_operations,
+    multiplicative_neighbor,
+    one_hot,
+)
 from flatlib.search.supernet import Shared, Supernet
 from flatlib.spaces import Space
 
@@ -52,19 +58,10 @@ def degraded_indices(space: Space) -> tuple[int, int]:
 def build_neighbors(alphas: Tensor, draw: NeighborDraw) -> Tensor:  # (T, E, O) -> (N, T, E, O)
     """The neighbors as a differentiable function of alpha, alpha itself first (Eq. 6 or A)."""
     if draw.chosen is not None:
-        moved = multiplicative_neighbor(alphas, torch.as_tensor(draw.chosen, device=alphas.device))
+        moved = multiplicative_neighbor(alphas, torch.as_tensor(one_hot(draw.chosen, alphas.shape[-1])).to(alphas))
     else:
         moved = additive_neighbor(alphas, torch.as_tensor(draw.noise).to(alphas))
     return torch.cat([alphas[None], moved])
-
-
-def multiplicative_neighbor(
-    alphas: Tensor,  # (..., E, O)
-    chosen: Tensor,  # (..., E) the operation each edge is set to; -1: the edge stays
-) -> Tensor:  # (..., E, O)
-    """Eq. A on tensors. alpha'_k = r_k alpha_k / sum_k r_k alpha_k is the constant r: no gradient on a moved edge."""
-    r = F.one_hot(chosen.clamp(min=0), alphas.shape[-1]).to(alphas)
-    return torch.where((chosen < 0)[..., None], alphas, r)
 
 
 # --- f --------------------------------------------------------------------------------------------
@@ -100,6 +97,8 @@ class CrossEntropy:
 
 # --- g and its gradient ---------------------------------------------------------------------------
 
+SLOPES: dict[str, Callable[[Tensor, float], Tensor]] = {}  # losses (N,), lam -> dg / df_n, of aggregators added to ours
+
 
 def loss_weights(losses: Tensor, aggregator: str, lam: float = 1.0) -> Tensor:  # (N,), alpha first -> (N,)
     r"""dg / df_n.
@@ -120,7 +119,11 @@ def loss_weights(losses: Tensor, aggregator: str, lam: float = 1.0) -> Tensor:  
         centered = losses - losses.mean()
         slope = centered / (n * centered.square().mean().sqrt())
         return (at == 0) + lam * torch.where(losses.max() > losses.min(), slope, 0)  # rounding hides sigma = 0
-    raise ValueError(f"aggregator {aggregator!r}: no gradient known; choose mean, max, variance")
+    if aggregator in SLOPES:
+        return SLOPES[aggregator](losses, lam)
+    raise ValueError(
+        f"aggregator {aggregator!r}: no gradient known; choose {', '.join(['mean, max, variance', *SLOPES])}"
+    )
 
 
 @dataclass(frozen=True)

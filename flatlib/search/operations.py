@@ -16,11 +16,13 @@ from flatlib.spaces import Space
 
 NORM_EPS = 1e-5  # torch's default
 Weights = dict[str, Tensor]  # of one source node
+Shapes = dict[str, tuple[int, ...]]  # of one source node, the edges first in what WEIGHTS adds
+WEIGHTS: dict[str, Callable[[int, int, int], Shapes]] = {}  # operation added to OPERATIONS -> (C, E, stride) -> its own
 
 
-def node_weights(space: Space, channels: int, n_edges: int, stride: int) -> dict[str, tuple[int, ...]]:
+def node_weights(space: Space, channels: int, n_edges: int, stride: int) -> Shapes:
     """Shapes of the weights that leave one source node along n_edges edges."""
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: Shapes = {}
     for size in (3, 5):
         convolutions = 2 * (f"sep_conv_{size}x{size}" in space.operations)
         convolutions += f"dil_conv_{size}x{size}" in space.operations
@@ -32,6 +34,8 @@ def node_weights(space: Space, channels: int, n_edges: int, stride: int) -> dict
             shapes[f"conv_{size}"] = (n_edges, channels, channels, size, size)
     if stride == 2 and "skip_connect" in space.operations:
         shapes["reduce"] = (2, n_edges, channels // 2, channels)
+    for name in space.operations:
+        shapes |= WEIGHTS[name](channels, n_edges, stride) if name in WEIGHTS else {}
     return shapes
 
 

@@ -97,7 +97,7 @@ def _attempt(
 
 def _kernels_of(saved: dict[str, Any]) -> str:
     """Those of a checkpoint, unless its compiled ones cannot be had here."""
-    return "auto" if saved.get("kernels", "plain") == "compiled" else "plain"
+    return {"compiled": "auto", "naive": "naive"}.get(saved.get("kernels", "plain"), "plain")
 
 
 def _smaller(chunk: int, folder: RunFolder) -> int:

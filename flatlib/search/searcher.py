@@ -1,13 +1,13 @@
 """A search at the border between two steps: it can be stopped there and goes on to the same bits (Algorithm 1)."""
 
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from flatlib.data.images import ImageSet, Stream, augment, normalize, split_halves
-from flatlib.search.bilevel import Learner, SearchError
+from flatlib.run.loop import Work
+from flatlib.search.bilevel import LEARNERS, Learner, SearchError
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.curvature import Batch, largest_eigenvalue, loss_of_logits
 from flatlib.search.derive import derive
@@ -28,7 +28,7 @@ class StepProgress(NamedTuple):
     entropy: float  # of alpha now, nats
 
 
-class Searcher:
+class Searcher(Work):
     """Learner, data and trace: all that a checkpoint holds."""
 
     def __init__(
@@ -47,15 +47,16 @@ class Searcher:
         self.streams = [Stream(half, config.batch_size, seed) for half, seed in zip(halves, seeds[1:3], strict=True)]
         self.generator = torch.Generator().manual_seed(seeds[3])  # of the augmentation
         sizes = {"n_classes": image_set.n_classes, "in_channels": self.images.shape[1]}
-        self.learner = Learner(config, **sizes, device=device, chunk=chunk, kernels=kernels)
+        own = LEARNERS.get(config.base_method, Learner)
+        self.learner = own(config, **sizes, device=device, chunk=chunk, kernels=kernels)
         self.steps = self.streams[0].batches_per_pass  # of an epoch
         self.done: list[Epoch] = []
         self.alphas, self.edge_weights = [self.learner.alphas()], [self.learner.edge_weights()]
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
-        self.at, self.sums = 0, np.zeros(6)  # steps done; sums of Epoch's fields from train_loss to spread
-        self.spent, self.since = 0.0, time.monotonic()
+        self.begin_epoch()
+        self.sums = np.zeros(6)  # of Epoch's fields from train_loss to spread
         if len(self.done) < self.config.epochs:
             self.learner.begin_epoch(len(self.done))
 
@@ -101,11 +102,6 @@ class Searcher:
         return StepProgress(len(self.done) + 1, self.at, self.steps, loss, accuracy, entropy(self.learner.alphas()))
 
     @property
-    def seconds(self) -> float:
-        """Of the running epoch."""
-        return self.spent + time.monotonic() - self.since
-
-    @property
     def stopped_at(self) -> int | None:
         """DARTS-ES: the epoch whose alpha is kept, once the curvature rose."""
         own = recipe(self.config)
@@ -113,12 +109,8 @@ class Searcher:
         return stopped_at(eigenvalues, own.window, own.tolerance) if own.watches_curvature else None
 
     @property
-    def epochs_done(self) -> int:
-        return len(self.done)
-
-    @property
     def finished(self) -> bool:
-        return len(self.done) == self.config.epochs or self.stopped_at is not None
+        return super().finished or self.stopped_at is not None
 
     # --- what remains ------------------------------------------------------------------------------
 

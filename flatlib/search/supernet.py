@@ -15,8 +15,9 @@ from torch import Tensor
 
 from flatlib.search import folded
 from flatlib.search.feature_maps import halve, norm, residual_block, shuffle
+from flatlib.search.kernels import folds
 from flatlib.search.layouts import Lanes, Layout, Pixels
-from flatlib.search.operations import NORM_EPS, Weights, fan_in, node_weights
+from flatlib.search.operations import NORM_EPS, OPERATIONS, Weights, fan_in, node_weights
 from flatlib.spaces import NAS_BENCH_201, Space
 
 Shared = dict[tuple[int, int], Any]  # (cell, source) -> operations that no alpha reaches
@@ -51,6 +52,18 @@ class Supernet:
     partial: int = 1
     kernels: str = "plain"
 
+    def __post_init__(self) -> None:
+        """ValueError, one line, for a space that the network or its kernels cannot compute."""
+        unknown = [name for name in self.space.operations if name not in OPERATIONS]
+        if unknown:
+            raise ValueError(f"{self.space.name}: no operation {unknown[0]!r} in OPERATIONS; add it there first")
+        if self.space != NAS_BENCH_201 and self.n_inputs != 2:
+            raise ValueError(
+                f"{self.space.name}: its first edge ends at node {self.n_inputs}; nodes 0 and 1 are inputs"
+            )
+        if self.kernels != "naive" and not folds(self.space):
+            raise ValueError(f"kernels = {self.kernels!r}: {self.space.name} has operations of its own; take 'naive'")
+
     # --- structure ---------------------------------------------------------------------------------
 
     @property
@@ -62,6 +75,11 @@ class Supernet:
     def cell_types(self) -> int:
         """T: normal and reduction, but NAS-Bench-201 has one cell."""
         return self.n_inputs
+
+    @property
+    def n_joined(self) -> int:
+        """Nodes whose maps are a cell's output, side by side."""
+        return len({node for _, node in self.space.edges}) if self.n_inputs == 2 else 1
 
     @property
     def stem_channels(self) -> int:
@@ -89,7 +107,7 @@ class Supernet:
             reduces = cell in (third, 2 * self.cells // 3)
             width *= 1 + reduces
             plans.append(CellPlan(width, inputs, reduces, bool(plans) and plans[-1].reduces))
-            inputs = (inputs[1], 4 * width)
+            inputs = (inputs[1], self.n_joined * width)
         return plans
 
     def stride(self, plan: CellPlan, source: int) -> int:
@@ -114,11 +132,20 @@ class Supernet:
             for source, edges in self.sources.items():
                 of_node = node_weights(self.space, wide // self.partial, len(edges), self.stride(plan, source))
                 shapes |= {(name, at, source): shape for name, shape in of_node.items()}
-        last = self.plan[-1].channels * (4 if self.n_inputs == 2 else 1)
+        last = self.plan[-1].channels * self.n_joined
         shapes["head", -1, -1], shapes["head_bias", -1, -1] = (self.n_classes, last), (self.n_classes,)
         if self.space is NAS_BENCH_201:
             shapes["last_scale", -1, -1] = shapes["last_shift", -1, -1] = (last,)
         return shapes
+
+    @cached_property
+    def node_names(self) -> dict[tuple[int, int], list[str]]:
+        """(cell, source) -> names of the weights of the operations that start there."""
+        names: dict[tuple[int, int], list[str]] = {}
+        for name, at, source in self.shapes:
+            if source >= 0 and name != "input":
+                names.setdefault((at, source), []).append(name)
+        return names
 
     def initial_weights(self, generator: torch.Generator) -> Tensor:  # (P,) float32
         """torch's default: uniform within 1 / sqrt(fan in); scales 1, shifts 0."""
@@ -175,7 +202,7 @@ class Supernet:
         for at, plan in enumerate(self.plan[:2] if self.partial == 1 else ()):
             for source in range(self.n_inputs - at if plan.searched else 0):
                 x = self._input(layout, named, at, source, stem)
-                own, edges = _of_node(named, at, source), len(self.sources[source])
+                own, edges = self._of_node(named, at, source), len(self.sources[source])
                 shared[at, source] = layout.share(x, own, edges, self.stride(plan, source))
         return shared
 
@@ -209,12 +236,15 @@ class Supernet:
                 x = self._input(layout, named, at, source, inputs[source]) if first else _sum(arriving[source])
                 states += [] if first else [x]
                 of_edges = None if gamma is None else gamma[edges]
-                own = _of_node(named, at, source)
+                own = self._of_node(named, at, source)
                 terms = self._terms(layout, x, own, alphas[:, edges], of_edges, self.stride(self.plan[at], source))
             for edge, term in zip(edges, terms, strict=True):
                 arriving[self.space.edges[edge][1]].append(term)
         last = _sum(arriving[max(arriving)])
         return layout.join([*states, last]) if self.n_inputs == 2 else last
+
+    def _of_node(self, named: dict, at: int, source: int) -> Weights:
+        return {name: named[name, at, source] for name in self.node_names.get((at, source), ())}
 
     def _terms(
         self, layout: Layout, x: Tensor, weights: Weights, alphas: Tensor, gamma: Tensor | None, stride: int
@@ -234,8 +264,3 @@ class Supernet:
 
 def _sum(terms: list[Tensor]) -> Tensor:
     return folded.Sum.apply(*terms) if len(terms) > 1 else terms[0]
-
-
-def _of_node(named: dict[tuple[str, int, int], Tensor], at: int, source: int) -> Weights:
-    names = ("depthwise_3", "pointwise_3", "depthwise_5", "pointwise_5", "conv_1", "conv_3", "reduce")
-    return {name: named[name, at, source] for name in names if (name, at, source) in named}

@@ -1,7 +1,5 @@
 """What a search leaves behind: one line an epoch, and alpha before the first epoch and after each."""
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from flatlib.run.checkpoint import write_beside
-from flatlib.run.folder import reading
+from flatlib.run.folder import Trace, reading
 
 
 class Epoch(NamedTuple):
@@ -29,25 +27,19 @@ class Epoch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SearchTrace:
+class SearchTrace(Trace):
     """A search over time."""
 
-    epochs: tuple[Epoch, ...]
+    line = Epoch
     alphas: np.ndarray  # (epochs + 1, T, E, O); PC-DARTS's edge weights are not in it
     edge_weights: np.ndarray | None = None  # (epochs + 1, T, E) PC-DARTS's
 
-    def column(self, name: str) -> np.ndarray:
-        """One number an epoch."""
-        return np.array([getattr(epoch, name) for epoch in self.epochs])
-
     def write(self, folder: Path) -> None:
         """`alphas.npy`, PC-DARTS's `edge_weights.npy`, and last `trace.csv`, a line an epoch."""
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([Epoch._fields, *self.epochs])
         write_beside(folder / "alphas.npy", lambda file: np.save(file, self.alphas))
         if (weights := self.edge_weights) is not None:
             write_beside(folder / "edge_weights.npy", lambda file: np.save(file, weights))
-        write_beside(folder / "trace.csv", lambda file: file.write(text.getvalue().encode()))
+        super().write(folder)
 
 
 def read_trace(folder: Path, shape: tuple[int, int]) -> SearchTrace:  # (E, O)
@@ -57,11 +49,7 @@ def read_trace(folder: Path, shape: tuple[int, int]) -> SearchTrace:  # (E, O)
         weights = _numbers(beside) if beside.exists() else None
         if alphas.ndim != 4 or alphas.shape[2:] != shape:
             raise ValueError(f"unexpected shape {alphas.shape}")
-    with reading(folder / "trace.csv") as path, open(path, newline="", encoding="utf-8") as file:
-        names, *lines = csv.reader(file)
-        if tuple(names) != Epoch._fields:
-            raise ValueError("unexpected columns")
-        epochs = tuple(Epoch(int(line[0]), *map(float, line[1:])) for line in lines)[: max(len(alphas) - 1, 0)]
+    epochs = SearchTrace.read_epochs(folder)[: max(len(alphas) - 1, 0)]
     n = len(epochs) + 1
     return SearchTrace(epochs, alphas[:n], None if weights is None else weights[:n])
 

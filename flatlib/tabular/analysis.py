@@ -4,7 +4,7 @@
 Each `table_*` gives `Measured` cells, labeled as in the paper; all errors are percent.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -56,9 +56,7 @@ def validation_label(experiment: Experiment) -> str:
 def _group_means(experiment: Experiment, n_top: int, prefix: str, columns: dict[str, np.ndarray]) -> list[Measured]:
     groups = flat_and_sharp(experiment, n_top)
     return [
-        Measured(
-            prefix + name, column, float(errors[rows].mean()), float(errors[rows].std()), len(rows), experiment.setting
-        )
+        Measured.over(prefix + name, column, errors[rows], experiment.setting)
         for name, rows in (("Flat minima", groups.flat), ("Sharp minima", groups.sharp))
         for column, errors in columns.items()
     ]
@@ -114,10 +112,7 @@ def sampled_taus(
 def table_b(experiment: Experiment, *, n_sample: int = 100, repeats: int = 10, seed: int = 0) -> list[Measured]:
     """Table B: tau of each criterion, mean and std over the samples."""
     taus = sampled_taus(experiment, n_sample=n_sample, repeats=repeats, seed=seed)
-    return [
-        Measured(row, column, float(tau.mean()), float(tau.std()), repeats, experiment.setting)
-        for (row, column), tau in taus.items()
-    ]
+    return [Measured.over(row, column, tau, experiment.setting) for (row, column), tau in taus.items()]
 
 
 def table_1b(table_b_cells: list[Measured]) -> list[Measured]:
@@ -129,14 +124,12 @@ def table_1b(table_b_cells: list[Measured]) -> list[Measured]:
 def table_c(experiment: Experiment, n_top: int = 100) -> list[Measured]:
     """Table C: neighborhood variance and test error of the n_top cells that each criterion likes best."""
     columns = {"Neighbor-Var": experiment.spread**2, "Neighbor-Std": experiment.spread, **experiment.targets}
-    cells = []
-    for row in CRITERIA:
-        top = experiment.best(experiment.score(row), n_top)
-        cells += [
-            Measured(row, column, float(values[top].mean()), float(values[top].std()), n_top, experiment.setting)
-            for column, values in columns.items()
-        ]
-    return cells
+    return [
+        Measured.over(row, column, values[top], experiment.setting)
+        for row in CRITERIA
+        for top in [experiment.best(experiment.score(row), n_top)]
+        for column, values in columns.items()
+    ]
 
 
 # --- Tables 2, D and E: NA-RS (Sec. 5.1, C) --------------------------------------------------------
@@ -167,29 +160,20 @@ class Budget:
     def na_random_search(self, experiment: Experiment, name: str, row: str) -> Searches:
         """NA-RS with an aggregator; every aggregator sees the same draws."""
         rng = np.random.default_rng([self.seed, 1])
+        sizes = {"steps": self.steps, "n_nbr": self.n_nbr, "runs": self.runs}
+        aggregate = aggregator(name, experiment.lam)
         return Searches(
-            row,
-            na_random_search(
-                experiment.f,
-                experiment.neighbors,
-                aggregate=aggregator(name, experiment.lam),
-                steps=self.steps,
-                n_nbr=self.n_nbr,
-                runs=self.runs,
-                rng=rng,
-            ),
+            row, na_random_search(experiment.f, experiment.neighbors, aggregate=aggregate, **sizes, rng=rng)
         )
 
 
 def found_errors(experiment: Experiment, searches: list[Searches]) -> list[Measured]:
     """Test error of the found cells, mean and std over runs."""
     return [
-        Measured(
+        Measured.over(
             row,
             column,
-            float(errors[trace.found].mean()),
-            float(errors[trace.found].std()),
-            len(trace.found),
+            errors[trace.found],
             experiment.setting,
             f"{int(trace.evaluations[-1])} evaluations, {trace.distinct.mean():.0f} distinct cells a run",
         )
@@ -218,12 +202,9 @@ def searches_d(experiment: Experiment, budget: Budget) -> list[Searches]:
 
 def searches_e(experiment: Experiment, budget: Budget) -> list[Searches]:
     """Table E's rows: T stays, so 25 neighbors cost 2.5 times the evaluations of 10."""
-    everyone = experiment.neighbors.shape[1]
-    sizes = sorted({budget.n_nbr, min(25, everyone)})
+    sizes = sorted({budget.n_nbr, min(25, experiment.neighbors.shape[1])})
     return [
-        Budget(budget.steps, n_nbr, budget.runs, budget.seed).na_random_search(
-            experiment, name, f"NA-RS - {name}, n_nbr = {n_nbr}"
-        )
+        replace(budget, n_nbr=n_nbr).na_random_search(experiment, name, f"NA-RS - {name}, n_nbr = {n_nbr}")
         for name in ("mean", "median")
         for n_nbr in sizes
     ]

@@ -26,17 +26,12 @@ BO = "Bayesian optimization"
 EPOCH_RUNS = 100  # of each sampler at each f in `rivals_by_epoch`
 
 
-def objective_of(experiment: Experiment, budget: Budget, chosen: str | None) -> Objective:
-    """f, or with an aggregator's name g(f(N(alpha)))."""
-    if chosen is None:
-        return Objective(experiment.f)
-    aggregate = aggregator(chosen, experiment.lam)
-    return Objective(experiment.f, experiment.neighbors, budget.n_nbr, aggregate)
-
-
 def run_rival(name: str, experiment: Experiment, budget: Budget, chosen: str | None = None) -> Searches:
     """A sampler of NAMES with T * n_nbr evaluations; a move or mutation changes one edge, whatever d is."""
-    objective, evaluations = objective_of(experiment, budget, chosen), budget.steps * budget.n_nbr
+    objective, evaluations = Objective(experiment.f), budget.steps * budget.n_nbr
+    if chosen is not None:
+        aggregate = aggregator(chosen, experiment.lam)
+        objective = Objective(experiment.f, experiment.neighbors, budget.n_nbr, aggregate)
     archs = experiment.table.archs
     moves = experiment.neighbors[:, 1 : neighborhood_size(archs.shape[1], 5, 1)]  # the nearest come first
     sampler = {

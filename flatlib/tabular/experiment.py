@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from flatlib.aggregators import aggregator, neighborhood_score, neighborhood_std
+from flatlib.tabular.samplers import count_distinct
 from flatlib.tabular.table import Table, TableError
 from flatlib.tabular.table_file import EMBEDDED, load_table
 
@@ -94,12 +95,7 @@ class Experiment:
 
     def distinct_classes(self) -> float:
         """Different classes in a neighborhood, averaged over all cells."""
-
-        def count(part: np.ndarray) -> np.ndarray:
-            ordered = np.sort(self.classes[part], axis=1)
-            return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1)
-
-        return float(self._in_parts(count).mean())
+        return float(self._in_parts(lambda part: count_distinct(self.classes[part])).mean())
 
 
 def open_experiment(

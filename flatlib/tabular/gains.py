@@ -36,6 +36,25 @@ def mean_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:  # (n,), (k,) errors
     return interval(value, float(np.sqrt(v + w)), max(freedom, 1))
 
 
+class Mean(NamedTuple):
+    """The mean of n errors, of which `draws` are independent."""
+
+    mean: float
+    std: float  # population
+    n: int
+    draws: int
+
+
+def difference(ours: Mean, rival: Mean) -> Gain:
+    """`mean_gain` from the means alone; without an interval where a side is a single draw."""
+    value = rival.mean - ours.mean
+    if min(ours.draws, rival.draws) < 2 or np.isnan([ours.std, rival.std]).any():
+        return interval(value, float("nan"), 0)
+    v, w = (side.std**2 * side.n / (side.n - 1) / side.draws for side in (ours, rival))
+    freedom = (v + w) ** 2 / max(v**2 / (ours.draws - 1) + w**2 / (rival.draws - 1), 1e-300)
+    return interval(value, float(np.sqrt(v + w)), max(freedom, 1))
+
+
 def grouped_gain(
     ours: np.ndarray,  # (n,) errors
     rival: np.ndarray,  # (k,) errors

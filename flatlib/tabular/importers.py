@@ -46,8 +46,6 @@ def import_to_file(source: Path, target: Path, *, progress: Progress | None = No
     except OSError as error:
         raise TableError(f"{target}: cannot be written ({error.strerror or error}); name another place") from None
     table = import_table(source, progress=progress)
-    if target.exists():
-        raise TableError(f"{target}: appeared during the import and is left as it is; name a new file")
     save_table(table, target)
     return table
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from flatlib.aggregators import Aggregator, mean
 from flatlib.tabular.samplers import SearchTrace, incumbents, sample_neighborhoods
@@ -118,19 +119,13 @@ def evolution(
         scores[age % population] = yield child
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:  # (..., O)
-    """Probabilities of the operations."""
-    raised = np.exp(logits - logits.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)
-
-
 def policy_gradient(
     logits: np.ndarray,  # (R, E, O)
     archs: np.ndarray,  # (R, E) drawn from softmax(logits)
     advantage: np.ndarray,  # (R,) reward - baseline
 ) -> np.ndarray:  # (R, E, O)
     """REINFORCE (Williams 1992): advantage * d log p(arch) / d logits = advantage * (one-hot - p)."""
-    return advantage[:, None, None] * (np.eye(logits.shape[-1])[archs] - softmax(logits))
+    return advantage[:, None, None] * (np.eye(logits.shape[-1])[archs] - softmax(logits, axis=-1))
 
 
 def reinforce(
@@ -151,7 +146,7 @@ def reinforce(
     logits, first, second = np.zeros((3, runs, archs.shape[1], n_operations))
     learning_rate, baseline = requests**-0.5, np.full(runs, np.nan)
     for step in itertools.count(1):
-        below = softmax(logits).cumsum(-1)[..., :-1]
+        below = softmax(logits, axis=-1).cumsum(-1)[..., :-1]
         drawn = (below < rng.random((*below.shape[:2], 1))).sum(-1)
         reward = -(yield row_of[arch_number(drawn)])
         gradient = policy_gradient(logits, drawn, np.nan_to_num(reward - baseline))
@@ -164,12 +159,10 @@ def reinforce(
 def bayesian_optimization(archs: np.ndarray, runs: int, rng: np.random.Generator) -> Proposals:  # archs (A, E)
     """Bayesian optimization by Optuna's TPE at its defaults, each edge a categorical parameter.
 
-    Not vectorized: 1,000 trials take seconds a run. ImportError, one line, without Optuna.
+    Not vectorized: 1,000 trials take seconds a run.
     """
-    try:
-        import optuna
-    except ImportError:
-        raise ImportError("Bayesian optimization needs optuna: pip install 'flatlib[bo]'") from None
+    import optuna  # an extra
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     row_of, n_operations = np.argsort(arch_number(archs)), int(archs.max()) + 1
     space: dict[str, Any] = {

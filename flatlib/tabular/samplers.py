@@ -29,8 +29,13 @@ class SearchTrace:
     @cached_property
     def distinct(self) -> np.ndarray:  # (R,)
         """Different cells that each run evaluated."""
-        ordered = np.sort(self.evaluated.reshape(len(self.evaluated), -1), axis=1)
-        return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1)
+        return count_distinct(self.evaluated.reshape(len(self.evaluated), -1))
+
+
+def count_distinct(values: np.ndarray) -> np.ndarray:  # (R, n) -> (R,)
+    """Different values in each row."""
+    ordered = np.sort(values, axis=1)
+    return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1)
 
 
 def incumbents(

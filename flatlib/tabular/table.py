@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from flatlib.neighborhoods import enumerate_neighbors
+from flatlib.neighborhoods import enumerate_neighbors, neighborhood_size
 from flatlib.spaces import NAS_BENCH_201, arch_to_string, isomorphism_classes
 
 OFFICIAL_SEARCH = "cifar10-valid/200/x-valid"
@@ -83,16 +83,9 @@ class Table:
                 f"{self.name} holds {len(self.archs)} of {NAS_BENCH_201.n_cells} cells: neighborhoods "
                 "need them all; use a complete table"
             )
-        # A neighbor's number differs by a multiple of 5^(5 - edge) on each changed edge.
-        place = 5 ** np.arange(5, -1, -1)
-        offsets = enumerate_neighbors(np.zeros(6, dtype=np.int64), 5, d)  # (N, 6)
-        moved = np.arange(5)[:, None] + np.arange(5)  # moved[op, offset]
-        change = ((moved % 5) - np.arange(5)[:, None]).astype(np.int32)
-        numbers = np.repeat(arch_number(self.archs).astype(np.int32)[:, None], len(offsets), axis=1)
-        for edge in range(6):
-            used = np.flatnonzero(offsets[:, edge])
-            numbers[:, used] += change[:, offsets[used, edge]][self.archs[:, edge]] * np.int32(place[edge])
-        return self._row_of[numbers]
+        size = len(self.archs) * neighborhood_size(6, 5, d)
+        parts = np.array_split(self.archs, 1 + size // 1_000_000)  # at d = 6 there are 244 million
+        return np.concatenate([self._row_of[arch_number(enumerate_neighbors(part, 5, d))] for part in parts])
 
     def quantity(self, key: str) -> Quantity:
         """A quantity by its key; TableError naming the keys there are."""
@@ -126,7 +119,11 @@ class Table:
         `trial`: each cell's 'first' seed that was run, the 'mean' over seeds, or the number of a seed.
         """
         quantity = self.quantity(key)
-        at = len(quantity.epochs) - 1 if epoch == 0 else _index_of_epoch(self.name, key, quantity, epoch)
+        epochs = quantity.epochs.tolist()
+        if epoch and epoch not in epochs:
+            have = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{epochs[0]} only"
+            raise TableError(f"{self.name}: {key} has no epoch {epoch}; it has {have}")
+        at = epochs.index(epoch) if epoch else len(epochs) - 1
         seeds = 100.0 - quantity.accuracy[:, :, at].astype(np.float64)  # (A, S)
         if isinstance(trial, int):
             seeds = seeds[:, quantity.seeds == trial]
@@ -136,7 +133,7 @@ class Table:
         if not run.any(1).all():
             raise TableError(
                 f"{self.name}: {key} was not run for {int((~run.any(1)).sum())} cells at epoch "
-                f"{quantity.epochs[at]}; choose another quantity or epoch"
+                f"{epochs[at]}; choose another quantity or epoch"
             )
         return np.nanmean(seeds, axis=1) if trial == "mean" else seeds[np.arange(len(seeds)), run.argmax(1)]
 
@@ -156,14 +153,3 @@ class Table:
 def arch_number(archs: np.ndarray) -> np.ndarray:  # (..., 6) -> (...)
     """A cell's number in `spaces.all_archs`."""
     return archs @ 5 ** np.arange(5, -1, -1)
-
-
-def _index_of_epoch(name: str, key: str, quantity: Quantity, epoch: int) -> int:
-    at = np.flatnonzero(quantity.epochs == epoch)
-    if not len(at):
-        have = quantity.epochs
-        raise TableError(
-            f"{name}: {key} has no epoch {epoch}; it has "
-            + (f"{have[0]} to {have[-1]}" if len(have) > 1 else f"{have[0]} only")
-        )
-    return int(at[0])

@@ -4,8 +4,6 @@ Fields: `format`, `version`, `name`, `arch_str` (A,), optional `params_M` (A,), 
 quantity `{dataset}/{schedule}/{split}` its accuracies, `.../epochs` and `.../seeds`.
 """
 
-import contextlib
-import os
 import re
 import warnings
 from importlib.resources import files
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flatlib.run.checkpoint import RunStoppedError, write_beside
 from flatlib.spaces import NAS_BENCH_201, arch_to_string, string_to_arch
 from flatlib.tabular.table import Quantity, Table, TableError, arch_number
 
@@ -92,7 +91,7 @@ def _quantity(file: str, key: str, arrays: dict[str, np.ndarray], n_archs: int) 
 
 
 def save_table(table: Table, target: Path) -> None:
-    """Write the compact format beside the target and rename: complete or absent."""
+    """Write the compact format: complete or absent, with a RunStoppedError, one line."""
     arrays: dict[str, np.ndarray] = {
         "format": np.array("flatlib-table"),
         "version": np.array([1]),
@@ -107,13 +106,7 @@ def save_table(table: Table, target: Path) -> None:
             f"{key}/epochs": quantity.epochs,
             f"{key}/seeds": quantity.seeds,
         }
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with open(beside, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(beside, target)
-    except OSError as error:
-        raise TableError(f"{target}: not written ({error.strerror or error}); nothing was left behind") from None
-    finally:
-        with contextlib.suppress(OSError):  # where it could not even be opened there is nothing to remove
-            beside.unlink()
+        write_beside(target, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+    except RunStoppedError as error:
+        raise TableError(str(error)) from None

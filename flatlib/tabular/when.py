@@ -141,8 +141,6 @@ def claims_by_epoch(
         for epoch in experiment.table.quantity(key).epochs:
             runs = [claims(experiment.reading(key, int(epoch), seed), sizes, budget, chosen=chosen) for seed in seeds]
             for same in zip(*runs, strict=True):
-                flat, ranking, search = (
-                    over_seeds([getattr(p, name) for p in same]) for name in ("flat", "ranking", "search")
-                )
-                points.append(ClaimPoint(key, int(epoch), same[0].column, flat, ranking, search, len(seeds)))
+                gains = {name: over_seeds([getattr(p, name) for p in same]) for name in ("flat", "ranking", "search")}
+                points.append(same[0]._replace(**gains, seeds=len(seeds)))
     return points

@@ -11,8 +11,8 @@ import pytest
 from in_browser import CHROMIUM, chromium, jupyter_lab, offline_page, run_all
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from flatlib.display.exporter import EXPLORER
 from flatlib.display.report import run_and_export
+from flatlib.display.widget import module as source
 from flatlib.tabular.experiment import open_experiment
 from flatlib.tabular.table_file import save_table
 
@@ -61,7 +61,7 @@ def page(browser, folder):
 
 
 def cell_of(page) -> int:
-    return int(page.locator(".flatlib-explorer h4", has_text=re.compile(r"^Cell \d+$")).inner_text().split()[1])
+    return int(page.locator(".flatlib-explorer h3", has_text=re.compile(r"^Cell \d+$")).inner_text().split()[1])
 
 
 def path_of(page) -> list[int]:
@@ -80,7 +80,7 @@ def test_the_module_computes_the_tables_neighborhoods(page, experiment, folder):
     from flatlib.display.explorer import explorer
     from flatlib.spaces import arch_to_string
 
-    module = base64.b64encode(EXPLORER.with_suffix(".js").read_bytes()).decode()
+    module = base64.b64encode(source("explorer").encode()).decode()
     found = page.evaluate(
         """async ([module, data]) => {
           const { readTable, describe, cellString, findCell } = await import(`data:text/javascript;base64,${module}`);

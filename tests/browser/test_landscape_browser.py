@@ -12,8 +12,9 @@ from in_browser import CHROMIUM, ROOT, chromium, jupyter_lab, offline_page, run_
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from synthetic_landscape import synthetic_landscape
 
-from flatlib.display.landscape_explorer import HERE, packed
+from flatlib.display.landscape_explorer import state
 from flatlib.display.report import run_and_export
+from flatlib.display.widget import module as source
 from flatlib.landscape.plane import step_on_plane
 from flatlib.search.derive import derive, one_hot_alphas
 from flatlib.spaces import SPACES
@@ -68,7 +69,7 @@ def page(browser, folder):
 
 def said(page) -> tuple[float, float, float, str]:
     """lambda0, lambda1, the loss shown, and where it comes from."""
-    l0, l1, loss, how = SAID.match(page.locator(".lx-said").inner_text()).groups()
+    l0, l1, loss, how = SAID.match(page.locator(".fx-said").inner_text()).groups()
     return float(l0), float(l1), float(loss), how
 
 
@@ -81,7 +82,7 @@ def on_grid(landscape, l0: float, l1: float) -> float:
 @pytest.mark.parametrize(("space", "method"), [("darts", "darts"), ("s3", "pc-darts"), ("nas-bench-201", "darts")])
 def test_the_module_steps_and_derives_as_python_does(page, space, method):
     """Sees another clipping, another renormalization or another cell in JavaScript than in Python."""
-    module = base64.b64encode((HERE / "landscape_explorer.js").read_bytes()).decode()
+    module = base64.b64encode(source("landscape_explorer").encode()).decode()
     one = synthetic_landscape(SPACES[space], 1, method=method)
     points = np.random.default_rng(0).uniform(-1, 1, (20, 2)).tolist()
     found = page.evaluate(
@@ -93,7 +94,7 @@ def test_the_module_steps_and_derives_as_python_does(page, space, method):
             return { ...there, alphas: Array.from(there.alphas), cells: derive(data, there.alphas, run.edge_weights) };
           });
         }""",
-        [module, packed([one]), points, len(SPACES[space].operations)],
+        [module, state([one]), points, len(SPACES[space].operations)],
     )
     alphas, clipped, kept = step_on_plane(one.plane.alphas, one.plane.directions, np.array(points))
     np.testing.assert_allclose([there["alphas"] for there in found], alphas.reshape(20, -1), atol=1e-6)
@@ -108,7 +109,7 @@ def test_the_module_steps_and_derives_as_python_does(page, space, method):
 
 def test_what_is_not_moved_stays(page):
     """Sees alpha renormalized where nothing moves, as Python does not, or steps that are rounded to float32."""
-    module = base64.b64encode((HERE / "landscape_explorer.js").read_bytes()).decode()
+    module = base64.b64encode(source("landscape_explorer").encode()).decode()
     alphas, exact = page.evaluate(
         """async (module) => {
           const { stepOnPlane } = await import(`data:text/javascript;base64,${module}`);
@@ -127,8 +128,8 @@ def test_what_is_not_moved_stays(page):
 def test_the_maps_labels_are_short_and_inside(page, reach):
     """Sees ticks with float32's digits, and labels of levels that hang over the border."""
     own = made("darts")
-    data = packed([replace(own, plane=replace(own.plane, lambdas=reach * own.plane.lambdas))])
-    module = base64.b64encode((HERE / "landscape_explorer.js").read_bytes()).decode()
+    data = state([replace(own, plane=replace(own.plane, lambdas=reach * own.plane.lambdas))])
+    module = base64.b64encode(source("landscape_explorer").encode()).decode()
     labels, levels, box = page.evaluate(
         """async ([module, data]) => {
           const { default: { render } } = await import(`data:text/javascript;base64,${module}`);
@@ -163,7 +164,7 @@ def test_both_sliders_show_the_grids_loss(page):
         l0, l1, loss, how = said(page)
         assert how == "grid" and loss == pytest.approx(on_grid(made("darts"), l0, l1), abs=1e-4)
     assert (l0, l1) == (1, -0.4)
-    assert "edge" in page.locator(".lx-note").first.inner_text()
+    assert "edge" in page.locator(".fx-note").first.inner_text()
     page.locator(".flatlib-landscape select").select_option("1")
     assert said(page)[2] == pytest.approx(on_grid(made("na-darts"), l0, l1), abs=1e-4)
     page.get_by_role("button", name="To (0, 0)").click()
@@ -215,7 +216,7 @@ def test_it_answers_at_once(page):
           const slider = document.querySelector(".flatlib-landscape [type=range]");
           slider.value = -0.3;
           slider.dispatchEvent(new Event("input"));
-          return document.querySelector(".lx-said").textContent;
+          return document.querySelector(".fx-said").textContent;
         }"""
     )
     assert shown.startswith("lambda 0 -0.300, lambda 1 0.000")

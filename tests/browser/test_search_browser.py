@@ -11,7 +11,7 @@ from synthetic_search import synthetic_trace
 from flatlib.display.card import PLOTLY_MIME
 from flatlib.display.cell_graph import draw_cells
 from flatlib.display.report import export
-from flatlib.display.search import plot_alphas_over_time
+from flatlib.display.search_figures import plot_alphas_over_time
 from flatlib.search.derive import derive
 from flatlib.spaces import DARTS
 

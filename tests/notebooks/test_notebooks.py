@@ -8,6 +8,7 @@ import pytest
 from executed import ROOT, papermill
 
 TABLES = {"01_assumption": ("1a", "1b", "A", "B", "C"), "02_na_rs": ("2", "D", "E")}
+GAINS = {"01_assumption": "gains_assumption.csv", "02_na_rs": "gains_search.csv"}
 TINY = {
     "01_assumption": "-p d 2 -p n_top 10 -p n_sample 20 -p repeats 2 -p epoch 1 -p trial mean",
     "02_na_rs": "-p steps 5 -p n_nbr 3 -p runs 4 -p aggregator max -p epoch 0 -p bo_runs 0",
@@ -73,9 +74,11 @@ def test_kept_results_are_those_of_the_real_columns(stem, tmp_path, real_table_p
     """Sees kept CSV files that the shipped notebooks no longer give."""
     done = papermill(stem, tmp_path, "-p", "table", str(real_table_path))
     assert done.returncode == 0, done.stderr[-2000:]
-    folders = (folder / "tables" / "nas-bench-201" for folder in (tmp_path, ROOT / "reports"))
+    folders = [folder / "tables" / "nas-bench-201" for folder in (tmp_path, ROOT / "reports")]
     if stem == "01_assumption":
         pd.testing.assert_frame_equal(*(pd.read_csv(folder / "claims_by_epoch.csv") for folder in folders), rtol=1e-4)
+    for file in (GAINS[stem], "noise.csv"):
+        pd.testing.assert_frame_equal(*(pd.read_csv(folder / file) for folder in folders), rtol=1e-4)
     for table in TABLES[stem]:
         new, kept = written(tmp_path, "nas-bench-201", table), written(ROOT / "reports", "nas-bench-201", table)
         pd.testing.assert_frame_equal(new, kept, rtol=1e-4)

@@ -8,18 +8,28 @@ import torch
 
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.kernels import build
+from flatlib.spaces import DARTS, NAS_BENCH_201, S3, SPACES, Space
 
 CHOICES = ("auto", "plain", "compiled", "triton")
 
 
+def folds(space: Space) -> bool:
+    """Whether the fast ways know the operations, in their order; others are computed one by one (`naive`)."""
+    return space == NAS_BENCH_201 or space.operations in (DARTS.operations, S3.operations)
+
+
 def choose(config: SearchConfig, device: torch.device, asked: str = "auto") -> str:
-    """`compiled` where the kernels can serve, else `plain`: torch itself.
+    """`compiled` where the kernels can serve, else `plain`: torch itself; `naive` on a space that was added.
 
     They know DARTS's operations on all channels, in 32 and 64 bits, on a CPU. `auto` without a compiler warns, in one
     line; what is asked for and cannot be is a ValueError, one line. `triton` has not been seen on a GPU yet, so `auto`
     does not take it.
     """
-    if asked == "triton":
+    if not folds(SPACES[config.space]):
+        if asked in ("auto", "naive"):
+            return "naive"
+        reason: str | None = f"operations of {config.space} are computed one by one"
+    elif asked == "triton":
         reason = _no_triton(device)
     elif asked in ("auto", "compiled"):
         reason = _unfit(config, device)
@@ -28,7 +38,9 @@ def choose(config: SearchConfig, device: torch.device, asked: str = "auto") -> s
     else:
         return asked
     if reason and asked != "auto":
-        raise ValueError(f"kernels = {asked!r}: {reason}; choose auto or plain")
+        raise ValueError(
+            f"kernels = {asked!r}: {reason}; choose auto or {'plain' if folds(SPACES[config.space]) else 'naive'}"
+        )
     return "plain" if reason else asked.replace("auto", "compiled")
 
 

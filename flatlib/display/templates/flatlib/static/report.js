@@ -38,3 +38,15 @@ if (button && folds.length) {
     button.textContent = open ? "Hide all code" : "Show all code";
   });
 }
+
+// What scrolls sideways can be reached and scrolled by keyboard.
+const SCROLLING = "pre, .output, .jp-OutputArea-output, .jp-RenderedMarkdown table, math[display=block]";
+function reach() {
+  for (const box of document.querySelectorAll(SCROLLING)) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+}
+addEventListener("resize", reach);
+document.addEventListener("toggle", reach, true); // of folded code
+reach();

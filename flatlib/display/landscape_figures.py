@@ -5,16 +5,17 @@ from itertools import cycle, product
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from flatlib.display.flatness import levels
-from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.plots import PALETTE, lay_out, name_panels
 from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import Plane
 
 SCALE = ("#f7fbff", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6")  # one hue, black labels readable on all
-PICTURE_CONFIG = {"toImageButtonOptions": {"format": "svg"}}  # figure.show(config=...): JupyterLab's camera saves SVG
 AXES = ("λ<sub>0</sub>", "λ<sub>1</sub>")
 
 
@@ -38,14 +39,14 @@ def _panels(landscapes: Sequence[Landscape], **options: Any) -> tuple[go.Figure,
     return make_subplots(rows, len(methods), subplot_titles=titles, **options), places
 
 
-def plot_planes(landscapes: Sequence[Landscape], *, random: bool = False, linked: bool = True) -> go.Figure:
+def plot_planes(landscapes: Sequence[Landscape], *, random: bool = False) -> go.Figure:
     """Contours of the loss (Figure A), one panel a run on one color scale; `random`: over the random plane."""
     planes = [one.random if random else one.plane for one in landscapes]
     figure, places = _panels(
         landscapes, shared_xaxes="all", shared_yaxes="all", horizontal_spacing=0.03, vertical_spacing=0.09
     )
     for plane, (row, col) in zip(planes, places, strict=True):
-        figure.add_trace(_contour(plane, planes if linked else [plane], linked), row=row, col=col)
+        figure.add_trace(_contour(plane, levels(planes)), row=row, col=col)
         figure.add_scatter(
             x=[0], y=[0], mode="markers", marker={"symbol": "x", "color": "#D55E00", "size": 9}, row=row, col=col,
             hoverinfo="skip",
@@ -59,7 +60,6 @@ def plot_planes(landscapes: Sequence[Landscape], *, random: bool = False, linked
     figure.update_layout(coloraxis={"colorscale": SCALE, "cmin": first, "cmax": end, "colorbar": bar})
     which = "two random directions" if random else "v<sub>0</sub> and v<sub>1</sub>"
     title = f"Validation loss around the found architecture (×), along {which}<br>{_setting(landscapes)}"
-    title += "" if linked else "; each panel has its own levels"
     return lay_out(figure, title, 150 + last * min(440, 840 // columns)).update_layout(margin_t=95)
 
 
@@ -75,21 +75,19 @@ def _setting(landscapes: Sequence[Landscape]) -> str:
     return f"{of.images} validation images, batch size {of.batch_size}"
 
 
-def _contour(plane: Plane, linked_to: Sequence[Plane], linked: bool) -> go.Contour:
-    first, end, step = levels(linked_to)
-    shown = np.stack([plane.accuracy, 100 * plane.clipped], -1).round(2)
-    color = {"coloraxis": "coloraxis"} if linked else {"colorscale": SCALE, "showscale": False}
+def _contour(plane: Plane, scale: tuple[float, float, float]) -> go.Contour:
+    first, end, step = scale
     return go.Contour(
         x=plane.lambdas,
         y=plane.lambdas,
         z=plane.losses.round(4),
-        customdata=shown,
+        customdata=np.stack([plane.accuracy, 100 * plane.clipped], -1).round(2),
         autocontour=False,
         contours={"start": first, "end": end, "size": step, "showlabels": True, "labelfont": {"color": "#000000"}},
         line={"width": 0.8, "color": "#444444"},
         hovertemplate="λ<sub>0</sub> %{x:.2f}, λ<sub>1</sub> %{y:.2f}<br>loss %{z:.4f}<br>"
         "accuracy %{customdata[0]:.1f} %<br>clipped %{customdata[1]:.1f} %<extra></extra>",
-        **color,
+        coloraxis="coloraxis",
     )
 
 
@@ -126,26 +124,15 @@ def cuts(one: Landscape) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def plot_cuts(landscapes: Sequence[Landscape]) -> go.Figure:
     """The loss along each direction alone."""
-    names = list(cuts(landscapes[0]))
-    figure = make_subplots(
-        1, len(names), subplot_titles=[f"along {n}" for n in names], shared_yaxes=True, horizontal_spacing=0.02
-    )
+    parts = [
+        pd.DataFrame({"λ": x, "rise of the loss (nats)": y.round(5), "search": one.name, "panel": f"along {direction}"})
+        for one in landscapes
+        for direction, (x, y) in cuts(one).items()
+    ]
+    place = {"x": "λ", "y": "rise of the loss (nats)", "color": "search", "facet_col": "panel"}
+    figure = name_panels(px.line(pd.concat(parts), **place, facet_col_spacing=0.02))
     colors = _colors(landscapes)
-    for one, (col, name) in product(landscapes, enumerate(names, 1)):
-        x, y = cuts(one)[name]
-        figure.add_scatter(
-            x=x,
-            y=y.round(5),
-            mode="lines",
-            name=one.name,
-            legendgroup=one.name,
-            showlegend=col == 1,
-            line=colors[one.name],
-            hovertemplate=f"{one.name}<br>λ %{{x:.2f}}: rise %{{y:.4f}}<extra></extra>",
-            row=1,
-            col=col,
-        )
-    figure.update_xaxes(title_text="λ").update_yaxes(title_text="rise of the loss (nats)", col=1)
+    figure.for_each_trace(lambda trace: trace.update(line=colors[trace.name]))
     return lay_out(figure, "Cuts through the landscape", 380)
 
 
@@ -171,8 +158,7 @@ def plot_discrete(landscapes: Sequence[Landscape]) -> go.Figure:
         figure.add_scatter(x=distances, y=losses.mean(1).round(4), mode="lines+markers", name=one.name, line=line)
         figure.add_scatter(
             x=[-0.5, len(losses) - 0.5], y=[round(one.plane.loss, 4)] * 2, mode="lines", name="alpha itself",
-            line={"color": line["color"], "dash": "dot", "width": 1}, showlegend=at == 0, legendgroup="alpha",
-            legendrank=2000,
+            line={"color": line["color"], "dash": "dot", "width": 1}, legendrank=2000,
             hovertemplate=f"{one.name}<br>loss at alpha %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(title_text="distance from the derived cell, edges of each cell type", dtick=1)
@@ -192,21 +178,14 @@ def plot_spectrum(landscapes: Sequence[Landscape]) -> go.Figure:
     figure, colors = make_subplots(1, 2, subplot_titles=[*kinds], horizontal_spacing=0.09), _colors(landscapes)
     for (at, one), (col, kind) in product(enumerate(landscapes), enumerate(kinds.values(), 1)):
         own = getattr(one, kind)
-        ends = np.vstack([own.halves, own.pairs.values])
-        bars = {
-            "array": np.nanmax(ends, 0) - own.pairs.values,
-            "arrayminus": own.pairs.values - np.nanmin(ends, 0),
-            "thickness": 1,
-        }
+        values, ends = own.pairs.values, np.vstack([own.halves, own.pairs.values])
         figure.add_scatter(
-            x=np.arange(len(own.pairs.values)) + _shift(at, len(landscapes), 0.3),
-            y=own.pairs.values,
-            error_y=bars,
+            x=np.arange(len(values)) + _shift(at, len(landscapes), 0.3),
+            y=values,
+            error_y={"array": np.nanmax(ends, 0) - values, "arrayminus": values - np.nanmin(ends, 0), "thickness": 1},
             mode="markers+lines",
             marker={"size": 9},
             name=one.name,
-            legendgroup=one.name,
-            showlegend=col == 1,
             line=colors[one.name],
             hovertemplate=f"{one.name}<br>eigenvalue %{{y:.3g}}<extra></extra>",
             row=1,

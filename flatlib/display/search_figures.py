@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from flatlib.display.cell import cells, count_operations, operation_color, short_name
+from flatlib.display.cell import Counts, bar_style, cells, count_operations, short_name
 from flatlib.display.plots import PALETTE, lay_out
 from flatlib.search.derive import derive
 from flatlib.search.trace import SearchTrace, entropy
@@ -16,7 +16,6 @@ from flatlib.spaces import Genotype, Space
 
 DASHES = {"train": "solid", "f(α), validation": "dash", "g(f(N(α)))": "dot"}
 LOSS, ACCURACY, ENTROPY = PANELS = ("cross-entropy (nats)", "accuracy (%)", "entropy of α, mean over edges (nats)")
-KINDS = ("normal cell", "reduction cell")
 GRAY = "#777777"
 
 
@@ -50,20 +49,9 @@ def plot_progress(traces: dict[str, SearchTrace]) -> go.Figure:
     places = {panel: (row, 1) for row, panel in enumerate(PANELS, 1)}
     for (run, trace), color in zip(traces.items(), itertools.cycle(PALETTE[1:])):  # the colors go round
         add_curves(figure, run, trace, color, places)
+    gray, place = {"color": GRAY, "width": 1, "dash": "dash"}, {"row": len(PANELS), "col": 1}
     for m in sorted({trace.alphas.shape[-1] for trace in traces.values()}):
-        epochs = max(len(trace.epochs) for trace in traces.values() if trace.alphas.shape[-1] == m)
-        figure.add_scatter(
-            x=[0, epochs],
-            y=[math.log(m)] * 2,
-            mode="lines+text",
-            line={"color": GRAY, "width": 1, "dash": "dash"},
-            text=["", f"uniform: log {m}"],
-            textposition="bottom left",
-            showlegend=False,
-            hovertemplate=f"uniform: log {m} = %{{y:.3f}}<extra></extra>",
-            row=3,
-            col=1,
-        )
+        figure.add_hline(math.log(m), line=gray, annotation_text=f"uniform: log {m}", **place)
     figure.update_xaxes(title_text="epoch", row=len(PANELS))
     explain_dashes(figure)
     return lay_out(figure, "The search, epoch by epoch", 640).update_layout(legend={"y": -0.11})
@@ -79,8 +67,6 @@ def add_curves(figure: go.Figure, run: str, trace: SearchTrace, color: str, plac
                 mode="lines+markers",
                 marker={"size": 4},
                 name=run,
-                legendgroup=run,
-                showlegend=not any(line.legendgroup == run for line in figure.data),
                 line={"color": color, "dash": DASHES[curve.quantity]},
                 hovertemplate=f"{'α' if curve.panel == ENTROPY else curve.quantity}<br>epoch %{{x}}: %{{y:.3f}}",
                 row=row,
@@ -117,38 +103,27 @@ def alpha_maps(alphas: np.ndarray, space: Space) -> list[go.Heatmap]:  # alphas 
 
 
 def cell_kinds(space: Space) -> tuple[str, ...]:
-    return KINDS if _has_two(space) else ("cell",)
-
-
-def _has_two(space: Space) -> bool:
-    """Whether a search of the space finds a normal and a reduction cell."""
-    return space.name != "nas-bench-201"
+    """What a search of the space finds, as `cells` names it."""
+    return ("cell",) if space.name == "nas-bench-201" else ("normal cell", "reduction cell")
 
 
 def style_alphas(figure: go.Figure, space: Space, highest: float, row: int = 1) -> None:
     names = [short_name(operation) for operation in space.operations]
     figure.update_xaxes(tickvals=space.operations, ticktext=names, tickangle=-90, row=row)
     figure.update_yaxes(autorange="reversed", dtick=1, row=row)
-    title = "edge (0 is c<sub>k-2</sub>, 1 is c<sub>k-1</sub>)" if _has_two(space) else "edge"
+    title = "edge (0 is c<sub>k-2</sub>, 1 is c<sub>k-1</sub>)" if len(cell_kinds(space)) == 2 else "edge"
     figure.update_yaxes(title_text=title, title_standoff=4, row=row, col=1)
     scale = {"colorscale": "Blues", "cmin": 0, "cmax": highest, "colorbar": {"title": "α", "thickness": 10}}
     figure.update_layout(coloraxis=scale)
 
 
-def plot_alphas(alphas: np.ndarray, space: Space, title: str = "α now", *, highest: float | None = None) -> go.Figure:
-    """Alpha (T, E, O) as a still; `highest` is the end of the color scale, None: the largest alpha."""
-    kinds = cell_kinds(space)
-    figure = make_subplots(1, len(kinds), subplot_titles=kinds, shared_yaxes=True, horizontal_spacing=0.04)
-    for col, heatmap in enumerate(alpha_maps(alphas, space), 1):
-        figure.add_trace(heatmap, row=1, col=col)
-    style_alphas(figure, space, float(alphas.max()) if highest is None else highest)
-    return lay_out(figure, title, 190 + 20 * len(space.edges))
-
-
 def plot_alphas_over_time(trace: SearchTrace, space: Space, title: str = "α over time") -> go.Figure:
     """Alpha with a slider over the epochs, first seen after the last; works without Python."""
-    last = len(trace.alphas) - 1
-    figure = plot_alphas(trace.alphas[-1], space, title, highest=float(trace.alphas.max()))
+    last, kinds = len(trace.alphas) - 1, cell_kinds(space)
+    figure = make_subplots(1, len(kinds), subplot_titles=kinds, shared_yaxes=True, horizontal_spacing=0.04)
+    for col, heatmap in enumerate(alpha_maps(trace.alphas[-1], space), 1):
+        figure.add_trace(heatmap, row=1, col=col)
+    style_alphas(figure, space, float(trace.alphas.max()))
     drawn = list(range(len(figure.data)))
     figure.frames = [
         go.Frame(name=str(epoch), data=[{"type": "heatmap", "z": np.round(z, 4)} for z in alphas], traces=drawn)
@@ -157,18 +132,10 @@ def plot_alphas_over_time(trace: SearchTrace, space: Space, title: str = "α ove
     at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     steps = [{"label": f.name, "method": "animate", "args": [[f.name], at_once]} for f in figure.frames]
     slider = {"active": last, "steps": steps, "currentvalue": {"prefix": "after epoch "}, "pad": {"t": 70}}
-    return figure.update_layout(sliders=[slider], height=figure.layout.height + 90)
+    return lay_out(figure, title, 280 + 20 * len(space.edges)).update_layout(sliders=[slider])
 
 
 # --- the derived cell -----------------------------------------------------------------------------
-
-
-class OperationCounts(NamedTuple):
-    """What the derived cells are made of, before the first epoch and after each."""
-
-    counts: np.ndarray  # (epochs + 1, T, O)
-    skip_share: np.ndarray  # (epochs + 1, T) of the operations other than `none`
-    parameter_free_share: np.ndarray  # (epochs + 1, T)
 
 
 def derived_cells(trace: SearchTrace, space: Space) -> list[Genotype | str]:
@@ -177,43 +144,33 @@ def derived_cells(trace: SearchTrace, space: Space) -> list[Genotype | str]:
     return [derive(space, alphas, weight) for alphas, weight in zip(trace.alphas, weights, strict=True)]
 
 
-def operation_counts(found: SearchTrace | Genotype | str, space: Space) -> OperationCounts:
-    """How often each operation is in the derived cells of a search, or in one cell (epochs = 0)."""
-    sequence = derived_cells(found, space) if isinstance(found, SearchTrace) else [found]
-    counted = [[count_operations(cell) for cell in cells(each).values()] for each in sequence]
-    return OperationCounts(
-        np.array([[[c.operations.get(name, 0) for name in space.operations] for c in row] for row in counted]),
-        np.array([[c.skip_share for c in row] for row in counted]),
-        np.array([[c.parameter_free_share for c in row] for row in counted]),
-    )
+def counts_over_time(trace: SearchTrace, space: Space) -> list[list[Counts]]:  # (epochs + 1, T)
+    """What the derived cells are made of, before the first epoch and after each."""
+    return [[count_operations(cell) for cell in cells(found).values()] for found in derived_cells(trace, space)]
 
 
 def plot_operation_counts(traces: dict[str, SearchTrace], space: Space) -> go.Figure:
     """Operations of the derived cell after each epoch, stacked: skips lowest, then pooling, then the rest."""
-    counted = {run: operation_counts(trace, space) for run, trace in traces.items()}
+    counted = {run: counts_over_time(trace, space) for run, trace in traces.items()}
     titles = [
-        f"{run}, {kind}<br>at the end: skip {skip:.0%},<br>parameter-free {free:.0%}"
+        f"{run}, {kind}<br>at the end: skip {end.skip_share:.0%},<br>parameter-free {end.parameter_free_share:.0%}"
         for run, counts in counted.items()
-        for kind, skip, free in zip(
-            cell_kinds(space), counts.skip_share[-1], counts.parameter_free_share[-1], strict=True
-        )
+        for kind, end in zip(cell_kinds(space), counts[-1], strict=True)
     ]
     n, height = len(counted), 160 + 230 * len(counted)
     gap = {"vertical_spacing": 85 / (height - 165), "horizontal_spacing": 0.08}
     figure = make_subplots(
         n, len(cell_kinds(space)), subplot_titles=titles, shared_xaxes=True, shared_yaxes=True, **gap
     )
-    order = sorted(space.operations, key=lambda name: (name != "skip_connect", "pool" not in name, name == "none"))
+    used = {name for counts in counted.values() for each in counts for one in each for name in one.operations}
+    order = [name for name in space.operations if name in used]
+    order.sort(key=lambda name: (name != "skip_connect", "pool" not in name, name == "none"))
     for row, counts in enumerate(counted.values(), 1):
         for col, name in itertools.product(range(1, len(cell_kinds(space)) + 1), order):
             figure.add_bar(
-                x=np.arange(len(counts.counts)),
-                y=counts.counts[:, col - 1, space.operations.index(name)],
-                name=short_name(name),
-                legendgroup=name,
-                showlegend=(row, col) == (1, 1)
-                and any(c.counts[..., space.operations.index(name)].any() for c in counted.values()),
-                marker={"color": operation_color(name), "line": {"width": 0}, "pattern": {"shape": _pattern(name)}},
+                x=np.arange(len(counts)),
+                y=[each[col - 1].operations.get(name, 0) for each in counts],
+                **bar_style(name),
                 hovertemplate=f"{name}<br>epoch %{{x}}: %{{y}}<extra></extra>",
                 row=row,
                 col=col,
@@ -221,10 +178,5 @@ def plot_operation_counts(traces: dict[str, SearchTrace], space: Space) -> go.Fi
     figure.update_layout(barmode="stack", bargap=0.08)
     figure.update_xaxes(title_text="epoch", row=n)
     figure.update_yaxes(title_text="edges", dtick=2, col=1)
-    figure.update_annotations(font_size=12)
     lay_out(figure, "What the derived cell is made of after each epoch", height)
     return figure.update_layout(margin={"t": 110}, legend={"y": -60 / (height - 165), "traceorder": "normal"})
-
-
-def _pattern(operation: str) -> str:
-    return "/" if operation.startswith(("dil", "avg")) else ""

@@ -1,0 +1,138 @@
+"""A sweep on Dask: on this machine, on a running scheduler, or as SLURM jobs."""
+
+import glob
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flatlib.run.checkpoint import write_beside
+from flatlib.run.folder import open_run
+from flatlib.run.progress import duration
+from flatlib.sweep.job import GPUS, Done, finished, run_job
+from flatlib.sweep.plan import Job, Sweep
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+CONNECT_SECONDS = 20
+GPU_DEVICES = "/dev/nvidia[0-9]*"
+
+
+def sweep_folder(sweep: Sweep, sweeps_dir: Path) -> Path:
+    return sweeps_dir.expanduser().absolute() / sweep.name
+
+
+def waiting(sweep: Sweep, folder: Path) -> list[Job]:
+    """The jobs that are not finished."""
+    return [job for job in sweep.jobs if finished(folder, job) is None]
+
+
+@contextmanager
+def connected(sweep: Sweep, *, scheduler: str = "", slurm: int = 0, workers: int = 0) -> Iterator["Client"]:
+    """A client of the scheduler at an address, of SLURM jobs, or of worker processes here (0: one a GPU, else a core).
+
+    Raises ValueError, one line, where Dask is missing or no scheduler answers.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise ValueError("flatlib sweep needs Dask: pip install 'flatlib[cluster]'") from None
+    dask.config.set({"distributed.admin.log-format": "%(message)s", "logging.distributed": "critical"})
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout=CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"--scheduler {scheduler}: no answer ({error}); expected tcp://HOST:PORT") from None
+        with client:
+            yield client
+        return
+    with (
+        slurm_cluster(sweep, slurm) if slurm else LocalCluster(**_local(workers)) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def slurm_cluster(sweep: Sweep, jobs: int) -> Any:
+    """As many SLURM jobs as there is work for, at most `jobs`; a job that ends at its time limit loses nothing."""
+    from dask_jobqueue import SLURMCluster
+
+    options: Any = {"cores": 1, "memory": "16GB", "processes": 1} | sweep.slurm
+    cluster = SLURMCluster(**options)
+    cluster.adapt(minimum_jobs=0, maximum_jobs=jobs)
+    return cluster
+
+
+def _local(workers: int) -> dict[str, Any]:
+    """Single-threaded workers; torch's threads share the cores, and each worker has a GPU of its own."""
+    gpus = len(glob.glob(GPU_DEVICES))
+    workers = workers or gpus or os.cpu_count() or 1
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    return {
+        "n_workers": workers,
+        "threads_per_worker": 1,
+        "dashboard_address": None,
+        "memory_limit": 0,
+        "env": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, GPUS: str(gpus)},
+    }
+
+
+def run_missing(sweep: Sweep, folder: Path, jobs: list[Job], **where: Any) -> list[str]:
+    """`run_sweep` with a bar over the waiting jobs, for one process at a time; `where` as for `connected`."""
+    from tqdm import tqdm
+
+    with open_run(folder, {}) as held:
+        write_beside(held.path / "sweep.json", lambda file: file.write(json.dumps(_about(sweep)).encode()))
+        if not jobs:
+            return []
+        with connected(sweep, **where) as client, tqdm(total=len(jobs), desc=sweep.name, unit="job") as bar:
+
+            def tell(done: Done) -> None:
+                if done.key in {job.key for job in jobs}:
+                    bar.write(f"{done.key}: {duration(done.seconds)} on {done.host}")
+                    bar.update()
+
+            return run_sweep(client, sweep, folder, tell)
+
+
+def _about(sweep: Sweep) -> dict[str, Any]:
+    """What the page needs to read the sweep's folder."""
+    return {"name": sweep.name, "about": sweep.about, "jobs": [job.key for job in sweep.jobs]}
+
+
+def run_sweep(client: "Client", sweep: Sweep, folder: Path, on_done: Callable[[Done], Any] | None = None) -> list[str]:
+    """Run what is not finished; the errors, one line a job. Jobs whose searches failed are left out with a line.
+
+    A worker that dies gives its job back to the scheduler; the next one goes on from the checkpoint.
+    """
+    from distributed import as_completed
+
+    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    futures: dict[str, Future] = {}
+    for job in sweep.jobs:
+        after = [futures[search.key] for search in job.searches]
+        if job.last:
+            after = list(futures.values())
+        futures[job.key] = client.submit(run_job, job, folder, *after, key=f"{sweep.name}/{job.key}", pure=False)
+    errors = []
+    try:
+        for future in as_completed(futures.values()):
+            if future.status == "finished":
+                if on_done:
+                    on_done(future.result())
+            else:
+                errors.append(_line(future))
+    except KeyboardInterrupt:
+        client.cancel(list(futures.values()), force=True)
+        raise KeyboardInterrupt(f"interrupted; {folder} keeps what is done, and the same command goes on") from None
+    return list(dict.fromkeys(errors))
+
+
+def _line(future: "Future") -> str:
+    """Why a job failed; a dependent one has the error of what it waited for."""
+    error = future.exception()
+    return f"{type(error).__name__}: {error}" if type(error).__name__ != "JobError" else str(error)

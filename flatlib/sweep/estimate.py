@@ -1,0 +1,104 @@
+"""What a sweep will take: GPU-hours by the paper's search costs and by arithmetic, and a step timed on this machine."""
+
+from functools import cache
+from typing import NamedTuple
+
+from flatlib import published
+from flatlib.evaluation.catalogue import catalogue
+from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.cost import cost
+from flatlib.search.config import SearchConfig
+from flatlib.sweep.plan import FOUND, Job, search_configs
+
+TFLOPS = 1.0  # sustained by a data-center GPU on these networks, whose depthwise layers wait for memory: assumed
+IMAGES = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000, "imagenet": 1_281_167}  # of training
+PIXELS = {"digits": 8, "cifar10": 32, "cifar100": 32}
+STAND_IN = "DARTS_V2"  # size of a cell that is not found yet
+
+
+class Hours(NamedTuple):
+    """Of one job on one GPU."""
+
+    search: float
+    training: float
+
+    @property
+    def total(self) -> float:
+        return self.search + self.training
+
+
+def gpu_hours(job: Job, tflops: float = TFLOPS) -> Hours:
+    """Hours of a job; tables and landscapes (minutes) count as 0."""
+    settings = job.settings()
+    searches = sum(map(search_hours, search_configs(job)))
+    if job.notebook != "04_evaluation":
+        return Hours(searches, 0.0)
+    cells: list[str] = []
+    for word in (word.strip() for word in settings.train.split(";")):
+        found = [STAND_IN] * sum(len(search_configs(one)) for one in job.searches)
+        cells += found if word == FOUND else list(catalogue()) if word == "all" else [word] if word else []
+    trainings = (
+        config for cell in cells for config in settings.model_copy(update={"train": cell}).configs({}).values()
+    )
+    return Hours(searches, settings.runs * sum(training_hours(config, tflops) for config in trainings))
+
+
+def search_hours(config: SearchConfig) -> float:
+    """The paper's GPU days (Tables 4 and Fa) for 50 epochs at C = 16, 8 cells and 10 neighbors, in proportion.
+
+    Its DARTS costs 0.3 days and NA-DARTS with 10 neighbors 1.1 (max: 0.5), so a further neighbor costs a ninth of
+    the difference. The variance looks at each neighbor twice, once without a gradient: a third more.
+    """
+    days = _published("4", "PC-DARTS" if config.base_method == "pc-darts" else "DARTS 1st")
+    if config.order == 2:
+        days = _published("4", "DARTS 2nd")
+    if config.neighborhood_aware:
+        ten = _published("Fa", "max" if config.aggregator == "max" else "mean") / _published("4", "DARTS 1st")
+        share = 4 / 3 if config.aggregator == "variance" else 1.0
+        days *= 1 + (ten - 1) * share * (config.n_nbr - 1) / 9
+    images = min(config.n_train or IMAGES[config.dataset], IMAGES[config.dataset]) / IMAGES["cifar10"]
+    area = (PIXELS[config.dataset] / PIXELS["cifar10"]) ** 2
+    return 24 * days * config.epochs / 50 * images * area * config.channels / 16 * config.cells / 8
+
+
+@cache
+def _published(table: str, row: str) -> float:
+    return next(n.value for n in published.table(table) if n.row == row and n.unit == "GPU days")
+
+
+def training_hours(config: EvaluationConfig, tflops: float = TFLOPS) -> float:
+    """Forward and backward pass: three times the forward pass's multiply-adds, two operations each."""
+    images = min(config.n_train or IMAGES[config.dataset], IMAGES[config.dataset])
+    return 6 * cost(config.plan()).multi_adds * images * config.epochs / (tflops * 1e12) / 3600
+
+
+def in_words(jobs: list[Job], tflops: float = TFLOPS) -> str:
+    """One line for all of them."""
+    hours = [gpu_hours(job, tflops) for job in jobs]
+    search, training = sum(h.search for h in hours), sum(h.training for h in hours)
+    longest = max((h.total for h in hours), default=0.0)
+    return (
+        f"about {_figures(search + training)} GPU-hours: searches {_figures(search)} (by the paper's costs), trainings "
+        f"{_figures(training)} (at {tflops:g} TFLOP/s, assumed); the longest job {_figures(longest)}"
+    )
+
+
+def _figures(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+
+
+def here(jobs: list[Job]) -> list[str]:
+    """A line for the first job of each stage that searches: what its first search takes on this machine, alone.
+
+    ValueError or OSError, one line, where its images are missing.
+    """
+    from flatlib.run.hardware import resolve_device
+    from flatlib.search.estimate import estimate
+    from flatlib.search.search import load_for
+
+    lines = []
+    for job in {job.stage: job for job in reversed(jobs)}.values():
+        for config in search_configs(job)[:1]:
+            images = load_for(config).to(resolve_device(config.device))
+            lines.append(f"{job.stage}, a search of the first job, alone: {estimate(config, images).text}")
+    return lines[::-1]
