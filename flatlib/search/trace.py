@@ -1,5 +1,6 @@
 """What a search leaves behind: one line an epoch, and alpha before the first epoch and after each."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
