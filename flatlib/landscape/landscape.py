@@ -14,7 +14,7 @@ from flatlib.landscape.hessian import Curvature, curvatures
 from flatlib.landscape.plane import Plane, losses, plane, random_directions
 from flatlib.neighborhoods import perturbed_edges
 from flatlib.run.checkpoint import write_beside
-from flatlib.run.folder import digest, open_run, reading
+from flatlib.run.folder import digest, reading
 from flatlib.search.config import SearchConfig, identity
 from flatlib.search.curvature import EigenResult
 from flatlib.search.derive import derive, one_hot_alphas
@@ -79,8 +79,7 @@ def look_around(
         own.method, own.seed, own.space, of_alpha, of_logits, along, random, Discrete(values), edge_weights
     )
     arrays: dict[str, Any] = _arrays(result)
-    with open_run(run.folder, identity(run.config)):  # no other process writes the same file
-        write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
+    write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
     return result
 
 

@@ -42,7 +42,7 @@ def difference(got: Any, expected: dict[str, Any]) -> str:
 
 def write_beside(path: Path, writer: Callable[[BinaryIO], Any]) -> None:
     """Write beside the target and rename: complete, or what was there before, with a RunStoppedError."""
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # its own, should two processes write one file
     try:
         with open(part, "wb") as file:
             writer(file)

@@ -98,6 +98,8 @@ def _pairs(argv: list[str], known: Known) -> tuple[dict[str, Any], list[str]]:
 def read_yaml(path: Path, known: Known) -> dict[str, Any]:
     """The lines `name: value` of a file, with comments and quotes; ValueError, one line, for any other."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep us waiting, a device has no end
+            raise OSError(0, "not a file")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not a text file; expected lines 'name: value'") from None

@@ -101,6 +101,8 @@ def open_run(path: Path, identity: dict[str, Any]) -> Iterator[RunFolder]:
         _lock(lock, path)
         if (path / "config.json").exists():
             check_identity(path, identity)
+        for part in path.glob("*.part"):  # of a killed process
+            part.unlink(missing_ok=True)
         yield RunFolder(path, identity)
 
 

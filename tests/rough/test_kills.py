@@ -16,6 +16,7 @@ from flatlib.evaluation import digits201_build
 from flatlib.evaluation.digits201 import Recipe
 from flatlib.evaluation.digits201_build import build
 from flatlib.run.checkpoint import RunError, RunStoppedError
+from flatlib.run.folder import open_run
 
 ROOT = Path(__file__).parents[2]
 CLASSES = np.arange(0, 15_625, 125)  # two parts
@@ -64,7 +65,7 @@ def test_a_full_disk_ends_a_build_at_once(tmp_path, monkeypatch):
             raise RunStoppedError(f"{path}: not written (No space left on device)")
 
     monkeypatch.setattr(digits201_build, "write_beside", full)
-    monkeypatch.setattr(digits201_build, "measure", lambda *_: None)
+    monkeypatch.setattr(digits201_build, "measure", lambda *_: (None, None))
     monkeypatch.setattr(digits201_build, "load_digits201", lambda *_: None)
     with pytest.raises(RunStoppedError, match="No space left on device"):
         build(tmp_path / "work", processes=1, recipe=Recipe(epochs=1), runs=[("digits", 0)])  # 83 parts
@@ -83,3 +84,10 @@ def test_a_damaged_part_is_one_line_that_says_what_to_do(tmp_path, how):
     with pytest.raises(RunError, match=r"digits_0_00000.npz: damaged \(.+\); remove it, and the same command") as error:
         build(tmp_path, processes=1, **OPTIONS)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_a_kill_left_is_removed_by_the_next_run(tmp_path):
+    """Sees a folder that grows by a half-written checkpoint, of any size, with every kill."""
+    (tmp_path / "checkpoint.pt.123.part").write_bytes(b"half")
+    with open_run(tmp_path, {}):
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]

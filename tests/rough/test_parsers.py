@@ -111,7 +111,7 @@ def test_spoiled_run_folders(folders, kind, name):
     @seeded
     @given(damage, st.integers(0, 500), values, st.sampled_from([b"", b"[" * 9000, b'"' + b"x" * 200_000, b"\n\n"]))
     def spoil(changes, at, value, more):
-        contents = [damaged(whole, changes), whole + more]
+        contents = [damaged(whole, changes), whole + more, more]
         if name.endswith(".json"):
             contents.append(json.dumps(put(json.loads(whole), at, value)).encode())
         for content in contents:
@@ -161,6 +161,13 @@ def test_presets(scratch, lines, noise):
     path.write_bytes("".join(f"{name}: {text}\n" for name, text in lines).encode("utf8", "replace") + noise)
     with refuses_in_one_line(ValueError):
         read_arguments([str(path)], SearchConfig, Options)
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/dev/zero"])  # the first ends at once, whatever is done with it
+def test_a_preset_that_never_ends(place):
+    """Sees a device or a pipe read for ever."""
+    with pytest.raises(ValueError, match=r"cannot be read \((not a file|No such file)"):
+        read_arguments([place], SearchConfig, Options)
 
 
 @seeded
