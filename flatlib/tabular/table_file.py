@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flatlib.run.checkpoint import RunStoppedError, write_beside
+from flatlib.run.checkpoint import write_beside
 from flatlib.spaces import NAS_BENCH_201, arch_to_string, string_to_arch
 from flatlib.tabular.table import Quantity, Table, TableError, arch_number
 
@@ -106,7 +106,4 @@ def save_table(table: Table, target: Path) -> None:
             f"{key}/epochs": quantity.epochs,
             f"{key}/seeds": quantity.seeds,
         }
-    try:
-        write_beside(target, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
-    except RunStoppedError as error:
-        raise TableError(str(error)) from None
+    write_beside(target, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))

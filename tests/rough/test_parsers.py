@@ -11,7 +11,6 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from flatlib.evaluation.trace import Epoch, EvaluationTrace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from official_file import ARCHS, cell, official, save
@@ -25,6 +24,7 @@ from flatlib.display.report import write_index
 from flatlib.evaluation import runs as trainings
 from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell
 from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.runs import Epoch, EvaluationTrace
 from flatlib.parameter_check import ParameterError, check
 from flatlib.run.checkpoint import RunError
 from flatlib.run.command_line import Options, read_arguments

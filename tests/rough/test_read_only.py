@@ -13,7 +13,8 @@ import nbformat.v4 as v4
 import numpy as np
 import pytest
 
-from flatlib.parameters import Assumption, ParameterError, check
+from flatlib.parameter_check import ParameterError
+from flatlib.parameters import Assumption, check
 
 ROOT = Path(__file__).parents[2]
 MOUNTED = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && cd "$0" && exec "$@"'
