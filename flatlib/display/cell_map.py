@@ -13,8 +13,7 @@ from pandas.io.formats.style import Styler
 from flatlib.display.cell_table import PUBLISHED, Shown
 from flatlib.display.plots import PALETTE, lay_out
 from flatlib.neighborhoods import cell_distance
-from flatlib.search.derive import one_hot_alphas
-from flatlib.search.retrain import random_cell
+from flatlib.search.derive import one_hot_alphas, random_cell
 from flatlib.spaces import DARTS, Genotype
 
 RANDOM_CELLS = 200  # drawn to say how far apart any two cells are

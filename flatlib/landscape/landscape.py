@@ -1,7 +1,5 @@
 """All that is seen around one found architecture, kept in the search's run folder."""
 
-from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from flatlib.search.runs import Run
 from flatlib.spaces import SPACES, Space
 
 FORMAT = 1
+PARTS = 4  # of the work on a batch: Hessian, two planes, discrete neighbors
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,7 @@ def look_around(
     config: LandscapeConfig,
     *,
     data_dir: str | None = None,
-    pool: Executor | None = None,
-    on_part: Callable[[], Any] = lambda: None,  # after each piece of work on a batch
+    **how: Any,  # as `for_batches`
 ) -> Landscape:
     """Hessian, planes and discrete neighbors of a finished search; read where they are known already.
 
@@ -65,16 +63,15 @@ def look_around(
     if known := known_landscape(run, config):
         return known
     source = Source(str(run.folder), config.n_valid, data_dir)
-    options: dict[str, Any] = {"pool": pool, "on_part": on_part}
     found, own = source.open(), run.config
-    of_alpha, of_logits = curvatures(source, config.solver, **options)
+    of_alpha, of_logits = curvatures(source, **how)
     shape = tuple(found.alphas.shape)
-    along = plane(source, of_alpha.pairs.vectors, config.grid, config.reach, **options)
+    along = plane(source, of_alpha.pairs.vectors, config.grid, config.reach, **how)
     coarse = config.grid // 4 * 2 + 1  # enough for a comparison
-    random = plane(source, random_directions(shape, own.seed), coarse, config.reach, **options)
+    random = plane(source, random_directions(shape, own.seed), coarse, config.reach, **how)
     edge_weights = None if found.edge_weights is None else found.edge_weights.double().cpu().numpy()
     cells = discrete_neighbors(SPACES[own.space], along.alphas, edge_weights, config, own.seed)
-    values = losses(source, cells.reshape(-1, *shape), **options)[0].reshape(cells.shape[:2])
+    values = losses(source, cells.reshape(-1, *shape), **how)[0].reshape(cells.shape[:2])
     result = Landscape(
         own.method, own.seed, own.space, of_alpha, of_logits, along, random, Discrete(values), edge_weights
     )
@@ -98,11 +95,6 @@ def discrete_neighbors(
         moved = perturbed_edges((config.n_discrete, *start.shape), k, rng)
         rows.append((start + moved * rng.integers(1, m, moved.shape)) % m)
     return np.eye(m)[np.stack(rows)]
-
-
-def n_parts(batches: int, config: LandscapeConfig) -> int:
-    """How often `on_part` is called, with the exact solver."""
-    return 4 * batches  # the Hessian, two planes, discrete neighbors
 
 
 # --- kept in the run folder -------------------------------------------------------------------------

@@ -14,19 +14,14 @@ from flatlib.landscape.found import Found, Source
 from flatlib.memory import keep_freed_memory
 
 Work = Callable[..., np.ndarray]  # (found, number of the batch, ...) -> numbers
-OnPart = Callable[[], Any]  # called after each batch
-
-
-def n_workers(batches: int) -> int:
-    """A process a core, but no more than batches; one with a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if torch.cuda.is_available() else min(cores, batches)
 
 
 @contextmanager
-def workers(n: int) -> Iterator[Executor | None]:
-    """n processes of one thread each; None, so this process alone, for one."""
-    if n == 1:
+def workers(batches: int) -> Iterator[Executor | None]:
+    """A process of one thread for each core, but no more than batches; None, so this process alone, with a GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n = min(cores, batches)
+    if n == 1 or torch.cuda.is_available():
         yield None
         return
     with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), _one_thread) as pool:
@@ -43,8 +38,8 @@ def for_batches(
     source: Source,
     *arguments: Any,
     batches: Sequence[int],
-    pool: Executor | None = None,
-    on_part: OnPart = lambda: None,
+    pool: Executor | None = None,  # None: this process
+    on_part: Callable[[], Any] = lambda: None,  # called after each batch
 ) -> np.ndarray:  # (len(batches), ...)
     """work(found, batch, *arguments) for each of some batches."""
     results: list[np.ndarray] = []

@@ -1,15 +1,11 @@
-"""The operations o_k of the search spaces and their weights, one by one, as their authors define them.
+"""The weights of the operations o_k, stacked: one small set of tensors for the E edges that leave a source node.
 
-Weights are stacked: what leaves one source node of a cell is one small set of tensors, over the E edges
-that start there. A separable convolution of size k is two (ReLU, depthwise, pointwise, norm), a dilated
-one is one; `depthwise_k` and `pointwise_k` hold them as (first, second, dilated).
+A separable convolution of size k is two (ReLU, depthwise, pointwise, norm), a dilated one is one; `depthwise_k` and
+`pointwise_k` hold them as (first, second, dilated).
 """
 
 import math
-from collections.abc import Callable
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from flatlib.spaces import Space
@@ -40,118 +36,3 @@ def fan_in(name: str, shape: tuple[int, ...]) -> int:
     if name.startswith(("depthwise", "conv", "stem")):
         return math.prod(shape[-2:] if name.startswith("depthwise") else shape[-3:])
     return shape[-1]
-
-
-def norm(x: Tensor) -> Tensor:  # (B, C, H, W)
-    """BatchNorm without weights, by the batch's own statistics (DESIGN: the search phase keeps no others)."""
-    return F.batch_norm(x, None, None, training=True, eps=NORM_EPS)
-
-
-def _depthwise(x: Tensor, kernel: Tensor, stride: int, dilation: int = 1) -> Tensor:
-    padding = dilation * (kernel.shape[-1] // 2)
-    return F.conv2d(x, kernel[:, None], None, stride, padding, dilation, groups=x.shape[1])
-
-
-def _pointwise(x: Tensor, kernel: Tensor) -> Tensor:
-    return F.linear(x.permute(0, 2, 3, 1), kernel).permute(0, 3, 1, 2)
-
-
-def zero(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-    return x[:, :, ::stride, ::stride] * 0
-
-
-def max_pool(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-    return norm(F.max_pool2d(x.contiguous(), 3, stride, padding=1))  # vmap asks for it
-
-
-def avg_pool(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-    return norm(F.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False))
-
-
-def plain_avg_pool(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-    """NAS-Bench-201's pooling has no norm."""
-    return F.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False)
-
-
-def skip(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-    return x if stride == 1 else factorized_reduce(x, *weights["reduce"][:, edge])
-
-
-def factorized_reduce(x: Tensor, even: Tensor, odd: Tensor) -> Tensor:
-    """ReLU, two pointwise convolutions of stride 2, one pixel apart, side by side, norm; odd sides are padded."""
-    x = F.relu(x)
-    shifted = F.pad(x[:, :, 1:, 1:], (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-    halves = _pointwise(x[:, :, ::2, ::2], even), _pointwise(shifted[:, :, ::2, ::2], odd)
-    return norm(torch.cat(halves, dim=1))
-
-
-def separable(size: int) -> "Operation":
-    def separable_conv(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-        depthwise, pointwise = weights[f"depthwise_{size}"][:2, edge], weights[f"pointwise_{size}"][:2, edge]
-        for kernel, mix, step in zip(depthwise, pointwise, (stride, 1), strict=True):
-            x = norm(_pointwise(_depthwise(F.relu(x), kernel, step), mix))
-        return x
-
-    return separable_conv
-
-
-def dilated(size: int) -> "Operation":
-    def dilated_conv(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-        kernel, mix = weights[f"depthwise_{size}"][2, edge], weights[f"pointwise_{size}"][2, edge]
-        return norm(_pointwise(_depthwise(F.relu(x), kernel, stride, dilation=2), mix))
-
-    return dilated_conv
-
-
-def standard(size: int) -> "Operation":
-    def standard_conv(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-        return norm(F.conv2d(F.relu(x), weights[f"conv_{size}"][edge], None, stride, padding=size // 2))
-
-    return standard_conv
-
-
-Operation = Callable[[Tensor, Weights, int, int], Tensor]  # x (B, C, H, W), weights, edge, stride -> (B, C, H', W')
-OPERATIONS: dict[str, Operation] = {
-    "none": zero,
-    "max_pool_3x3": max_pool,
-    "avg_pool_3x3": avg_pool,
-    "skip_connect": skip,
-    "sep_conv_3x3": separable(3),
-    "sep_conv_5x5": separable(5),
-    "dil_conv_3x3": dilated(3),
-    "dil_conv_5x5": dilated(5),
-    "nor_conv_1x1": standard(1),
-    "nor_conv_3x3": standard(3),
-}
-
-
-def operations_of(space: Space) -> list[Operation]:
-    """The space's operations, in the order of its alphas."""
-    pool = {"avg_pool_3x3": plain_avg_pool} if space.name == "nas-bench-201" else {}
-    return [(OPERATIONS | pool)[name] for name in space.operations]
-
-
-def mixed_operations(
-    space: Space,
-    state: Tensor,  # (B, H, W, N, C) the source node, for each neighbor
-    weights: Weights,  # of the source node
-    alphas: Tensor,  # (N, E, O) of the edges that start here
-    stride: int,
-) -> tuple[Tensor, ...]:  # E tensors (B, H', W', N, C), the terms of the target nodes
-    """sum_k alpha_k o_k(x_i) for each edge (i, j), neighbor by neighbor: the formula as it stands (Sec. 3.1).
-
-    Plain differentiable torch, twice differentiable too, so this is what a Hessian is taken of.
-    An operation whose constant coefficient is 0 is not computed: a one-hot cell costs what it needs.
-    """
-    operations = operations_of(space)
-    neighbors = [x.permute(0, 3, 1, 2) for x in state.unbind(3)]
-
-    def edge_term(x: Tensor, edge: int, alpha: Tensor) -> Tensor:
-        used = range(len(operations)) if alpha.requires_grad else alpha.nonzero().flatten().tolist()
-        terms = [alpha[k] * operations[k](x, weights, edge, stride) for k in used if space.operations[k] != "none"]
-        return sum(terms, start=zero(x, weights, edge, stride))
-
-    return tuple(
-        torch.stack([edge_term(x, edge, alphas[n, edge]).permute(0, 2, 3, 1) for n, x in enumerate(neighbors)], dim=3)
-        for edge in range(alphas.shape[1])
-    )

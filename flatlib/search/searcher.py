@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from flatlib.data.images import ImageSet, Stream, augment, normalize, split_halves
-from flatlib.search.bilevel import Learner, SearchError
+from flatlib.run.checkpoint import RunStoppedError
+from flatlib.search.bilevel import Learner
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.curvature import Batch, largest_eigenvalue, loss_of_logits
 from flatlib.search.derive import derive
@@ -177,4 +178,4 @@ def eigenvalue_of_logits(learner: Learner, batches: list[Batch]) -> float:
     try:
         return largest_eigenvalue(loss_of, learner.arch["logits"].detach(), batches)
     except ValueError as error:
-        raise SearchError(f"after epoch {learner.epoch + 1}, curvature: {error}") from None
+        raise RunStoppedError(f"after epoch {learner.epoch + 1}, curvature: {error}") from None
