@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -13,13 +13,12 @@ from flatlib.landscape.plane import Plane, losses, plane, random_directions
 from flatlib.neighborhoods import perturbed_edges
 from flatlib.run.checkpoint import write_beside
 from flatlib.run.folder import digest, reading
-from flatlib.search.config import SearchConfig, identity
-from flatlib.search.curvature import EigenResult
+from flatlib.search.config import identity
 from flatlib.search.derive import derive, one_hot_alphas
 from flatlib.search.runs import Run
 from flatlib.spaces import SPACES, Space
 
-FORMAT = 1
+FORMAT = 2
 PARTS = 4  # of the work on a batch: Hessian, two planes, discrete neighbors
 
 
@@ -75,7 +74,7 @@ def look_around(
     result = Landscape(
         own.method, own.seed, own.space, of_alpha, of_logits, along, random, Discrete(values), edge_weights
     )
-    arrays: dict[str, Any] = _arrays(result)
+    arrays: dict[str, Any] = _arrays(asdict(result))
     write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
     return result
 
@@ -109,40 +108,21 @@ def known_landscape(run: Run, config: LandscapeConfig) -> Landscape | None:
     if not _path(run, config).exists():
         return None
     with reading(_path(run, config)) as path, open(path, "rb") as file:
-        return _landscape(dict(np.load(file, allow_pickle=False)), run.config)
+        return _made(Landscape, dict(np.load(file, allow_pickle=False)))
 
 
-def _arrays(landscape: Landscape) -> dict[str, np.ndarray]:
-    """Name -> numbers, from which `_landscape` makes the same again."""
-    arrays = {"discrete": landscape.discrete.losses}
-    for name in ("of_alpha", "of_logits"):
-        own: Curvature = getattr(landscape, name)
-        arrays |= {f"{name}.{field}": np.asarray(value) for field, value in vars(own.pairs).items()}
-        arrays |= {f"{name}.halves": own.halves, f"{name}.data": np.array([own.images, own.batch_size])}
-    for name in ("plane", "random"):
-        arrays |= {f"{name}.{field}": value for field, value in vars(getattr(landscape, name)).items()}
-    return arrays | ({} if landscape.edge_weights is None else {"edge_weights": landscape.edge_weights})
+def _arrays(value: Any, name: str = "") -> dict[str, np.ndarray]:
+    """Name -> numbers of a nested dict, such as `plane.losses`; None is left out."""
+    if not isinstance(value, dict):
+        return {} if value is None else {name: np.asarray(value)}
+    parts = (_arrays(part, f"{name}.{field}".strip(".")) for field, part in value.items())
+    return {key: array for part in parts for key, array in part.items()}
 
 
-def _landscape(arrays: dict[str, np.ndarray], config: SearchConfig) -> Landscape:
-    def of(name: str) -> Curvature:
-        values, vectors, residuals, trace = (
-            arrays[f"{name}.{field}"] for field in ("values", "vectors", "residuals", "trace")
-        )
-        pairs = EigenResult(values, vectors, residuals, float(trace))
-        return Curvature(name.removeprefix("of_"), pairs, arrays[f"{name}.halves"], *arrays[f"{name}.data"].tolist())
-
-    def plane_of(name: str) -> Plane:
-        return Plane(**{field: arrays[f"{name}.{field}"] for field in Plane.__dataclass_fields__})
-
-    return Landscape(
-        config.method,
-        config.seed,
-        config.space,
-        of("of_alpha"),
-        of("of_logits"),
-        plane_of("plane"),
-        plane_of("random"),
-        Discrete(arrays["discrete"]),
-        arrays.get("edge_weights"),
-    )
+def _made(kind: Any, arrays: dict[str, np.ndarray], name: str = "") -> Any:
+    """The dataclass again."""
+    if hasattr(kind, "__dataclass_fields__"):
+        fields = get_type_hints(kind).items()
+        return kind(**{field: _made(of, arrays, f"{name}.{field}".strip(".")) for field, of in fields})
+    value = arrays[name] if kind is np.ndarray else arrays.get(name)
+    return value if value is None or value.ndim else value.item()

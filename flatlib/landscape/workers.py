@@ -5,12 +5,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from flatlib.landscape.found import Found, Source
+from flatlib.landscape.found import Source
 from flatlib.memory import keep_freed_memory
 
 Work = Callable[..., np.ndarray]  # (found, number of the batch, ...) -> numbers
@@ -43,14 +44,12 @@ def for_batches(
 ) -> np.ndarray:  # (len(batches), ...)
     """work(found, batch, *arguments) for each of some batches."""
     results: list[np.ndarray] = []
-    tasks = [(work, source, at, arguments) for at in batches]
-    for result in map(_do, tasks) if pool is None else pool.map(_do, tasks):
+    do = partial(_on_batch, work, source, arguments)
+    for result in map(do, batches) if pool is None else pool.map(do, batches):
         results.append(result)
         on_part()
     return np.stack(results)
 
 
-def _do(task: tuple[Work, Source, int, tuple]) -> np.ndarray:
-    work, source, at, arguments = task
-    found: Found = source.open()
-    return work(found, at, *arguments)
+def _on_batch(work: Work, source: Source, arguments: tuple, at: int) -> np.ndarray:
+    return work(source.open(), at, *arguments)

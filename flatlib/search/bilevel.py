@@ -107,7 +107,7 @@ class Learner:
 
     def arch_step(self, train_batch: Batch, valid_batch: Batch) -> ArchStep:
         """Descend g(f(N(alpha))) on validation data at the current weights (Algorithm 1), or DARTS's unrolled loss."""
-        alphas, gamma = torch.softmax(self.arch["logits"], -1), self._gamma()
+        alphas, gamma = torch.softmax(self.arch["logits"], -1), self.gamma()
         neighbors = self._sample(self._neighbors(alphas))
         loss = self._loss(valid_batch, gamma, neighbors=len(neighbors))
         if self.config.order == 2:
@@ -126,7 +126,7 @@ class Learner:
     def weight_step(self, train_batch: Batch) -> WeightStep:
         """Descend the training loss at alpha: at noised alpha with SDARTS-RS, at a Gumbel sample with SNAS."""
         with torch.no_grad():
-            alphas, gamma = torch.softmax(self.arch["logits"], -1)[None], self._gamma()
+            alphas, gamma = torch.softmax(self.arch["logits"], -1)[None], self.gamma()
             if self.noise:
                 noise = self.rng.uniform(-self.noise, self.noise, alphas.shape)
                 alphas = variants.smoothed(alphas, torch.from_numpy(noise).to(alphas))
@@ -141,7 +141,8 @@ class Learner:
         self.steps += 1
         return WeightStep(value.item(), loss.accuracy)
 
-    def _gamma(self) -> Tensor | None:  # (T, E)
+    def gamma(self) -> Tensor | None:  # (T, E)
+        """PC-DARTS's normalized edge weights, differentiable."""
         return variants.normalize_edges(self.arch["edge_logits"], self.space) if "edge_logits" in self.arch else None
 
     def _neighbors(self, alphas: Tensor) -> Tensor:  # (T, E, O) -> (N, T, E, O)
@@ -199,7 +200,7 @@ class Learner:
 
     def edge_weights(self) -> np.ndarray | None:  # (T, E) float64
         """PC-DARTS's normalized edge weights."""
-        gamma = self._gamma()
+        gamma = self.gamma()
         return None if gamma is None else gamma.detach().double().cpu().numpy()
 
     def state(self) -> dict[str, Any]:

@@ -17,15 +17,14 @@ def norm(x: Tensor) -> Tensor:
     return F.batch_norm(rows, None, None, training=True, eps=NORM_EPS).view(x.shape)
 
 
-def shifted(x: Tensor) -> Tensor:
-    """x one pixel on in both directions, so that stride 2 meets the other pixels; odd sides get a zero border."""
-    return F.pad(x[:, 1:, 1:], (0, 0, 0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
-
-
-def factorized_reduce(x: Tensor, weight: Tensor) -> Tensor:  # weight (2, C' / 2, C); x after its ReLU
-    """Half the width and height: two pointwise products of stride 2, one pixel apart, side by side, norm."""
-    halves = F.linear(x[:, ::2, ::2], weight[0]), F.linear(shifted(x)[:, ::2, ::2], weight[1])
-    return norm(torch.cat(halves, -1))
+def factorized_reduce(x: Tensor, weight: Tensor) -> Tensor:  # (2, E, C' / 2, C) -> (B, H', W', N, E, C')
+    """Half the width and height: two pointwise products of stride 2, one pixel apart, side by side, for E edges."""
+    shifted = F.pad(x[:, 1:, 1:], (0, 0, 0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))  # odd sides get a zero border
+    halves = [
+        F.linear(part[:, ::2, ::2], kernel.flatten(0, 1)).unflatten(-1, kernel.shape[:2])
+        for part, kernel in zip((x, shifted), weight, strict=True)
+    ]
+    return torch.cat(halves, -1)
 
 
 def shuffle(x: Tensor, groups: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from flatlib.search.convolutions import depthwise, fold_images, fold_rows, pointwise
-from flatlib.search.feature_maps import conv, pool, shifted
+from flatlib.search.feature_maps import conv, factorized_reduce, pool
 from flatlib.search.kernels import sums
 from flatlib.search.operations import NORM_EPS, Weights
 from flatlib.spaces import Space
@@ -80,7 +80,7 @@ def raw_outputs(space: Space, state: Tensor, weights: Weights, n_edges: int, str
         for name in ("max_pool_3x3", "avg_pool_3x3")
         if name in space.operations
     ]
-    skip = _rows(state) if stride == 1 else _reduced(x, weights["reduce"])
+    skip = _rows(state) if stride == 1 else _edge_rows(factorized_reduce(x, weights["reduce"]))
     return [*raws, Raw(_one(index("skip_connect")), skip, stride == 2)]
 
 
@@ -90,6 +90,10 @@ def _one(index: int) -> slice:
 
 def _rows(x: Tensor) -> Tensor:  # (B, H, W, N, C) -> (M, 1, 1, N C)
     return x.flatten(3).flatten(0, 2)[:, None, None]
+
+
+def _edge_rows(x: Tensor) -> Tensor:  # (B, H, W, N, E, C) -> (M, 1, E, N C)
+    return x.transpose(3, 4).flatten(4).flatten(0, 2).unsqueeze(1)
 
 
 def _kernels(weights: Weights, sizes: list[int], at: int) -> tuple[Tensor, Tensor]:
@@ -120,8 +124,7 @@ def _dilated(x: Tensor, folded: Tensor, weights: Weights, sizes: list[int], stri
 
 def _standard(x: Tensor, kernel: Tensor) -> Tensor:
     """NAS-Bench-201's convolutions (E, C, C, s, s)."""
-    y = conv(x, kernel.flatten(0, 1)).unflatten(4, (len(kernel), -1))  # (B, H, W, N, E, C)
-    return y.transpose(3, 4).flatten(4).flatten(0, 2).unsqueeze(1)
+    return _edge_rows(conv(x, kernel.flatten(0, 1)).unflatten(4, (len(kernel), -1)))
 
 
 def _pool(state: Tensor, name: str, stride: int) -> Tensor:
@@ -130,15 +133,6 @@ def _pool(state: Tensor, name: str, stride: int) -> Tensor:
     else:
         y = pool(state, F.avg_pool2d, 3, stride, padding=1, count_include_pad=False)
     return _rows(y)
-
-
-def _reduced(x: Tensor, weight: Tensor) -> Tensor:
-    """The skip connection at stride 2: two pointwise convolutions (2, E, C / 2, C), one pixel apart."""
-    halves = [
-        F.linear(part[:, ::2, ::2], kernel.flatten(0, 1)).unflatten(-1, kernel.shape[:2])  # (B, H', W', N, E, C / 2)
-        for part, kernel in zip((x, shifted(x)), weight, strict=True)
-    ]
-    return torch.cat(halves, -1).transpose(3, 4).flatten(4).flatten(0, 2).unsqueeze(1)
 
 
 # --- alpha and the last norm ------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class Pixels:
     def input(self, x: Tensor, weight: Tensor) -> Tensor:
         """A cell's input node: ReLU, pointwise (C', C), norm; (2, C' / 2, C) halves the sides."""
         x = F.relu(x)
-        return norm(F.linear(x, weight)) if weight.dim() == 2 else factorized_reduce(x, weight)
+        return norm(F.linear(x, weight) if weight.dim() == 2 else factorized_reduce(x, weight[:, None]).squeeze(4))
 
     def terms(self, x: Tensor, weights: Weights, alphas: Tensor, stride: int) -> tuple[Tensor, ...]:
         """sum_k alpha_k o_k(x) for the edges (N, E, O) that leave a source node."""

@@ -171,9 +171,7 @@ class Searcher:
 
 def eigenvalue_of_logits(learner: Learner, batches: list[Batch]) -> float:
     """What DARTS-ES watches: the largest eigenvalue of the Hessian with respect to the logits."""
-    gamma = learner.edge_weights()
-    edges = None if gamma is None else torch.from_numpy(gamma).to(learner.weights)
-    loss_of = loss_of_logits(learner.net, learner.weights, edges)
+    loss_of = loss_of_logits(learner.net, learner.weights, learner.gamma())
     batches = [(images.to(learner.weights), labels) for images, labels in batches]
     try:
         return largest_eigenvalue(loss_of, learner.arch["logits"].detach(), batches)
