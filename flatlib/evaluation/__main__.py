@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,19 +58,17 @@ def work(configs: list[EvaluationConfig], waiting: list[EvaluationConfig], optio
     from flatlib.evaluation.processes import own_share
     from flatlib.run.progress import Progress
 
-    runs = []
+    runs, first, progress = [], not own_share().rank, Progress(step_words, epoch_words)
     for config in configs:
-        with closing(Progress(step_words, epoch_words)) as progress:
-            first = not own_share().rank
-            run = evaluate(
-                config,
-                options.runs_dir,
-                data_dir=options.data_dir,
-                checkpoint_seconds=options.checkpoint_seconds,
-                workers=options.workers,
-                on_epoch=progress.epoch if first else None,
-                on_step=progress.step if first else None,
-            )
+        run = evaluate(
+            config,
+            options.runs_dir,
+            data_dir=options.data_dir,
+            checkpoint_seconds=options.checkpoint_seconds,
+            workers=options.workers,
+            on_epoch=progress.epoch if first else None,
+            on_step=progress.step if first else None,
+        )
         read = "" if config in waiting else "read from "
         say(f"{config.name}, seed {config.seed}: test error {run.test_error:.2f} %; {read}{run.folder}")
         runs.append(run)

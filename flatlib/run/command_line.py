@@ -3,13 +3,13 @@
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from flatlib.run.checkpoint import RunStoppedError
-from flatlib.run.config import Config, Parameters, allowed, check_names, make, parameter
+from flatlib.run.config import Config, Parameters, allowed, check_names, parameter
 
 PLAIN = r"(?![\[\]{}|>&*!%@`\"'#,?]|- |-$)\S+(?:\s+(?!#)\S+)*"  # up to a comment
 LINE = re.compile(rf"""(\w+)\s*:\s+("[^"\\]*"|'[^']*'|{PLAIN})\s*(?:\s\#.*)?""")
@@ -75,7 +75,7 @@ def read_arguments(argv: list[str], config: type[Config], options: type[Option])
     values = (read_yaml(Path(files[0]), known) if files else {}) | given
     check_names(values, known)
     of_options = {f.name: values.pop(f.name) for f in fields(options) if f.name in values}
-    return make(config, values), options(**of_options)
+    return config(**values), options(**of_options)
 
 
 def _pairs(argv: list[str], known: Known) -> tuple[dict[str, Any], list[str]]:
@@ -105,11 +105,7 @@ def read_yaml(path: Path, known: Known) -> dict[str, Any]:
         raise ValueError(f"{path}: not a text file; expected lines 'name: value'") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return dict(_read_lines(path, lines, known))
-
-
-def _read_lines(path: Path, lines: list[str], known: Known) -> Iterable[tuple[str, Any]]:
-    seen = set()
+    values: dict[str, Any] = {}
     for number, line in enumerate(lines, 1):
         if not line.split("#")[0].strip() or line.strip() == "---":
             continue
@@ -117,10 +113,10 @@ def _read_lines(path: Path, lines: list[str], known: Known) -> Iterable[tuple[st
         if not match:
             raise ValueError(f"{path}, line {number}: {line.strip()[:60]!r} is not flat; expected 'name: value'")
         name, text = match.groups()
-        if name in seen:
+        if name in values:
             raise ValueError(f"{path}, line {number}: {name} is given twice; keep one")
-        seen.add(name)
-        yield name, text[1:-1] if text[0] in "\"'" else parse(known, name, text)
+        values[name] = text[1:-1] if text[0] in "\"'" else parse(known, name, text)
+    return values
 
 
 def parse(known: Known, name: str, text: str) -> Any:
