@@ -56,8 +56,8 @@ def _flatness(one: Landscape) -> dict[str, float]:
         "logits halves": _half_difference(one.of_logits),
         "residual": float(pairs.residuals.max()),
         "clipped": 100 * float(plane.clipped.mean()),
-        "discrete 0": float(one.discrete.losses[0].mean()),
-        "discrete 1": float(one.discrete.losses[1].mean()),
+        "discrete 0": float(one.discrete[0].mean()),
+        "discrete 1": float(one.discrete[1].mean()),
     }
 
 

@@ -23,13 +23,6 @@ PARTS = 4  # of the work on a batch: Hessian, two planes, discrete neighbors
 
 
 @dataclass(frozen=True)
-class Discrete:
-    """Losses of one-hot cells around the derived one, with the search's weights."""
-
-    losses: np.ndarray  # (d + 1, n) nats; row k at distance k (Eq. 2), row 0 the derived cell itself, n times
-
-
-@dataclass(frozen=True)
 class Landscape:
     """The neighborhood of what one search found. All numbers are over the same validation batches."""
 
@@ -40,7 +33,7 @@ class Landscape:
     of_logits: Curvature
     plane: Plane
     random: Plane  # two random orthonormal directions, for comparison
-    discrete: Discrete
+    discrete: np.ndarray  # (d + 1, n) nats, of one-hot cells; row k at distance k (Eq. 2) of the derived one
     edge_weights: np.ndarray | None  # (T, E) PC-DARTS's, which rank the edges of the derived cell
 
     @property
@@ -71,9 +64,7 @@ def look_around(
     edge_weights = None if found.edge_weights is None else found.edge_weights.double().cpu().numpy()
     cells = discrete_neighbors(SPACES[own.space], along.alphas, edge_weights, config, own.seed)
     values = losses(source, cells.reshape(-1, *shape), **how)[0].reshape(cells.shape[:2])
-    result = Landscape(
-        own.method, own.seed, own.space, of_alpha, of_logits, along, random, Discrete(values), edge_weights
-    )
+    result = Landscape(own.method, own.seed, own.space, of_alpha, of_logits, along, random, values, edge_weights)
     arrays: dict[str, Any] = _arrays(asdict(result))
     write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
     return result
