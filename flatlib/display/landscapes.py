@@ -1,13 +1,15 @@
-"""Landscapes as notebook 06 makes them: which searches, a bar while it runs."""
+"""Landscapes as notebook 06 makes them: which searches, how long it will take, a bar while it runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from IPython.display import Markdown
 from tqdm.auto import tqdm
 
 from flatlib.display.searches import run_searches
 from flatlib.landscape.config import LandscapeConfig
+from flatlib.landscape.estimate import estimate
 from flatlib.landscape.found import Source
 from flatlib.landscape.landscape import PARTS, Landscape, known_landscape, look_around
 from flatlib.landscape.plane import losses
@@ -22,6 +24,14 @@ def searched(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, fold
         return [read_run(folder) for folder in folders]
     found = run_searches(configs, runs, runs_dir, panel=False)
     return [run for of_method in found.values() for run in of_method]
+
+
+def estimate_all(runs: Sequence[Run], config: LandscapeConfig) -> Markdown:
+    """What is to do, and for how long on this machine."""
+    waiting = [run for run in runs if known_landscape(run, config) is None]
+    if not waiting:
+        return Markdown(f"All {len(runs)} landscapes are known: read from their run folders.")
+    return Markdown(f"{len(waiting)} of {len(runs)} landscapes to compute, each: {estimate(waiting[0], config)}")
 
 
 def look_around_all(runs: Sequence[Run], config: LandscapeConfig) -> list[Landscape]:

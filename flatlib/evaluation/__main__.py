@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,20 +59,21 @@ def work(configs: list[EvaluationConfig], waiting: list[EvaluationConfig], optio
     from flatlib.evaluation.processes import own_share
     from flatlib.run.progress import Progress
 
-    runs, first, progress = [], not own_share().rank, Progress(step_words, epoch_words)
-    for config in configs:
-        run = evaluate(
-            config,
-            options.runs_dir,
-            data_dir=options.data_dir,
-            checkpoint_seconds=options.checkpoint_seconds,
-            workers=options.workers,
-            on_epoch=progress.epoch if first else None,
-            on_step=progress.step if first else None,
-        )
-        read = "" if config in waiting else "read from "
-        say(f"{config.name}, seed {config.seed}: test error {run.test_error:.2f} %; {read}{run.folder}")
-        runs.append(run)
+    runs, first = [], not own_share().rank
+    with closing(Progress(step_words, epoch_words)) as progress:
+        for config in configs:
+            run = evaluate(
+                config,
+                options.runs_dir,
+                data_dir=options.data_dir,
+                checkpoint_seconds=options.checkpoint_seconds,
+                workers=options.workers,
+                on_epoch=progress.epoch if first else None,
+                on_step=progress.step if first else None,
+            )
+            read = "" if config in waiting else "read from "
+            say(f"{config.name}, seed {config.seed}: test error {run.test_error:.2f} %; {read}{run.folder}")
+            runs.append(run)
     if len(runs) > 1:
         errors = np.array([run.test_error for run in runs])
         say(f"test error: {errors.mean():.2f} +- {errors.std():.2f} % (n = {len(runs)})")

@@ -12,7 +12,7 @@ from flatlib.landscape.hessian import Curvature, curvatures
 from flatlib.landscape.plane import Plane, losses, plane, random_directions
 from flatlib.neighborhoods import perturbed_edges
 from flatlib.run.checkpoint import write_beside
-from flatlib.run.folder import digest, reading
+from flatlib.run.folder import digest, open_run, reading
 from flatlib.search.config import identity
 from flatlib.search.derive import derive, one_hot_alphas
 from flatlib.search.runs import Run
@@ -20,13 +20,6 @@ from flatlib.spaces import SPACES, Space
 
 FORMAT = 2
 PARTS = 4  # of the work on a batch: Hessian, two planes, discrete neighbors
-
-
-@dataclass(frozen=True)
-class Discrete:
-    """Losses of one-hot cells around the derived one, with the search's weights."""
-
-    losses: np.ndarray  # (d + 1, n) nats; row k at distance k (Eq. 2), row 0 the derived cell itself, n times
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class Landscape:
     of_logits: Curvature
     plane: Plane
     random: Plane  # two random orthonormal directions, for comparison
-    discrete: Discrete
+    discrete: np.ndarray  # (d + 1, n) nats, of one-hot cells; row k at distance k (Eq. 2) of the derived one
     edge_weights: np.ndarray | None  # (T, E) PC-DARTS's, which rank the edges of the derived cell
 
     @property
@@ -71,11 +64,10 @@ def look_around(
     edge_weights = None if found.edge_weights is None else found.edge_weights.double().cpu().numpy()
     cells = discrete_neighbors(SPACES[own.space], along.alphas, edge_weights, config, own.seed)
     values = losses(source, cells.reshape(-1, *shape), **how)[0].reshape(cells.shape[:2])
-    result = Landscape(
-        own.method, own.seed, own.space, of_alpha, of_logits, along, random, Discrete(values), edge_weights
-    )
+    result = Landscape(own.method, own.seed, own.space, of_alpha, of_logits, along, random, values, edge_weights)
     arrays: dict[str, Any] = _arrays(asdict(result))
-    write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
+    with open_run(run.folder, identity(run.config)):  # no other process writes the same file
+        write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
     return result
 
 

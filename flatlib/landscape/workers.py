@@ -18,12 +18,16 @@ from flatlib.run.orphans import end_with_parent
 Work = Callable[..., np.ndarray]  # (found, number of the batch, ...) -> numbers
 
 
+def n_workers(batches: int) -> int:
+    """A process of one thread for each core, but no more than batches; this one alone with a GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if torch.cuda.is_available() else min(cores, batches)
+
+
 @contextmanager
 def workers(batches: int) -> Iterator[Executor | None]:
-    """A process of one thread for each core, but no more than batches; None, so this process alone, with a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    n = min(cores, batches)
-    if n == 1 or torch.cuda.is_available():
+    """`n_workers` processes; None where that is this process alone."""
+    if (n := n_workers(batches)) == 1:
         yield None
         return
     with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), _one_thread) as pool:

@@ -69,30 +69,25 @@ def set_up(options: Options) -> None:
 def read_arguments(argv: list[str], config: type[Config], options: type[Option]) -> tuple[Config, Option]:
     """`[config.yaml] [--name value | --name=value ...]`, checked; the command line wins. ValueError, one line."""
     known = {f.name: f for kind in (config, options) for f in fields(kind)}
-    given, files = _pairs(argv, known)
-    if len(files) > 1:
-        raise ValueError(f"{files[1]!r}: one YAML file at most, then --name value; --help lists the names")
-    values = (read_yaml(Path(files[0]), known) if files else {}) | given
-    check_names(values, known)
-    of_options = {f.name: values.pop(f.name) for f in fields(options) if f.name in values}
-    return config(**values), options(**of_options)
-
-
-def _pairs(argv: list[str], known: Known) -> tuple[dict[str, Any], list[str]]:
-    values: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     files: list[str] = []
     words = iter(argv)
     for word in words:
         if not word.startswith("--"):
             files.append(word)
             continue
-        name, given, text = word[2:].partition("=")
-        value = text if given else next(words, "")
-        if not given and (not value or value.startswith("--")):
+        name, equals, text = word[2:].partition("=")
+        value = text if equals else next(words, "")
+        if not equals and (not value or value.startswith("--")):
             raise ValueError(f"{word}: no value; write {word} VALUE, --help lists what is allowed")
         name = name.replace("-", "_")
-        values[name] = parse(known, name, value)
-    return values, files
+        given[name] = parse(known, name, value)
+    if len(files) > 1:
+        raise ValueError(f"{files[1]!r}: one YAML file at most, then --name value; --help lists the names")
+    values = (read_yaml(Path(files[0]), known) if files else {}) | given
+    check_names(values, known)
+    of_options = {f.name: values.pop(f.name) for f in fields(options) if f.name in values}
+    return config(**values), options(**of_options)
 
 
 def read_yaml(path: Path, known: Known) -> dict[str, Any]:

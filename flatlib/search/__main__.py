@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -76,20 +77,21 @@ def work(
     """Search after search, and the means over their seeds."""
     from flatlib.search.search import search
 
-    found, progress = [], Progress(step_words, epoch_line)
-    for config in configs:
-        run = search(
-            config,
-            options.runs_dir,
-            image_set=image_set,
-            on_epoch=progress.epoch,
-            on_step=progress.step,
-            chunk=options.chunk or None,
-            kernels=None if options.kernels == "auto" else options.kernels,
-            checkpoint_seconds=options.checkpoint_seconds,
-        )
-        report(run, "" if config in waiting else "read from ")
-        found.append(run)
+    found = []
+    with closing(Progress(step_words, epoch_line)) as progress:
+        for config in configs:
+            run = search(
+                config,
+                options.runs_dir,
+                image_set=image_set,
+                on_epoch=progress.epoch,
+                on_step=progress.step,
+                chunk=options.chunk or None,
+                kernels=None if options.kernels == "auto" else options.kernels,
+                checkpoint_seconds=options.checkpoint_seconds,
+            )
+            report(run, "" if config in waiting else "read from ")
+            found.append(run)
     if len(found) > 1:
         print("\n".join(summary([run.result.final for run in found if run.result])))
 

@@ -13,7 +13,7 @@ from flatlib.search.kernels import choose
 from flatlib.spaces import SPACES
 
 # of `widest_bytes`; benchmarks/search.py, plain: 10 neighbors at C = 4, batch 32, 8 px; 5 at 16 px; 1 at C = 16, 32 px
-CACHE_BYTES = {"plain": 8 * 2**20, "triton": 8 * 2**20, "compiled": 20 * 2**20}
+CACHE_BYTES = {"plain": 8 * 2**20, "naive": 8 * 2**20, "triton": 8 * 2**20, "compiled": 20 * 2**20}
 GPU_SHARE = 0.8  # of the free memory; the allocator's fragments need the rest
 
 
