@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 FORMAT, VERSION = "flatlib-run", 2
-FORMAT_1 = "flatlib-search"  # of version 1
 
 
 class RunError(ValueError):
@@ -84,16 +83,12 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | No
             if damaged := archive.testzip():  # torch itself compares no checksum
                 raise ValueError(damaged)
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+        if (content["format"], content["version"]) != (FORMAT, VERSION):
+            raise ValueError("another format or version")
+        found, state = content["identity"], content["state"]
     except Exception:  # what torch's zip reader, its unpickler or Python find: RuntimeError, EOFError, OSError, ...
         size = f"{len(stored):,} bytes"
-        raise RunError(f"{path}: damaged, or no checkpoint of flatlib ({size}); {anew}") from None
-    if not isinstance(content, dict) or content.get("format") not in (FORMAT, FORMAT_1) or "state" not in content:
-        raise RunError(f"{path}: a file of torch, but no checkpoint of a run; {anew}")
-    if content.get("version") != VERSION:
-        version = f"version {content.get('version')!r:.20}"
-        raise RunError(
-            f"{path}: {version} of the format, this flatlib reads {VERSION}; {anew}, or take the flatlib that wrote it"
-        )
-    if other := difference(content.get("identity"), identity):
+        raise RunError(f"{path}: damaged, or no checkpoint of this flatlib ({size}); {anew}") from None
+    if other := difference(found, identity):
         raise RunError(f"{path}: belongs to another run ({other}); {anew}, or take another runs_dir")
-    return content["state"]
+    return state
