@@ -7,7 +7,7 @@ import pickle
 import shutil
 import string
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import numpy as np
 import pytest
@@ -19,12 +19,11 @@ from test_runs import CONFIG, fill
 
 from flatlib import parameters
 from flatlib.data.cifar import read_cifar
-from flatlib.display.card import Card, card_json, read_card
+from flatlib.display.card import Card, json_for_script, read_card
 from flatlib.display.report import write_index
 from flatlib.evaluation import runs as trainings
 from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.runs import Epoch, EvaluationTrace
 from flatlib.parameter_check import ParameterError, check
 from flatlib.run.checkpoint import RunError
 from flatlib.run.command_line import Options, read_arguments
@@ -93,7 +92,7 @@ def folders(tmp_path_factory):
     path = trainings.run_path(place, config)
     with open_run(path, trainings.identity(config)) as folder:
         folder.write_config(device="cpu")
-        folder.write_trace(EvaluationTrace((Epoch(1, *[1.0] * 7),)))
+        folder.write_trace(trainings.EvaluationTrace((trainings.Epoch(1, *[1.0] * 7),)))
         folder.write_result(dict.fromkeys(trainings.NUMBERS, 1.0) | {"epochs": 1})
     return {"search": (fill(place / "searches"), read_run), "training": (path, trainings.read_run)}
 
@@ -313,7 +312,7 @@ def test_cards_of_foreign_pages(scratch, parts, noise):
     """Sees a page beside the reports whose card, of any values, ends the index or breaks out of its script."""
     folder = scratch / "pages"
     folder.mkdir(exist_ok=True)
-    text = card_json(Card(*parts)).encode("utf8", "replace")
+    text = json_for_script(asdict(Card(*parts))).encode("utf8", "replace")
     assert b"<" not in text
     (folder / "page.html").write_bytes(b'<script type="application/json" id="flatlib-card">' + text + b"</script>")
     (folder / "noise.html").write_bytes(b'<script id="flatlib-card">' + noise + b"</script>")
