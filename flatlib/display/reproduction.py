@@ -76,6 +76,12 @@ def kept_folder(reports_dir: Path, file: str) -> Path | None:
     return next((folder for folder in folders if (folder / file).exists()), None)
 
 
+def digits(table_id: str, column: str, least: int = 0) -> int:
+    """Decimals that the paper prints in a column."""
+    same = [f"{cell.value:g}" for cell in published.table(table_id) if cell.column == column]
+    return max(least, *(len(text.partition(".")[2]) for text in same))
+
+
 def side_by_side(
     table_id: str,
     ours: Iterable[tuple[str, str, str, str]],  # block, row, column, text
@@ -84,9 +90,9 @@ def side_by_side(
     """The published block and ours as texts: a line a row, columns (block, column)."""
     texts: dict[tuple[str, str], dict[str, str]] = {}
     for cell in published.table(table_id):
-        same = [f"{other.value:g}" for other in published.table(table_id) if other.column == cell.column]
-        digits = max(least_digits, *(len(text.partition(".")[2]) for text in same))
-        text = f"{cell.value:.{digits}f}" + (f" ± {cell.std:.{digits}f}" if cell.std else "") + "*" * bool(cell.note)
+        decimals = digits(table_id, cell.column, least_digits)
+        text = f"{cell.value:.{decimals}f}" + (f" ± {cell.std:.{decimals}f}" if cell.std else "")
+        text += "*" * bool(cell.note)
         texts.setdefault(("published", cell.column), {})[cell.row] = text
     for block, row, column, text in ours:
         texts.setdefault((block, column), {})[row] = text

@@ -157,8 +157,8 @@ def test_noise_floor(experiment, arrays):
     """Sees the noise of f from cells with one seed: more than 8,000 cells have the first two."""
     pairs = arrays[LAST][:, :2, 0]
     pairs = pairs[~np.isnan(pairs).any(1)]
-    floor = when.noise_floor(experiment)
-    assert floor.n == len(pairs) > 8000
+    floor = when.noise_floor(experiment.table, experiment.key, experiment.epoch)
+    assert floor.cells == len(pairs) > 8000
     assert 0.8 < floor.tau < 1 and 0 < floor.std < 5
 
 
