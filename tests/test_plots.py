@@ -9,7 +9,6 @@ from flatlib.tabular import analysis, when
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.equal_budgets import RivalPoint
 from flatlib.tabular.experiment import CRITERIA
-from flatlib.tabular.when import RankPoint
 
 
 def titles(figure):
@@ -51,11 +50,12 @@ def test_rank_by_epoch(synthetic_experiment):
     """Sees curves of two quantities or trials joined, a criterion's values under another's name, or no floor."""
     settings = [("first", "toy-valid/20/x-valid", 3), ("first", "toy-valid/20/x-valid", 9)]
     settings += [("first", "toy-valid/40/x-valid", 40), ("mean", "toy-valid/20/x-valid", 9)]
-    points = [
-        RankPoint(key, epoch, trial, row, at + n / 8)
+    lines = [
+        (key, epoch, trial, row, at + n / 8)
         for at, (trial, key, epoch) in enumerate(settings)
         for n, row in enumerate(CRITERIA)
     ]
+    points = pd.DataFrame(lines, columns=["key", "epoch", "trial", "criterion", "tau"])
     figure = plots.plot_rank_by_epoch(synthetic_experiment, points, "toy")
     curves = {(trace.name, tuple(trace.x)): list(trace.y) for trace in figure.data[:-1]}
     expected = {}

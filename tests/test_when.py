@@ -61,7 +61,7 @@ def test_the_search_quantity_is_always_among_them():
 
 def test_rank_by_epoch(synthetic_experiment):
     """Sees tau against another column, of another epoch, or of another criterion."""
-    points = when.rank_by_epoch(synthetic_experiment, "toy-two")
+    points = [*when.rank_by_epoch(synthetic_experiment, "toy-two").itertuples()]
     first, mean = points[: 7 * len(CRITERIA)], points[7 * len(CRITERIA) :]
     assert [(p.key, p.epoch, p.criterion) for p in first] == [(*at, row) for at in SETTINGS for row in CRITERIA]
     assert [(p.key, p.epoch, p.criterion) for p in mean] == [(*at, row) for at in SETTINGS[:5] for row in CRITERIA]

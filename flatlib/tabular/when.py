@@ -7,6 +7,7 @@ less noisy it is.
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from flatlib.tabular.analysis import rank_correlation
 from flatlib.tabular.experiment import CRITERIA, Experiment
@@ -38,26 +39,15 @@ def settings_of_f(experiment: Experiment, trial: str = "first") -> list[Experime
     ]
 
 
-class RankPoint(NamedTuple):
-    """How well one criterion ranks all cells of a table, f being known after some epoch."""
-
-    key: str
-    epoch: int
-    trial: str
-    criterion: str
-    tau: float
-
-
-def rank_by_epoch(experiment: Experiment, column: str) -> list[RankPoint]:
-    """Kendall's tau over all cells, from one seed and from the seed mean, for each criterion."""
+def rank_by_epoch(experiment: Experiment, column: str) -> pd.DataFrame:
+    """Kendall's tau over all cells for each f and criterion, f from one seed and from the seed mean."""
     several = [then for then in settings_of_f(experiment, "mean") if len(experiment.table.quantity(then.key).seeds) > 1]
-    return [
-        RankPoint(
-            then.key, then.epoch, str(then.trial), row, rank_correlation(then.score(row), experiment.targets[column])
-        )
+    lines = [
+        (then.key, then.epoch, then.trial, row, rank_correlation(then.score(row), experiment.targets[column]))
         for then in settings_of_f(experiment) + several
         for row in CRITERIA
     ]
+    return pd.DataFrame(lines, columns=["key", "epoch", "trial", "criterion", "tau"])
 
 
 class Noise(NamedTuple):

@@ -144,7 +144,9 @@ def test_when_the_mean_ranks_better(experiment):
     """Sees the project's main finding turned: the mean ranks worse at epoch 200, better on a noisy f."""
     for column in COLUMNS:
         tau = {
-            (p.key, p.epoch, p.criterion): p.tau for p in when.rank_by_epoch(experiment, column) if p.trial == "first"
+            (p.key, p.epoch, p.criterion): p.tau
+            for p in when.rank_by_epoch(experiment, column).itertuples()
+            if p.trial == "first"
         }
         gain = {at: tau[*at, "Ours - mean"] - tau[*at, "Baseline"] for at in {(key, epoch) for key, epoch, _ in tau}}
         assert set(gain) == {(LAST, 200), ("cifar10-valid/12/x-valid", 12), *((CURVE, epoch) for epoch in range(1, 13))}
