@@ -65,6 +65,8 @@ def sweep(
         for job in waiting:
             typer.echo(f"  {job.key}: {estimate.gpu_hours(job, tflops).total:.3g} GPU-hours")
         return
+    for line in [] if scheduler or slurm else estimate.here(waiting):
+        typer.echo(line)
     errors = cluster.run_missing(plan, folder, scheduler=scheduler, slurm=slurm, workers=workers)
     typer.echo(save_page(folder, resolve_reports_dir(reports_dir)))
     if errors:

@@ -1,4 +1,4 @@
-"""What a sweep will take: GPU-hours by the paper's search costs and by arithmetic."""
+"""What a sweep will take: GPU-hours by the paper's search costs and by arithmetic, and a step timed on this machine."""
 
 from functools import cache
 from typing import NamedTuple
@@ -85,3 +85,20 @@ def in_words(jobs: list[Job], tflops: float = TFLOPS) -> str:
 
 def _figures(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+
+
+def here(jobs: list[Job]) -> list[str]:
+    """A line for the first job of each stage that searches: what its first search takes on this machine, alone.
+
+    ValueError or OSError, one line, where its images are missing.
+    """
+    from flatlib.run.hardware import resolve_device
+    from flatlib.search.estimate import estimate
+    from flatlib.search.search import load_for
+
+    lines = []
+    for job in {job.stage: job for job in reversed(jobs)}.values():
+        for config in search_configs(job)[:1]:
+            images = load_for(config).to(resolve_device(config.device))
+            lines.append(f"{job.stage}, a search of the first job, alone: {estimate(config, images).text}")
+    return lines[::-1]
