@@ -19,7 +19,7 @@ sanitize: $(READY)
 	$(VENV)/bin/python -m pytest tests/test_kernels.py -k "gradient or bits or lanes"
 
 lab: $(READY)
-	$(VENV)/bin/jupyter lab notebooks
+	$(VENV)/bin/jupyter lab notebooks --ip=localhost
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -12,7 +12,6 @@ import torch
 
 from flatlib.memory import keep_freed_memory
 from flatlib.search.config import SearchConfig
-from flatlib.search.estimate import choose_chunk
 from flatlib.search.search import load_for, search
 
 
@@ -29,7 +28,7 @@ def main() -> None:
             run = search(config, runs, image_set=images)
         step = run.result.seconds / run.result.steps
         losses = ", ".join(f"{epoch.train_loss:.3f} / {epoch.valid_loss:.3f}" for epoch in run.trace.epochs)
-        print(f"{method:9} {step:.3f} s a step, {choose_chunk(config, images)} at once; training / validation {losses}")
+        print(f"{method:9} {step:.3f} s a step; training / validation {losses}")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ import machine
 import numpy as np
 import torch
 
-from flatlib.data.images import load_images
+from flatlib.display.searches import trained_accuracy
 from flatlib.memory import keep_freed_memory
 from flatlib.parameters import NaDarts, Variants
-from flatlib.search.retrain import random_cell, trained_accuracy
-from flatlib.search.search import search_runs
-from flatlib.search.supernet import Supernet
+from flatlib.run.config import seeds
+from flatlib.search.derive import random_cell
+from flatlib.search.search import search
 from flatlib.spaces import SPACES
 
 EPOCHS = 10  # of the trainings
@@ -29,7 +29,7 @@ NA_DARTS = {
 
 
 def main() -> None:
-    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    n = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     folder = sys.argv[3] if len(sys.argv) > 3 else "runs"
     configs = Variants().configs()
     if sys.argv[1] == "03":
@@ -38,19 +38,12 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     own = next(iter(configs.values()))
-    space, images = SPACES[own.space], load_images(own.dataset, n_train=own.n_train)
-    net = Supernet(space, own.channels, own.cells, images.n_classes)
-    print(machine.describe("torch", "numpy"), f"- 1 thread, {seeds} seeds, {EPOCHS} epochs a cell")
-    cells = {
-        name: [run.result.cell for run in search_runs(config, seeds, folder, image_set=images)]
-        for name, config in configs.items()
-    }
+    print(machine.describe("torch", "numpy"), f"- 1 thread, {n} seeds, {EPOCHS} epochs a cell")
+    cells = {name: [search(one, folder).result.cell for one in seeds(config, n)] for name, config in configs.items()}
     rng = np.random.default_rng(0)
-    cells["random"] = [random_cell(space, rng) for _ in range(2 * seeds)]
+    cells["random"] = [random_cell(SPACES[own.space], rng) for _ in range(2 * n)]
     for name, found in cells.items():
-        accuracy = np.array(
-            [trained_accuracy(net, cell, images, epochs=EPOCHS, seed=seed) for seed, cell in enumerate(found)]
-        )
+        accuracy = np.array([trained_accuracy(cell, own, epochs=EPOCHS, seed=seed) for seed, cell in enumerate(found)])
         numbers = " ".join(f"{value:.1f}" for value in accuracy)
         print(f"{name:20} {accuracy.mean():.2f} +- {accuracy.std():.2f} % (n = {len(found)}): {numbers}", flush=True)
 

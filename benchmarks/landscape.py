@@ -2,8 +2,8 @@
 
     python benchmarks/landscape.py [repetitions]
 
-Naive: the plain supernet, one forward pass whose graph is kept and a backward pass through its gradient for each row;
-one point of the plane a pass. One thread each, in turn, in
+Naive: the supernet as modules (tests/naive_supernet.py), one forward pass whose graph is kept and a backward pass
+through its gradient for each row; one point of the plane a pass. One thread each, in turn, in
 two processes; a repetition takes some rows and points, from which the whole is extrapolated. The last line is the whole
 Hessian of all batches as the notebook takes it, in a process a core.
 """
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,11 +23,14 @@ from flatlib.landscape.config import LandscapeConfig
 from flatlib.landscape.found import Source
 from flatlib.landscape.hessian import hessian_on
 from flatlib.landscape.plane import losses_on, random_directions, step_on_plane
-from flatlib.landscape.workers import for_batches, n_workers, workers
+from flatlib.landscape.workers import for_batches, workers
 from flatlib.memory import keep_freed_memory
 from flatlib.search.config import SearchConfig
 from flatlib.search.curvature import hessian_vector_product, loss_of_alphas
 from flatlib.search.search import search
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from naive_supernet import naive_loss_on
 
 ROWS, POINTS, GRID = 28, 82, 41
 
@@ -38,8 +42,7 @@ def worker(which: str, folder: str, precision: str) -> None:
     if precision == "float64":
         double = {name: getattr(found, name).double() for name in ("weights", "alphas")}
         found = replace(found, **double, batches=tuple((x.double(), y) for x, y in found.batches))
-    if which == "naive":
-        found = replace(found, net=replace(found.net, kernels="naive"), chunk=1)
+    naive = naive_loss_on(found.net, found.weights)(found.batches[0])
     loss_on = loss_of_alphas(found.net, found.weights, found.edge_weights)
     size, shape = found.alphas.numel(), tuple(found.alphas.shape)
     chosen = torch.randperm(size, generator=torch.Generator().manual_seed(0))[:ROWS]
@@ -49,16 +52,23 @@ def worker(which: str, folder: str, precision: str) -> None:
 
     def naive_products() -> torch.Tensor:  # (ROWS, *shape)
         x = found.alphas[None].clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(loss_on(found.batches[0])(x).sum(), x, create_graph=True)
+        (gradient,) = torch.autograd.grad(naive(x).sum(), x, create_graph=True)
         return torch.cat([torch.autograd.grad(gradient, x, row[None], retain_graph=True)[0] for row in rows]).double()
 
     def products() -> torch.Tensor:
         return hessian_vector_product(loss_on, found.alphas, rows, found.batches[:1])
 
+    @torch.no_grad()
+    def naive_losses() -> np.ndarray:  # (POINTS,)
+        return torch.cat([naive(point[None]) for point in torch.from_numpy(points).to(found.weights)]).double().numpy()
+
+    def losses() -> np.ndarray:
+        return losses_on(found, 0, points)[0]
+
     def work() -> list[float]:
         seen: list[np.ndarray] = []
         hessian = timed(lambda: seen.append((naive_products if which == "naive" else products)().numpy()))
-        plane = timed(lambda: seen.append(losses_on(found, 0, points)[0]))
+        plane = timed(lambda: seen.append((naive_losses if which == "naive" else losses)()))
         check = [float(one.ravel() @ np.cos(np.arange(one.size))) for one in seen]
         return [hessian * size / ROWS, plane * GRID**2 / POINTS, *check]
 
@@ -80,11 +90,11 @@ def measure(folder: str, repetitions: int) -> None:
     )
     source = Source(folder, LandscapeConfig().n_valid)
     n = len(source.open().batches)
-    with workers(n_workers(n)) as pool:
+    with workers(n) as pool:
         for_batches(losses_on, source, np.full((1, *source.open().alphas.shape), 1 / 8), batches=range(n), pool=pool)
         begin = time.perf_counter()
         for_batches(hessian_on, source, batches=range(n), pool=pool)
-        print(f"whole Hessian, {n} batches, {n_workers(n)} processes: {time.perf_counter() - begin:.1f} s")
+        print(f"whole Hessian, {n} batches, a process a core: {time.perf_counter() - begin:.1f} s")
 
 
 def main() -> None:

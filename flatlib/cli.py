@@ -206,7 +206,7 @@ def main() -> None:
     try:
         app()
     except (ValueError, RuntimeError, OSError) as error:
-        print(f"flatlib: {error}", file=sys.stderr)
+        print(f"flatlib: {' '.join(str(error).split())}", file=sys.stderr)  # one line, also for a path of two
         sys.exit(1)
     except KeyboardInterrupt:
         print("flatlib: interrupted; finished parts are kept", file=sys.stderr)

@@ -47,6 +47,8 @@ def validate(model: type[S], values: dict[str, Any]) -> S:
         return model.model_validate(values)
     except ValidationError as error:
         lines = [" ".join(_line(model, detail).split()) for detail in error.errors()]
+    except UnicodeError:  # pydantic cannot carry a message with half a character
+        lines = ["a value holds half a character (a lone surrogate); write it anew"]
     raise ParameterError("\n".join(lines))
 
 
@@ -99,12 +101,19 @@ REASONS = {  # pydantic's error type -> ours
 }
 
 
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # a number of thousands of digits, or a foreign object
+        return f"a {type(value).__name__}"
+
+
 def _line(model: type[BaseModel], detail: ErrorDetails) -> str:
     reason = REASONS.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if not detail["loc"]:  # a contradiction, which names its parameters itself
         return reason
     name, value = str(detail["loc"][0]), detail["input"]
-    shown = repr(value)
+    shown = _repr(value)
     got = f"{name} = {shown if len(shown) <= 100 else shown[:97] + '...'}"
     schemas = model.model_json_schema()["properties"]
     if detail["type"] == "extra_forbidden":

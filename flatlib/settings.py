@@ -33,6 +33,8 @@ class Settings(BaseModel):
             os.makedirs(path, exist_ok=True)
         except OSError as error:
             raise ValueError(f"{path} cannot be written ({error.strerror})") from None
+        if not os.access(path, os.W_OK):
+            raise ValueError(f"{path} cannot be written (read-only)")
         return value
 
     def output_dir(self) -> Path:

@@ -206,3 +206,12 @@ def naive_arch_gradient(naive: NaiveSupernet, neighbors, images, labels, weights
         (weight * F.cross_entropy(naive(images, point), labels)).backward()
         gradients.append(point.grad)
     return torch.stack(gradients)
+
+
+def naive_loss_on(net: Supernet, weights: torch.Tensor):
+    """As `loss_of_alphas`: batch -> points (N, T, E, O) -> losses (N,), differentiable again and again."""
+    naive = NaiveSupernet(net, weights)
+    for module in naive.modules():
+        if isinstance(module, nn.BatchNorm2d):  # a graph refuses statistics that are written in place
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    return lambda batch: lambda points: torch.stack([F.cross_entropy(naive(batch[0], p), batch[1]) for p in points])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from flatlib.landscape.hessian import Curvature
-from flatlib.landscape.landscape import Discrete, Landscape
+from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import Plane, random_directions, step_on_plane
 from flatlib.search.curvature import EigenResult
 from flatlib.spaces import Space
@@ -26,7 +26,7 @@ def synthetic_landscape(space: Space, seed: int = 0, grid: int = 41, *, method: 
             (random_directions(alphas.shape, seed), grid // 4 * 2 + 1, 0.1),
         )
     )
-    return Landscape(method, seed, space.name, of_alpha, of_logits, *planes, Discrete(discrete), edge_weights)
+    return Landscape(method, seed, space.name, of_alpha, of_logits, *planes, discrete, edge_weights)
 
 
 def _curvature(of: str, shape: tuple[int, ...], largest: float, rng: np.random.Generator) -> Curvature:

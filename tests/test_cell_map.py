@@ -10,7 +10,7 @@ from synthetic_search import finished_search as search
 from flatlib.display.cell_map import RANDOM_CELLS, distances, embed, left_out, nearest, outside, plot_map, random_cells
 from flatlib.display.cell_table import gather
 from flatlib.evaluation.catalogue import catalogue
-from flatlib.search.retrain import random_cell
+from flatlib.search.derive import random_cell
 from flatlib.spaces import DARTS
 
 ALL = [*catalogue()]

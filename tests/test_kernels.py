@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from flatlib.search import curvature, operations
+from flatlib.search import curvature, folded, operations
 from flatlib.search.config import SearchConfig
 from flatlib.search.kernels import build, choose, lanes
 from flatlib.search.layouts import Lanes
@@ -56,10 +56,10 @@ def problem(space, c, batch, n, height, width, edges, stride, dtype=torch.float6
     ],
 )
 def test_every_gradient_equals_the_plain_operations(space, c, batch, n, height, width, edges, stride):
-    """Sees a wrong tap, border, stride, strip of rows, norm, pool, lane or weight gradient; oracle: one by one."""
+    """Sees a wrong tap, border, stride, strip of rows, norm, pool, lane or weight gradient."""
     x, alphas, weights = problem(space, c, batch, n, height, width, edges, stride)
     leaves = [x, alphas, *weights.values()]
-    theirs = operations.mixed_operations(space, x, weights, alphas, stride)
+    theirs = folded.mixed_operations(space, x, weights, alphas, stride)
     terms = Lanes(space, batch).terms(as_lanes(x), weights, alphas, stride)
     ours = [as_pixels(term, n, batch) for term in terms]
     slopes = [torch.randn(term.shape, dtype=term.dtype) for term in theirs]
@@ -79,7 +79,7 @@ def test_float32_is_as_near_as_plain_torch():
     for dtype in (torch.float32, torch.float64):
         x, alphas, weights = problem(*shape, dtype=dtype)
         leaves = [x, alphas, *weights.values()]
-        plain = operations.mixed_operations(DARTS, x, weights, alphas, 1)
+        plain = folded.mixed_operations(DARTS, x, weights, alphas, 1)
         ours = [as_pixels(t, 2, 32) for t in Lanes(DARTS, 32).terms(as_lanes(x), weights, alphas, 1)]
         found[dtype] = [torch.autograd.grad(sum((t**2).sum() for t in terms), leaves) for terms in (ours, plain)]
     errors = np.array(

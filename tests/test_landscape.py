@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from naive_supernet import NaiveSupernet
 
 from flatlib.landscape.config import LandscapeConfig
-from flatlib.landscape.estimate import estimate
 from flatlib.landscape.found import Source, fixed_batches
 from flatlib.landscape.hessian import curvatures
 from flatlib.landscape.landscape import discrete_neighbors, known_landscape, look_around
@@ -117,19 +116,16 @@ def test_the_logits_hessian_follows_from_alphas(space):
 
 
 def test_curvatures(nb201):
-    """Sees batches or halves mixed up, eigenpairs of one batch, Lanczos apart from the whole matrix."""
+    """Sees batches or halves mixed up, eigenpairs of one batch."""
     source = Source(str(nb201.folder), 0)
     found = source.open()
-    parts = [hessian(loss_of_logits(found.net, found.weights), found.logits, [batch]) for batch in found.batches]
-    exact, lanczos = curvatures(source), curvatures(source, "lanczos")
+    logits = found.alphas.log()  # the search's but for a constant an edge, which no derivative sees
+    parts = [hessian(loss_of_logits(found.net, found.weights), logits, [batch]) for batch in found.batches]
+    exact = curvatures(source)
     assert [one.of for one in exact] == ["alpha", "logits"] and exact[0].images == 48 and exact[0].batch_size == 16
     ascending = [np.linalg.eigvalsh(np.mean(some, 0))[::-1][:2] for some in (parts, parts[:1], parts[1:])]
     np.testing.assert_allclose([exact[1].pairs.values, *exact[1].halves], ascending, rtol=1e-8, atol=1e-10)
-    for whole, part in zip(exact, lanczos, strict=True):
-        np.testing.assert_allclose(part.pairs.values[0], whole.pairs.values[0], rtol=1e-5)
-        assert part.pairs.residuals.max() <= 1.1e-3 * part.pairs.values[0]
-        assert np.isnan(part.pairs.trace) and not np.isnan(whole.pairs.trace)
-        assert whole.pairs.residuals.max() < 1e-10
+    assert max(one.pairs.residuals.max() for one in exact) < 1e-10
     assert np.isnan(curvatures(Source(str(nb201.folder), 16))[0].halves).all()  # one batch has no halves
 
 
@@ -168,12 +164,11 @@ def test_a_landscape_is_kept_and_read_again(run, request):
         assert (one.of, one.images, one.batch_size, one.pairs.trace) == (other.of, other.images, 16, other.pairs.trace)
         np.testing.assert_array_equal(one.pairs.vectors, other.pairs.vectors)
         np.testing.assert_array_equal(one.halves, other.halves)
-    np.testing.assert_array_equal(first.discrete.losses, again.discrete.losses)
+    np.testing.assert_array_equal(first.discrete, again.discrete)
     assert (first.edge_weights is None) == (again.edge_weights is None) == (run == "nb201")
     assert first.plane.losses.shape == (5, 5) and first.random.losses.shape == (3, 3)
     np.testing.assert_array_equal(first.plane.directions, first.of_alpha.pairs.vectors)
     assert known_landscape(finished, replace(SMALL, grid=7)) is None
-    assert "2 batches of 16" in estimate(finished, SMALL)
 
 
 # --- mistakes -------------------------------------------------------------------------------------
@@ -205,9 +200,8 @@ def test_a_diverged_search_is_one_line(nb201, tmp_path):
     content = torch.load(folder / "checkpoint.pt", weights_only=True)
     content["state"]["learner"]["weights"][:] = torch.nan
     torch.save(content, folder / "checkpoint.pt")
-    for solver in ("exact", "lanczos"):
-        with pytest.raises(ValueError, match=r"nan or inf: did the search diverge\?$"):
-            look_around(read_run(folder), replace(SMALL, solver=solver))
+    with pytest.raises(ValueError, match=r"nan or inf: did the search diverge\?$"):
+        look_around(read_run(folder), SMALL)
     assert not list(folder.glob("landscape*"))
 
 
@@ -227,7 +221,6 @@ def test_a_damaged_file_is_one_line(nb201, tmp_path):
         ({"grid": 1}, "grid = 1: allowed: int at least 3"),
         ({"grid": 8}, "grid = 8: allowed: 3, 5, 7"),
         ({"reach": 0.0}, "reach = 0.0: allowed: float above 0"),
-        ({"solver": "qr"}, "solver = 'qr': allowed: exact, lanczos"),
     ],
 )
 def test_config_mistakes(change, line):

@@ -67,7 +67,7 @@ def test_cuts_are_the_middle_lines(two_by_two):
 def test_points_surfaces_and_spectrum(two_by_two):
     """Sees a distance off by one, a seed's surface in place of the first, error bars on the wrong side."""
     discrete = figures.plot_discrete(two_by_two).data
-    np.testing.assert_allclose(discrete[1].y, two_by_two[0].discrete.losses.mean(1), atol=5e-5)
+    np.testing.assert_allclose(discrete[1].y, two_by_two[0].discrete.mean(1), atol=5e-5)
     assert abs(discrete[1].x[0]) < 0.5 and len(discrete[1].x) == 7
     np.testing.assert_allclose(discrete[2].y, [two_by_two[0].plane.loss] * 2, atol=5e-5)  # alpha itself
     assert [trace.showlegend for trace in discrete[2::3]] == [True, False, False, False]

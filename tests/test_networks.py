@@ -10,7 +10,7 @@ from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.layers import Shape
 from flatlib.evaluation.networks import Maps, Network, draw_keep, initialize
 from flatlib.evaluation.plan import IMAGES, Images, network_plan
-from flatlib.search.operations import operations_of
+from flatlib.search.folded import operation_outputs
 from flatlib.spaces import NAS_BENCH_201, PUBLISHED, genotype, string_to_arch
 
 SMALL = Images(Shape(3, 32, 32), 7)
@@ -167,8 +167,9 @@ def test_nas_bench_201s_operations_are_the_searchs(arch):
         for at, (source, target) in enumerate(NAS_BENCH_201.edges):
             if target == node:
                 weights = {f"conv_{p.shape[-1]}": p[None] for p in cell.edges[at].parameters() if p.ndim == 4}
-                operation = operations_of(NAS_BENCH_201)[string_to_arch(arch)[at]]
-                terms.append(operation(nodes[source], weights, 0, 1))
+                state = nodes[source].permute(0, 2, 3, 1).unsqueeze(3)
+                outputs = operation_outputs(NAS_BENCH_201, state, weights, 1, 1)[0]
+                terms.append(outputs[string_to_arch(arch)[at]].permute(0, 3, 1, 2))
         nodes.append(sum(terms))
     torch.testing.assert_close(cell([Maps(x)]).plain, nodes[3], rtol=1e-10, atol=1e-12)
 

@@ -263,7 +263,7 @@ def naive_step(net, weights, images, labels, logits, draw, aggregator, lam):
 )
 def test_supernet_gradient_is_that_of_the_naive_loop(space, aggregator, multiplicative):
     """Sees neighbors mixed up in the batch, a wrong mean over images, and every error of weighting and chaining."""
-    net = Supernet(space, 2, 3, 3, in_channels=1, kernels="naive")
+    net = Supernet(space, 2, 3, 3, in_channels=1)
     rng, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
     weights = net.initial_weights(generator).double()
     images, labels = torch.randn(4, 1, 8, 8, generator=generator, dtype=torch.float64), torch.tensor([0, 2, 1, 2])

@@ -127,22 +127,22 @@ def test_a_foreign_or_damaged_checkpoint_is_one_line_and_stays(tmp_path):
     whole = path.read_bytes()
     torch.save({"state_dict": 1}, tmp_path / "other.pt")
     torch.save(torch.zeros(3), tmp_path / "tensor.pt")
-    torch.save({"format": "flatlib-search", "version": 1, "state": {}}, tmp_path / "older.pt")
-    contents = {
-        whole[:-1]: "damaged",
-        whole[: len(whole) // 2]: "damaged",
-        b"": r"damaged, or no checkpoint of flatlib \(0 bytes\)",
-        b"\x80": "damaged",
-        b"not a checkpoint": "damaged",
-        pickle.dumps(Foreign()): "damaged",
-        pickle.dumps({"format": "flatlib-search"}): "damaged|no checkpoint of a run",
-        (tmp_path / "other.pt").read_bytes(): "no checkpoint of a run",
-        (tmp_path / "tensor.pt").read_bytes(): "no checkpoint of a run",
-        (tmp_path / "older.pt").read_bytes(): "version 1 of the format, this flatlib reads 2",
-    }
-    for content, says in contents.items():
+    torch.save({"format": "flatlib-run", "version": 1, "identity": {}, "state": {}}, tmp_path / "older.pt")
+    contents = [
+        whole[:-1],
+        whole[: len(whole) // 2],
+        b"",
+        b"\x80",
+        b"not a checkpoint",
+        pickle.dumps(Foreign()),
+        pickle.dumps({"format": "flatlib-run"}),
+        *((tmp_path / f"{name}.pt").read_bytes() for name in ("other", "tensor", "older")),
+    ]
+    for content in contents:
         path.write_bytes(content)
-        with pytest.raises(RunError, match=says) as error:
+        with pytest.raises(
+            RunError, match=rf"damaged, or no checkpoint of this flatlib \({len(content):,} bytes\)"
+        ) as error:
             folder.load()
         assert str(path) in one_line(error) and "move it away" in one_line(error)
         assert path.read_bytes() == content
@@ -156,7 +156,7 @@ def test_a_checkpoint_cut_anywhere_is_damaged(tmp_path):
     whole = path.read_bytes()
     for size in (*range(1, 40), *range(1000, len(whole), 97)):
         path.write_bytes(whole[:size])
-        with pytest.raises(RunError, match=rf"damaged, or no checkpoint of flatlib \({size:,} bytes\)"):
+        with pytest.raises(RunError, match=rf"damaged, or no checkpoint of this flatlib \({size:,} bytes\)"):
             folder.load()
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import errno
-import itertools
 import json
 import os
 import signal
@@ -11,16 +10,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from naive_supernet import naive_loss_on
 
 from flatlib.data.images import Stream, augment, load_images, split_halves
 from flatlib.run import checkpoint
 from flatlib.run.checkpoint import RunError, RunStoppedError
 from flatlib.search import estimate, search, searcher
-from flatlib.search.bilevel import ArchStep, Learner, SearchError, WeightStep
+from flatlib.search.__main__ import summary
+from flatlib.search.bilevel import ArchStep, Learner, WeightStep
 from flatlib.search.config import SearchConfig, identity
 from flatlib.search.derive import derive
 from flatlib.search.runs import run_path
-from flatlib.search.search import load_for, search_runs, summarize
+from flatlib.search.search import load_for
 from flatlib.spaces import DARTS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -133,7 +134,6 @@ def test_a_search_goes_on_with_the_kernels_it_began_with(reference, tmp_path, co
     assert told == ["plain", "compiled"]
     assert np.allclose(plain.trace.alphas, reference.trace.alphas, atol=1e-3)  # the same search, other rounding
     assert not np.array_equal(plain.trace.alphas, reference.trace.alphas)
-    assert search._kernels_of({"chunk": 2}) == "plain"  # a checkpoint from before there was a choice
 
 
 def test_another_seed_is_another_search(reference, tmp_path):
@@ -250,13 +250,9 @@ def test_darts_es_watches_the_hessian_of_the_logits(tmp_path):
     one = searcher.Searcher(config, load_for(config), chunk=1)
     one.step()
     ((images, labels),) = one.hessian_batches()
-    plain = replace(one.learner.net, kernels="naive")
-
-    def loss(logits):
-        outputs = plain.logits(one.learner.weights.detach(), images.double(), logits.softmax(-1)[None])
-        return torch.nn.functional.cross_entropy(outputs[0], labels)
-
-    hessian = torch.autograd.functional.hessian(loss, one.learner.arch["logits"].detach()).view(30, 30)
+    loss = naive_loss_on(one.learner.net, one.learner.weights)((images.double(), labels))
+    logits = one.learner.arch["logits"].detach()
+    hessian = torch.autograd.functional.hessian(lambda b: loss(b.softmax(-1)[None])[0], logits).view(30, 30)
     largest = torch.linalg.eigvalsh(hessian)[-1].item()
     before = copy.deepcopy(one.learner.state())
     one.end_epoch()
@@ -264,24 +260,12 @@ def test_darts_es_watches_the_hessian_of_the_logits(tmp_path):
     same(before, one.learner.state())
 
 
-@pytest.mark.parametrize(("n_nbr", "most", "chunks"), [(8, 3, [8, 4, 2]), (2, 1, [2, 1])])
-def test_out_of_memory_halves_the_chunk_and_goes_on(scripted, tmp_path, monkeypatch, n_nbr, most, chunks):
-    monkeypatch.setattr(Scripted, "most", most)
-    config = replace(TINY, n_nbr=n_nbr)
-    with pytest.warns(UserWarning, match="out of memory with") as warned:
-        run = run_search(config, tmp_path, image_set=IMAGES, kernels="plain")
-    halved = [f"with {before} neighbors at once; going on with {after}" for before, after in itertools.pairwise(chunks)]
-    assert [str(warning.message).removeprefix("out of memory ") for warning in warned] == halved
-    assert run.result.steps == 8
-    assert [name for name, *_ in scripted.seen] == ["arch", "weight"] * 8
-    assert state(run.folder, config)["chunk"] == chunks[-1]
-
-
-def test_out_of_memory_with_one_neighbor_is_one_line_and_keeps_the_checkpoint(scripted, tmp_path, monkeypatch):
-    monkeypatch.setattr(Scripted, "most", 0)
-    with pytest.warns(UserWarning), pytest.raises(RunStoppedError, match="out of memory with 1 neighbor") as error:
+def test_out_of_memory_is_one_line_and_keeps_the_checkpoint(scripted, tmp_path, monkeypatch):
+    monkeypatch.setattr(Scripted, "most", 1)
+    with pytest.raises(RunStoppedError, match="out of memory with chunk = 2: take a smaller one") as error:
         run_search(TINY, tmp_path, image_set=IMAGES)
     assert "\n" not in str(error.value) and (run_path(tmp_path, TINY) / "checkpoint.pt").exists()
+    assert run_search(TINY, tmp_path, image_set=IMAGES, chunk=1).result.steps == 8
 
 
 # --- what stops a search --------------------------------------------------------------------------
@@ -333,7 +317,7 @@ def test_a_full_disk_stops_in_one_line_and_the_search_goes_on_later(reference, t
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(searcher, "augment", lambda images, *_: images.float() * np.inf)
-    with pytest.raises(SearchError) as error:
+    with pytest.raises(RunStoppedError) as error:
         run_search(TINY, tmp_path, image_set=IMAGES)
     assert "\n" not in str(error.value)
     folder = run_path(tmp_path, TINY)
@@ -370,13 +354,13 @@ def test_a_folder_at_work_is_refused(tmp_path):
 # --- several seeds, and what they take ------------------------------------------------------------
 
 
-def test_runs_are_summarized_over_seeds(scripted, tmp_path):
-    runs = search_runs(TINY, 3, tmp_path, image_set=IMAGES)
-    assert [run.config.seed for run in runs] == [0, 1, 2]
-    finals = [{"x": 1.0, "y": np.nan}, {"x": 2.0, "y": 5.0}, {"x": 6.0, "y": np.nan}]
-    runs = [replace(run, result=replace(run.result, final=final)) for run, final in zip(runs, finals, strict=True)]
-    summary = summarize([*runs, replace(runs[0], result=None)])
-    assert summary["x"] == (3.0, pytest.approx((14 / 3) ** 0.5), 3) and summary["y"] == (5.0, 0.0, 1)
+def test_runs_are_summarized_over_seeds():
+    finals = [
+        {"x": 1.0, "y": np.nan, "z": np.nan},
+        {"x": 2.0, "y": 5.0, "z": np.nan},
+        {"x": 6.0, "y": np.nan, "z": np.nan},
+    ]
+    assert summary(finals) == ["x: 3 +- 2.2 (n = 3)", "y: 5 +- 0 (n = 1)"]
 
 
 @pytest.mark.parametrize(
@@ -392,6 +376,5 @@ def test_neighbors_at_once_follow_from_the_sizes(channels, batch, pixels, chunk)
 def test_the_estimate_counts_epochs_steps_and_warm_up(monkeypatch):
     monkeypatch.setattr(estimate, "_time_step", lambda learner, _: (0.5 * learner.searches, 0.25))
     config = replace(TINY, method="na-pc-darts", channels=8, epochs=10)  # 3 of 10 epochs warm up
-    found = estimate.estimate(config, IMAGES)
-    assert found.seconds == 4 * (7 * 0.5 + 10 * 0.25) and found.chunk == 2
-    assert found.text.startswith("about 24 s for 10 epochs of 4 steps, ") and "\n" not in found.text
+    text = estimate.estimate(config, IMAGES)  # 4 * (7 * 0.5 + 10 * 0.25) s
+    assert text.startswith("about 24 s for 10 epochs of 4 steps, ") and "; 2 of 2 neighbors" in text

@@ -162,7 +162,7 @@ def test_a_folder_at_work_or_with_a_foreign_checkpoint_is_one_line(tmp_path, cap
     with open_run(run_path(tmp_path, TINY), identity(TINY)) as folder:
         refused(words, rf"process {os.getpid()} is at work on this run", capsys)
     (folder.path / "checkpoint.pt").write_bytes(b"mine")
-    refused(words, r"damaged, or no checkpoint of flatlib \(4 bytes\)", capsys)
+    refused(words, r"damaged, or no checkpoint of this flatlib \(4 bytes\)", capsys)
     assert (folder.path / "checkpoint.pt").read_bytes() == b"mine"
 
 

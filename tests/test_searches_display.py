@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from synthetic_search import synthetic_trace
 
-from flatlib.data.images import load_images
 from flatlib.display import searches
+from flatlib.evaluation.catalogue import cell_key
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Result, Run
 from flatlib.search.trace import SearchTrace
@@ -144,32 +144,38 @@ def test_train_cells(monkeypatch):
     """Sees an accuracy beside another cell, a run left out, or random cells that do not follow the seed."""
     calls = []
 
-    def trained(net, cell, images, **options):
-        calls.append((net, cell, images, options))
+    def trained(cell, own, **options):
+        calls.append((cell, own, options))
         return float(len(calls))
 
     monkeypatch.setattr(searches, "trained_accuracy", trained)
     frame = searches.train_cells(TWO_SEEDS, random_cells=2, epochs=5, seed=7)
     assert frame.kind.tolist() == ["na-darts", "na-darts", "darts", "darts", "random", "random"]
     assert frame.number.tolist() == [0, 1, 0, 1, 0, 1] and frame.accuracy.tolist() == [1, 2, 3, 4, 5, 6]
-    found = [cell for _, cell, *_ in calls]
+    found = [cell for cell, *_ in calls]
     assert found[:4] == [FOUND, PLAIN, FOUND, FOUND] and found[4] != found[5]
-    for net, _, images, options in calls:
-        assert (net.space, net.channels, net.cells, net.n_classes) == (DARTS, 8, 3, 10)
-        assert images.name == "digits" and options == {"epochs": 5, "seed": 7, "batch_size": 32}
+    assert all(
+        own == TWO_SEEDS["na-darts"][0].config and options == {"epochs": 5, "seed": 7} for _, own, options in calls
+    )
     searches.train_cells(TWO_SEEDS, random_cells=2, epochs=5, seed=7)
     searches.train_cells(TWO_SEEDS, random_cells=2, epochs=5, seed=8)
-    again, other = ([cell for _, cell, *_ in calls[at : at + 6]] for at in (6, 12))
+    again, other = ([cell for cell, *_ in calls[at : at + 6]] for at in (6, 12))
     assert again == found and other[:4] == found[:4] and other[4] != found[4]
 
 
-def test_cells_are_trained_on_the_images_of_the_search(monkeypatch):
-    """Sees n_train passed over: cells trained on more images than the searches saw."""
-    run = made_run("darts")
-    run = replace(run, config=replace(run.config, n_train=64))
-    monkeypatch.setattr(searches, "trained_accuracy", lambda net, cell, images, **_: len(images.labels["train"]))
-    assert searches.train_cells({"darts": [run]}, random_cells=0, epochs=1, seed=0).accuracy.tolist() == [64]
-    assert len(load_images("digits").labels["train"]) != 64
+@pytest.mark.parametrize("cell", [FOUND, NB201], ids=["darts", "nas-bench-201"])
+def test_cells_are_trained_on_the_images_of_the_search(monkeypatch, cell):
+    """Sees n_train passed over, another cell or size trained, no step made, or accuracy as a share."""
+    own, plain, seen = replace(made_run("darts").config, n_train=64), searches.Trainer.end_epoch, []
+    monkeypatch.setattr(
+        searches.Trainer, "end_epoch", lambda trainer: seen.append((trainer.config, trainer.at)) or plain(trainer)
+    )
+    accuracy = searches.trained_accuracy(cell, own, epochs=2, seed=3)
+    assert accuracy * 597 / 100 == pytest.approx(round(accuracy * 597 / 100)) and accuracy > 1  # of 597 test images
+    (config, _), _ = seen
+    assert [steps for _, steps in seen] == [64 // 32] * 2
+    assert (cell_key(config.genotype), config.channels, config.cells, config.seed) == (cell_key(cell), 8, 3, 3)
+    assert searches.trained_accuracy(cell, own, epochs=2, seed=3) == accuracy
 
 
 def test_no_epochs_train_no_cell(monkeypatch):

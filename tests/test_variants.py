@@ -161,7 +161,7 @@ def test_unrolled_gradient_of_a_flat_validation_loss():
 
 def test_unrolled_gradient_on_the_supernet():
     """Sees a second-order term of the wrong size on the real network, against double backward."""
-    net = Supernet(NAS_BENCH_201, 2, 3, 3, in_channels=1, kernels="naive")
+    net = Supernet(NAS_BENCH_201, 2, 3, 3, in_channels=1)
     generator = torch.Generator().manual_seed(0)
     weights = net.initial_weights(generator).double()
     images = torch.randn(2, 4, 1, 8, 8, generator=generator, dtype=torch.float64)

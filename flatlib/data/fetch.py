@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -87,13 +87,30 @@ def _download(part: Path, source: Source, progress: Callable[..., Any] | None) -
         part.parent.mkdir(parents=True, exist_ok=True)
         look = {"desc": part.stem, "unit": "B", "unit_scale": True, "leave": False, "disable": None}
         bar = progress(total=source.bytes, initial=have, **look) if progress else None
-        with bar or nullcontext(), open(part, "ab" if have else "wb") as file:
+        with bar or nullcontext(), open(part, "ab") as file:
+            _hold(file, part, have)
             while have < source.bytes and (chunk := response.read(CHUNK)):
                 have += file.write(chunk)
                 if bar:
                     bar.update(len(chunk))
     if have < source.bytes:
         raise ConnectionError("the connection was cut")
+
+
+def _hold(file: BinaryIO, part: Path, have: int) -> None:
+    """Keep other processes off the part, which begins with `have` bytes; RuntimeError, one line, where one has it."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RuntimeError(f"{part}: another process is fetching it; wait for it or stop it") from None
+    except (ImportError, OSError):  # Windows; some network file systems
+        pass
+    if os.fstat(file.fileno()).st_size < have:
+        raise RuntimeError(f"{part}: another process has just finished it; the same command looks at it again")
+    if os.fstat(file.fileno()).st_size > have:
+        file.truncate(have)
 
 
 def _resumable(error: BaseException, part: Path, source: Source) -> BaseException:

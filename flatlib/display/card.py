@@ -59,7 +59,7 @@ def read_card(page: str) -> Card | None:
     found = CARD.search(page)
     try:
         card = Card(**json.loads(found[1])) if found else None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     if card and isinstance(card.settings, dict) and isinstance(card.versions, dict):
         return card

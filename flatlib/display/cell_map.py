@@ -14,8 +14,7 @@ from flatlib.display.cell_table import PUBLISHED, Shown
 from flatlib.display.plots import lay_out
 from flatlib.display.tables import plain
 from flatlib.neighborhoods import cell_distance
-from flatlib.search.derive import one_hot_alphas
-from flatlib.search.retrain import random_cell
+from flatlib.search.derive import one_hot_alphas, random_cell
 from flatlib.spaces import DARTS, Genotype
 
 RANDOM_CELLS = 200  # drawn to say how far apart any two cells are

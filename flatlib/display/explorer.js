@@ -79,7 +79,7 @@ function makeScatter(table, choose) {
   over.addEventListener("pointerleave", () => (readout.textContent = hint));
   select.addEventListener("change", () => { drawCells(); update(...last); });
   drawCells();
-  const element = html("section", {}, html("h4", {}, "All cells, f against test error on ", select), html("div", { class: "fx-plot" }, canvas, over), readout);
+  const element = html("section", {}, html("h3", {}, "All cells, f against test error on ", select), html("div", { class: "fx-plot" }, canvas, over), readout);
   return { element, update };
 }
 
@@ -87,7 +87,7 @@ function makeScatter(table, choose) {
 function makeCell(table) {
   const graph = svg("svg", { viewBox: "0 0 400 236", role: "img", class: "fx-graph" });
   const facts = html("dl");
-  const title = html("h4"), name = html("p", { class: "fx-note fx-string" });
+  const title = html("h3"), name = html("p", { class: "fx-note fx-string" });
 
   function drawEdge(op, edge) {
     const [[x1, y1], [x2, y2]] = table.edges[edge].map((node) => NODES[node]);
@@ -152,7 +152,7 @@ function makeGrid(table, move, light) {
   const head = html("tr", {}, html("th", { scope: "col" }, "edge"), ...SHORT.map((name) => html("th", { scope: "col" }, name)));
   const body = buttons.map((line, edge) => html("tr", {}, html("th", { scope: "row" }, edgeName(table, edge)), ...line.map((button) => html("td", {}, button))));
   const note = html("p", { class: "fx-note" }, html("span", { class: "fx-better fx-key" }, "lower"), " and ", html("span", { class: "fx-worse fx-key" }, "higher"), " f than this cell (solid). Click to move there, or use Tab, arrows and Enter.");
-  return { element: html("section", {}, html("h4", {}, "Its 24 neighbors: f (%) by edge and operation"), html("table", {}, html("thead", {}, head), html("tbody", {}, ...body)), note), update };
+  return { element: html("section", {}, html("h3", {}, "Its 24 neighbors: f (%) by edge and operation"), html("table", {}, html("thead", {}, head), html("tbody", {}, ...body)), note), update };
 }
 
 /** What was walked, with the way back. */
@@ -168,7 +168,7 @@ function makePath(table, go) {
     list.replaceChildren(...path.map((step, i) => html("li", {}, `cell ${step}, f ${percent(table.f[step])} (${how(step, i)})`)));
     list.scrollTop = list.scrollHeight;
   }
-  return { element: html("section", {}, html("h4", {}, "Path"), back, " ", reset, list), update };
+  return { element: html("section", {}, html("h3", {}, "Path"), back, " ", reset, list), update };
 }
 
 /** The choice of a cell: one of the best by f, a row or an architecture string. */

@@ -49,8 +49,8 @@ NUMBERS = {
     ),
     "residual": Number("largest residual |Hv - kv|, alpha", "nats", lambda one: one.of_alpha.pairs.residuals.max()),
     "clipped": Number("entries clipped at 0, mean over the plane", "%", lambda one: 100 * one.plane.clipped.mean()),
-    "discrete 0": Number("loss of the derived cell", "nats", lambda one: one.discrete.losses[0].mean()),
-    "discrete 1": Number("mean loss at distance 1 from it", "nats", lambda one: one.discrete.losses[1].mean()),
+    "discrete 0": Number("loss of the derived cell", "nats", lambda one: one.discrete[0].mean()),
+    "discrete 1": Number("mean loss at distance 1 from it", "nats", lambda one: one.discrete[1].mean()),
 }
 LABELS = {name: f"{number.label} ({number.unit})" for name, number in NUMBERS.items()}  # of a table's lines
 

@@ -190,7 +190,7 @@ function render({ model, el }) {
   }
   const moved = () => { at = model.get("at"); update(); };
   const tools = html("p", { class: "lx-tools" }, button("To (0, 0)", () => move([0, 0])), button("Save SVG", () => save(map.element, "svg", run().name)), button("Save PNG", () => save(map.element, "png", run().name)));
-  const left = html("section", {}, html("label", {}, "Search ", chooser), map.element, ...sliders.map(({ element }) => element), tools, facts, html("h4", {}, "The cell that \u03b1\u2032 would give"), cell, changes);
+  const left = html("section", {}, html("label", {}, "Search ", chooser), map.element, ...sliders.map(({ element }) => element), tools, facts, html("h3", {}, "The cell that \u03b1\u2032 would give"), cell, changes);
   const right = html("section", { class: "lx-tables" }, ...heatmaps.map(({ element }) => element));
   el.append(frame("landscape", html("div", { class: "fx-parts" }, left, right), html("p", { class: "fx-note" }, `${data.setting}. Drag the point, or use the sliders (Tab, arrows). Blue is high; one scale for all searches.`), said));
   show();

@@ -150,7 +150,7 @@ def plot_discrete(landscapes: Sequence[Landscape]) -> go.Figure:
     """
     figure, colors = go.Figure(), _colors(landscapes)
     for at, one in enumerate(landscapes):
-        losses, line = one.discrete.losses, colors[one.name]
+        losses, line = one.discrete, colors[one.name]
         distances = np.arange(len(losses)) + _shift(at, len(landscapes), 0.6)
         points = {"mode": "markers", "marker": {"size": 4, "opacity": 0.5, "color": line["color"]}}
         hover = {"showlegend": False, "hovertemplate": f"{one.name}<br>loss %{{y:.3f}}<extra></extra>"}
@@ -163,7 +163,7 @@ def plot_discrete(landscapes: Sequence[Landscape]) -> go.Figure:
         )  # fmt: skip
     figure.update_xaxes(title_text="distance from the derived cell, edges of each cell type", dtick=1)
     figure.update_yaxes(title_text="validation loss (nats)", rangemode="tozero")
-    n = landscapes[0].discrete.losses.shape[1]
+    n = landscapes[0].discrete.shape[1]
     return lay_out(figure, f"Discrete neighbors with the search's weights ({n} sampled at each distance)", 420)
 
 

@@ -11,9 +11,9 @@ from flatlib.display.searches import run_searches
 from flatlib.landscape.config import LandscapeConfig
 from flatlib.landscape.estimate import estimate
 from flatlib.landscape.found import Source
-from flatlib.landscape.landscape import Landscape, known_landscape, look_around, n_parts
+from flatlib.landscape.landscape import PARTS, Landscape, known_landscape, look_around
 from flatlib.landscape.plane import losses
-from flatlib.landscape.workers import n_workers, workers
+from flatlib.landscape.workers import workers
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run, read_run
 
@@ -40,8 +40,8 @@ def look_around_all(runs: Sequence[Run], config: LandscapeConfig) -> list[Landsc
     batches = [len(Source(str(run.folder), config.n_valid).open().batches) for run in waiting]
     if not waiting:
         return [look_around(run, config) for run in runs]
-    total = sum(n_parts(n, config) for n in batches)
-    with workers(n_workers(max(batches))) as pool, tqdm(total=total, desc="landscapes", unit="part") as bar:
+    total = PARTS * sum(batches)
+    with workers(max(batches)) as pool, tqdm(total=total, desc="landscapes", unit="part") as bar:
         return [look_around(run, config, pool=pool, on_part=bar.update) for run in runs]
 
 

@@ -41,6 +41,7 @@ def run_and_export(
     """
     sources = _checked(notebooks, parameters)
     reports_dir = Path(reports_dir).absolute()
+    _check_folder(reports_dir)
     pages, failed = [], []
     for path, notebook in sources.items():
         try:
@@ -57,6 +58,16 @@ def run_and_export(
     if failed:
         raise ReportError(f"{len(failed)} of {len(sources)} notebooks failed: {', '.join(failed)} (old pages kept)")
     return pages
+
+
+def _check_folder(reports_dir: Path) -> None:
+    """Better known before ten minutes of notebooks than after them."""
+    try:
+        reports_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=reports_dir).close()
+    except OSError as error:
+        why = error.strerror or error
+        raise ReportError(f"{reports_dir}: cannot be written ({why}); name another: --reports-dir FOLDER") from None
 
 
 def export(notebook: nbformat.NotebookNode, path: Path, reports_dir: Path) -> Path:
@@ -128,7 +139,7 @@ def _write(path: Path, content: bytes) -> Path:
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)
         part.replace(path)

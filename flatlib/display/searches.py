@@ -13,22 +13,24 @@ import plotly.graph_objects as go
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
-from flatlib.data.images import load_images
 from flatlib.display.cell import cells, count_operations, depth
 from flatlib.display.live import LivePanel
 from flatlib.display.plots import lay_out
 from flatlib.display.tables import by_method, estimates_of, mean_and_std
+from flatlib.evaluation.catalogue import cell_key
+from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.evaluate import batches_of
+from flatlib.evaluation.training import Trainer
 from flatlib.memory import keep_freed_memory
 from flatlib.run.config import seeds
 from flatlib.run.hardware import resolve_device
 from flatlib.search.config import SearchConfig
+from flatlib.search.derive import random_cell
 from flatlib.search.estimate import estimate
-from flatlib.search.retrain import Cell, random_cell, trained_accuracy
 from flatlib.search.runs import Run, finished_run
 from flatlib.search.search import load_for, search
-from flatlib.search.supernet import Supernet
 from flatlib.search.trace import SearchTrace
-from flatlib.spaces import SPACES
+from flatlib.spaces import SPACES, Genotype
 
 LABELS = {
     "valid_loss": "validation loss (nats)",
@@ -48,7 +50,7 @@ def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> 
     """What each method's searches will take on this machine; finished ones are read, not repeated."""
 
     def each(config: SearchConfig) -> str:
-        return estimate(config, load_for(config).to(resolve_device(config.device))).text
+        return estimate(config, load_for(config).to(resolve_device(config.device)))
 
     return estimates_of(configs, runs, partial(finished_run, runs_dir), each)
 
@@ -98,7 +100,7 @@ def first_traces(found: Found) -> dict[str, SearchTrace]:
     return {f"{method}, seed {runs[0].config.seed}": runs[0].trace for method, runs in found.items()}
 
 
-def cell_of(run: Run) -> Cell:
+def cell_of(run: Run) -> Genotype | str:
     assert run.result is not None  # `search` returns finished runs only
     return run.result.cell
 
@@ -146,21 +148,26 @@ def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
 def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> pd.DataFrame:
     """Test accuracy (%) of every found cell and of random ones, each trained alone; no lines with epochs = 0."""
     own = next(iter(found.values()))[0].config
-    space, images = SPACES[own.space], load_images(own.dataset, n_train=own.n_train).to(resolve_device(own.device))
     chosen = [(method, run.config.seed, cell_of(run)) for method, runs in found.items() for run in runs]
     rng = np.random.default_rng([seed, 4])
-    chosen += [("random", number, random_cell(space, rng)) for number in range(random_cells)]
-    net = Supernet(space, own.channels, own.cells, images.n_classes, kernels="naive")
-    training = {"epochs": epochs, "seed": seed}
+    chosen += [("random", number, random_cell(SPACES[own.space], rng)) for number in range(random_cells)]
     lines = [
-        {
-            "kind": kind,
-            "number": number,
-            "accuracy": trained_accuracy(net, cell, images, batch_size=own.batch_size, **training),
-        }
+        {"kind": kind, "number": number, "accuracy": trained_accuracy(cell, own, epochs=epochs, seed=seed)}
         for kind, number, cell in (chosen if epochs else [])
     ]
     return pd.DataFrame(lines, columns=["kind", "number", "accuracy"])
+
+
+def trained_accuracy(cell: Genotype | str, own: SearchConfig, *, epochs: int, seed: int) -> float:  # percent
+    """Of one cell on the test images, trained from new weights on the search's images, at its size."""
+    shared = {name: getattr(own, name) for name in ("dataset", "n_train", "channels", "cells", "batch_size", "device")}
+    config = EvaluationConfig(cell_key(cell), **shared, epochs=epochs, learning_rate=0.025, seed=seed)
+    trainer = Trainer(config, batches_of(config), resolve_device(own.device))
+    while not trainer.finished:
+        for _ in range(trainer.steps):
+            trainer.step()
+        trainer.end_epoch()
+    return trainer.done[-1].test_accuracy
 
 
 def plot_trained(frame: pd.DataFrame, setting: str) -> go.Figure:

@@ -59,10 +59,9 @@ def work(configs: list[EvaluationConfig], waiting: list[EvaluationConfig], optio
     from flatlib.evaluation.processes import own_share
     from flatlib.run.progress import Progress
 
-    runs = []
-    for config in configs:
-        with closing(Progress(step_words, epoch_words)) as progress:
-            first = not own_share().rank
+    runs, first = [], not own_share().rank
+    with closing(Progress(step_words, epoch_words)) as progress:
+        for config in configs:
             run = evaluate(
                 config,
                 options.runs_dir,
@@ -72,9 +71,9 @@ def work(configs: list[EvaluationConfig], waiting: list[EvaluationConfig], optio
                 on_epoch=progress.epoch if first else None,
                 on_step=progress.step if first else None,
             )
-        read = "" if config in waiting else "read from "
-        say(f"{config.name}, seed {config.seed}: test error {run.test_error:.2f} %; {read}{run.folder}")
-        runs.append(run)
+            read = "" if config in waiting else "read from "
+            say(f"{config.name}, seed {config.seed}: test error {run.test_error:.2f} %; {read}{run.folder}")
+            runs.append(run)
     if len(runs) > 1:
         errors = np.array([run.test_error for run in runs])
         say(f"test error: {errors.mean():.2f} +- {errors.std():.2f} % (n = {len(runs)})")

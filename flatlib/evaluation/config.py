@@ -21,7 +21,7 @@ class EvaluationConfig(Parameters):
     n_train: int = parameter(0, "training images used; 0: all", ge=0)
     n_classes: int = parameter(0, "classes; 0: the data set's own, 1,000 for imagenet", ge=0)
     channels: int = parameter(8, "C of the first cells; 0: about 3 M parameters, imagenet: < 600 M multiply-adds", ge=0)
-    cells: int = parameter(5, "cells of the network; 20 in the paper, 14 on imagenet", ge=3)
+    cells: int = parameter(5, "cells of the network; 20 in the paper, 14 on imagenet", ge=3, le=1000)
     epochs: int = parameter(5, "epochs; 600 in the paper, 250 on imagenet", ge=1)
     batch_size: int = parameter(32, "images a step, all processes together; 96 in the paper, 128 on imagenet", ge=2)
     optimizer: str = parameter("sgd", "with momentum 0.9", choices=("sgd", "nesterov"))

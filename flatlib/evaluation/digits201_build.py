@@ -17,7 +17,9 @@ import numpy as np
 from flatlib.data.digits import load_digits201
 from flatlib.evaluation.digits201 import Recipe, measure
 from flatlib.memory import keep_freed_memory
-from flatlib.run.checkpoint import write_beside
+from flatlib.run.checkpoint import RunError, write_beside
+from flatlib.run.folder import one_line, open_run
+from flatlib.run.orphans import end_with_parent
 from flatlib.spaces import all_archs, isomorphism_classes
 
 PART = 64  # cells trained as one batch
@@ -30,6 +32,7 @@ RUNS = [SEARCH[0], *JUDGE[:3], SEARCH[1], *JUDGE[3:6], SEARCH[2], *JUDGE[6:]]
 def _start_worker() -> None:
     import torch
 
+    end_with_parent()
     keep_freed_memory()
     torch.set_num_threads(1)
 
@@ -40,13 +43,24 @@ def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Re
     return path
 
 
+def _read_part(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """RunError, one line, for a damaged part or one of other cells."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
+            part = {name: data[name] for name in ("rows", "valid", "test")}
+        if not np.array_equal(part["rows"], rows) or not len(part["valid"]) == len(part["test"]) == len(rows):
+            raise ValueError("of other cells")
+    except Exception as error:  # numpy, zipfile, zlib and tokenize each have their own for a broken file
+        raise RunError(f"{path}: damaged ({one_line(error)}); remove it, and the same command measures it") from None
+    return part
+
+
 def _check_work_folder(work: Path, recipe: Recipe) -> None:
     """A folder of parts belongs to one recipe; ValueError, one line, for another's."""
     config, text = work / "recipe.json", json.dumps(asdict(recipe), sort_keys=True)
-    work.mkdir(parents=True, exist_ok=True)
     if not config.exists():
-        config.write_text(text)
-    elif config.read_text() != text:
+        write_beside(config, lambda file: file.write(text.encode()))
+    elif config.read_bytes() != text.encode():
         raise ValueError(f"{work} holds parts of another recipe; name another folder or remove it")
 
 
@@ -60,19 +74,34 @@ def build(
     progress: Callable[..., Any] | None = None,  # tqdm, or something like it
 ) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
     """Measure all runs; per run the validation curve (classes, epochs) and test (classes,), percent."""
+    with open_run(work, {}):
+        return _build(work, recipe, processes, classes, runs, progress)
+
+
+def _build(
+    work: Path,
+    recipe: Recipe,
+    processes: int | None,
+    classes: np.ndarray | None,
+    runs: list[tuple[str, int]],
+    progress: Callable[..., Any] | None,
+) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
     _check_work_folder(work, recipe)
     if classes is None:
         classes = np.unique(isomorphism_classes(all_archs()))
     parts = {(run, at): work / f"{run[0]}_{run[1]}_{at:05d}.npz" for run in runs for at in range(0, len(classes), PART)}
     missing = [key for key, path in parts.items() if not path.exists()]
-    with ProcessPoolExecutor(processes or os.cpu_count(), initializer=_start_worker) as pool:
+    pool = ProcessPoolExecutor(processes or os.cpu_count(), initializer=_start_worker)
+    try:
         jobs = [
             pool.submit(_measure_part, parts[run, at], classes[at : at + PART], *run, recipe) for run, at in missing
         ]
         done = as_completed(jobs)
         for job in progress(done, total=len(jobs), unit="part", desc="Digits201") if progress else done:
             job.result()
-    loaded = {key: np.load(path) for key, path in parts.items()}
+    finally:  # where one part failed, such as for a full disk, the others are not even begun
+        pool.shutdown(cancel_futures=True)
+    loaded = {(run, at): _read_part(path, classes[at : at + PART]) for (run, at), path in parts.items()}
     return {
         run: (
             np.concatenate([loaded[key]["valid"] for key in parts if key[0] == run]),

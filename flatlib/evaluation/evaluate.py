@@ -4,7 +4,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from flatlib.evaluation.runs import EvaluationRun, EvaluationTrace, finished_run
 from flatlib.evaluation.training import StepProgress, Trainer
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.run.folder import RunFolder, open_run
-from flatlib.run.hardware import hardware, peak_bytes, resolve_device
-from flatlib.run.loop import Hooks, held_interrupt, is_out_of_memory, run_to_end, warn_of_threads
+from flatlib.run.hardware import machine, peak_bytes, resolve_device
+from flatlib.run.loop import held_interrupt, is_out_of_memory, run_to_end, warn_of_threads
 from flatlib.run.progress import duration
 
 OnEpoch = Callable[[EvaluationConfig, EvaluationTrace], Any]
@@ -49,8 +48,6 @@ def evaluate(
         if run := finished_run(runs_dir, config):  # by another process, meanwhile
             return run
         saved = from_first(folder.load())
-        tell = [partial(told, config) if told else None for told in (on_epoch, on_step)]
-        hooks = Hooks(folder, lambda: any_of(asked()), checkpoint_seconds, *tell)
         try:
             trainer = Trainer(config, batches, device)
             if saved:
@@ -58,7 +55,14 @@ def evaluate(
                 _warn_of_processes(saved["processes"], path)
                 trainer.restore(saved)
             folder.write_config(device=device, name=config.name, processes=own_share().world)
-            run_to_end(trainer, hooks)
+            run_to_end(
+                trainer,
+                folder,
+                lambda: any_of(asked()),
+                checkpoint_seconds=checkpoint_seconds,
+                on_epoch=on_epoch,
+                on_step=on_step,
+            )
             any_of(False)  # all wait here until the first has written the result
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -128,12 +132,11 @@ def estimate(config: EvaluationConfig, batches: Batches) -> str:
         batches.restore(before)
     tests = batches.n_test / config.batch_size / 3  # a step without its backward half
     seconds = config.epochs * (batches.steps + tests) * step
-    machine, memory = hardware(trainer.device.type), peak_bytes(trainer.device.type)
-    where = machine["cpu"] if machine["device"] == "cpu" else machine["device"]
+    memory = peak_bytes(trainer.device.type)
     size = f", {memory / 1e9:.1f} GB" if memory else ""
     return (
         f"about {duration(seconds)} for {config.epochs} epochs of {batches.steps} steps ({step:.2g} s a step){size}; "
-        f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}, {where}"
+        f"{machine(trainer.device.type)}"
     )
 
 

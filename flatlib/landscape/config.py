@@ -10,9 +10,6 @@ class LandscapeConfig(Parameters):
     """Images, Hessian, plane and discrete neighbors; the batch size is the search's."""
 
     n_valid: int = parameter(64, "validation images, in whole batches of the search's size; 0: all", ge=0)
-    solver: str = parameter(
-        "exact", "of the eigenpairs: the whole Hessian, or Lanczos, some 30 products", choices=("exact", "lanczos")
-    )
     grid: int = parameter(41, "points an axis of the plane, odd, so that (0, 0) is one of them", ge=3)
     reach: float = parameter(1.0, "largest lambda0 and lambda1, Sec. E", gt=0)
     distance: int = parameter(6, "largest distance of sampled discrete neighbors, edges of each cell type", ge=1, le=14)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from flatlib.run.hardware import resolve_device
 from flatlib.search.config import SearchConfig, identity
 from flatlib.search.curvature import Batch
 from flatlib.search.estimate import CACHE_BYTES, widest_bytes
-from flatlib.search.runs import Run, read_run
+from flatlib.search.runs import read_run
 from flatlib.search.search import load_for
 from flatlib.search.searcher import Searcher
 from flatlib.search.supernet import Supernet
@@ -45,11 +44,6 @@ class Found:
     batches: tuple[Batch, ...]  # whole ones of the search's size, not augmented, in a fixed order
     chunk: int  # neighbors at once
 
-    @property
-    def logits(self) -> Tensor:
-        """log alpha: the search's logits but for a constant an edge, which no derivative sees."""
-        return self.alphas.log()
-
 
 @lru_cache(maxsize=2)
 def _open(source: Source) -> Found:
@@ -63,29 +57,17 @@ def _open(source: Source) -> Found:
     images = load_for(run.config, source.data_dir).to(resolve_device(run.config.device))
     searcher = Searcher(run.config, images, chunk=1)
     searcher.restore(state)
-    weights = searcher.learner.weights.detach()
-    cuda = weights.is_cuda
+    weights, gamma = searcher.learner.weights.detach(), run.trace.edge_weights
+    epoch, kernels = run.result.epoch, searcher.learner.net.kernels  # the epoch whose cell the search took
     return Found(
         run.config,
         searcher.learner.net,
         weights,
-        torch.from_numpy(taken_alphas(run)).to(weights),
-        _edge_weights(run, weights),
+        torch.from_numpy(run.trace.alphas[epoch]).to(weights),
+        None if gamma is None else torch.from_numpy(gamma[epoch]).to(weights),
         fixed_batches(images, searcher.valid_half, run.config.batch_size, source.n_valid, weights.dtype),
-        GPU_CHUNK if cuda else max(1, CACHE_BYTES[searcher.learner.net.kernels] // widest_bytes(run.config, images)),
+        GPU_CHUNK if weights.is_cuda else max(1, CACHE_BYTES[kernels] // widest_bytes(run.config, images)),
     )
-
-
-def taken_alphas(run: Run) -> np.ndarray:  # (T, E, O)
-    """Alpha of the epoch whose cell the search took."""
-    assert run.result is not None
-    return run.trace.alphas[run.result.epoch]
-
-
-def _edge_weights(run: Run, like: Tensor) -> Tensor | None:
-    assert run.result is not None
-    weights = run.trace.edge_weights
-    return None if weights is None else torch.from_numpy(weights[run.result.epoch]).to(like)
 
 
 def fixed_batches(

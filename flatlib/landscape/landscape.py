@@ -1,10 +1,8 @@
 """All that is seen around one found architecture, kept in the search's run folder."""
 
-from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -14,21 +12,14 @@ from flatlib.landscape.hessian import Curvature, curvatures
 from flatlib.landscape.plane import Plane, losses, plane, random_directions
 from flatlib.neighborhoods import perturbed_edges
 from flatlib.run.checkpoint import write_beside
-from flatlib.run.folder import digest, reading
-from flatlib.search.config import SearchConfig, identity
-from flatlib.search.curvature import EigenResult
+from flatlib.run.folder import digest, open_run, reading
+from flatlib.search.config import identity
 from flatlib.search.derive import derive, one_hot_alphas
 from flatlib.search.runs import Run
 from flatlib.spaces import SPACES, Space
 
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Discrete:
-    """Losses of one-hot cells around the derived one, with the search's weights."""
-
-    losses: np.ndarray  # (d + 1, n) nats; row k at distance k (Eq. 2), row 0 the derived cell itself, n times
+FORMAT = 2
+PARTS = 4  # of the work on a batch: Hessian, two planes, discrete neighbors
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,7 @@ class Landscape:
     of_logits: Curvature
     plane: Plane
     random: Plane  # two random orthonormal directions, for comparison
-    discrete: Discrete
+    discrete: np.ndarray  # (d + 1, n) nats, of one-hot cells; row k at distance k (Eq. 2) of the derived one
     edge_weights: np.ndarray | None  # (T, E) PC-DARTS's, which rank the edges of the derived cell
 
     @property
@@ -55,8 +46,7 @@ def look_around(
     config: LandscapeConfig,
     *,
     data_dir: str | None = None,
-    pool: Executor | None = None,
-    on_part: Callable[[], Any] = lambda: None,  # after each piece of work on a batch
+    **how: Any,  # as `for_batches`
 ) -> Landscape:
     """Hessian, planes and discrete neighbors of a finished search; read where they are known already.
 
@@ -65,21 +55,19 @@ def look_around(
     if known := known_landscape(run, config):
         return known
     source = Source(str(run.folder), config.n_valid, data_dir)
-    options: dict[str, Any] = {"pool": pool, "on_part": on_part}
     found, own = source.open(), run.config
-    of_alpha, of_logits = curvatures(source, config.solver, **options)
+    of_alpha, of_logits = curvatures(source, **how)
     shape = tuple(found.alphas.shape)
-    along = plane(source, of_alpha.pairs.vectors, config.grid, config.reach, **options)
+    along = plane(source, of_alpha.pairs.vectors, config.grid, config.reach, **how)
     coarse = config.grid // 4 * 2 + 1  # enough for a comparison
-    random = plane(source, random_directions(shape, own.seed), coarse, config.reach, **options)
+    random = plane(source, random_directions(shape, own.seed), coarse, config.reach, **how)
     edge_weights = None if found.edge_weights is None else found.edge_weights.double().cpu().numpy()
     cells = discrete_neighbors(SPACES[own.space], along.alphas, edge_weights, config, own.seed)
-    values = losses(source, cells.reshape(-1, *shape), **options)[0].reshape(cells.shape[:2])
-    result = Landscape(
-        own.method, own.seed, own.space, of_alpha, of_logits, along, random, Discrete(values), edge_weights
-    )
-    arrays: dict[str, Any] = _arrays(result)
-    write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
+    values = losses(source, cells.reshape(-1, *shape), **how)[0].reshape(cells.shape[:2])
+    result = Landscape(own.method, own.seed, own.space, of_alpha, of_logits, along, random, values, edge_weights)
+    arrays: dict[str, Any] = _arrays(asdict(result))
+    with open_run(run.folder, identity(run.config)):  # no other process writes the same file
+        write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
     return result
 
 
@@ -100,11 +88,6 @@ def discrete_neighbors(
     return np.eye(m)[np.stack(rows)]
 
 
-def n_parts(batches: int, config: LandscapeConfig) -> int:
-    """How often `on_part` is called, with the exact solver."""
-    return 4 * batches  # the Hessian, two planes, discrete neighbors
-
-
 # --- kept in the run folder -------------------------------------------------------------------------
 
 
@@ -117,40 +100,21 @@ def known_landscape(run: Run, config: LandscapeConfig) -> Landscape | None:
     if not _path(run, config).exists():
         return None
     with reading(_path(run, config)) as path, open(path, "rb") as file:
-        return _landscape(dict(np.load(file, allow_pickle=False)), run.config)
+        return _made(Landscape, dict(np.load(file, allow_pickle=False)))
 
 
-def _arrays(landscape: Landscape) -> dict[str, np.ndarray]:
-    """Name -> numbers, from which `_landscape` makes the same again."""
-    arrays = {"discrete": landscape.discrete.losses}
-    for name in ("of_alpha", "of_logits"):
-        own: Curvature = getattr(landscape, name)
-        arrays |= {f"{name}.{field}": np.asarray(value) for field, value in vars(own.pairs).items()}
-        arrays |= {f"{name}.halves": own.halves, f"{name}.data": np.array([own.images, own.batch_size])}
-    for name in ("plane", "random"):
-        arrays |= {f"{name}.{field}": value for field, value in vars(getattr(landscape, name)).items()}
-    return arrays | ({} if landscape.edge_weights is None else {"edge_weights": landscape.edge_weights})
+def _arrays(value: Any, name: str = "") -> dict[str, np.ndarray]:
+    """Name -> numbers of a nested dict, such as `plane.losses`; None is left out."""
+    if not isinstance(value, dict):
+        return {} if value is None else {name: np.asarray(value)}
+    parts = (_arrays(part, f"{name}.{field}".strip(".")) for field, part in value.items())
+    return {key: array for part in parts for key, array in part.items()}
 
 
-def _landscape(arrays: dict[str, np.ndarray], config: SearchConfig) -> Landscape:
-    def of(name: str) -> Curvature:
-        values, vectors, residuals, trace = (
-            arrays[f"{name}.{field}"] for field in ("values", "vectors", "residuals", "trace")
-        )
-        pairs = EigenResult(values, vectors, residuals, float(trace))
-        return Curvature(name.removeprefix("of_"), pairs, arrays[f"{name}.halves"], *arrays[f"{name}.data"].tolist())
-
-    def plane_of(name: str) -> Plane:
-        return Plane(**{field: arrays[f"{name}.{field}"] for field in Plane.__dataclass_fields__})
-
-    return Landscape(
-        config.method,
-        config.seed,
-        config.space,
-        of("of_alpha"),
-        of("of_logits"),
-        plane_of("plane"),
-        plane_of("random"),
-        Discrete(arrays["discrete"]),
-        arrays.get("edge_weights"),
-    )
+def _made(kind: Any, arrays: dict[str, np.ndarray], name: str = "") -> Any:
+    """The dataclass again."""
+    if hasattr(kind, "__dataclass_fields__"):
+        fields = get_type_hints(kind).items()
+        return kind(**{field: _made(of, arrays, f"{name}.{field}".strip(".")) for field, of in fields})
+    value = arrays[name] if kind is np.ndarray else arrays.get(name)
+    return value if value is None or value.ndim else value.item()

@@ -4,15 +4,15 @@
 whose entries all clip keeps its alpha.
 """
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from flatlib.landscape.found import Found, Source
-from flatlib.landscape.workers import OnPart, for_batches
+from flatlib.landscape.workers import for_batches
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,16 @@ def plane(
     directions: np.ndarray,  # (2, T, E, O)
     grid: int = 41,
     reach: float = 1.0,
-    *,
-    pool: Executor | None = None,
-    on_part: OnPart = lambda: None,
+    **how: Any,  # as `for_batches`
 ) -> Plane:
     """The loss on a grid of lambdas from -reach to reach."""
     alphas, lambdas = source.open().alphas.double().cpu().numpy(), np.linspace(-reach, reach, grid)
     lambdas[grid // 2] = 0
     steps = np.stack(np.meshgrid(lambdas, lambdas), -1).reshape(-1, 2)  # l0 runs faster
     neighbors, clipped, kept = step_on_plane(alphas, directions, steps)
-    loss, accuracy = losses(source, neighbors, pool=pool, on_part=on_part)
-    maps = [x.reshape(grid, grid) for x in (loss, accuracy, clipped, kept)]
-    return Plane(lambdas, maps[0], maps[1], maps[2], maps[3], alphas, directions)
+    loss, accuracy = losses(source, neighbors, **how)
+    loss, accuracy, clipped, kept = (x.reshape(grid, grid) for x in (loss, accuracy, clipped, kept))
+    return Plane(lambdas, loss, accuracy, clipped, kept, alphas, directions)
 
 
 def mean_rise(plane: Plane, radius: float) -> float:
@@ -100,16 +98,9 @@ def random_directions(shape: tuple[int, ...], seed: int) -> np.ndarray:  # (2, *
 # --- f of many architectures ----------------------------------------------------------------------
 
 
-def losses(
-    source: Source,
-    alphas: np.ndarray,  # (N, T, E, O)
-    *,
-    pool: Executor | None = None,
-    on_part: OnPart = lambda: None,
-) -> np.ndarray:  # (2, N)
+def losses(source: Source, alphas: np.ndarray, **how: Any) -> np.ndarray:  # (N, T, E, O) -> (2, N)
     """Loss (nats) and accuracy (percent) of each architecture, means over all batches."""
-    batches = range(len(source.open().batches))
-    return for_batches(losses_on, source, alphas, batches=batches, pool=pool, on_part=on_part).mean(0)
+    return for_batches(losses_on, source, alphas, batches=range(len(source.open().batches)), **how).mean(0)
 
 
 @torch.no_grad()

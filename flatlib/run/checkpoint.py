@@ -5,13 +5,13 @@ What makes a run itself, its identity, is a JSON object of groups of values: {"p
 
 import io
 import os
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 FORMAT, VERSION = "flatlib-run", 2
-FORMAT_1 = "flatlib-search"  # of version 1
 
 
 class RunError(ValueError):
@@ -34,13 +34,14 @@ def difference(got: Any, expected: dict[str, Any]) -> str:
             return f"no {group}"
         for name in [*values, *found]:
             if found.get(name) != values.get(name):
-                return f"{name} = {found.get(name)!r:.40}, not {values.get(name)!r}"
+                shown = name if name in values else ascii(name)[:40]  # a foreign name may have several lines
+                return f"{shown} = {found.get(name)!r:.40}, not {values.get(name)!r}"
     return ""
 
 
 def write_beside(path: Path, writer: Callable[[BinaryIO], Any]) -> None:
     """Write beside the target and rename: complete, or what was there before, with a RunStoppedError."""
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # its own, should two processes write one file
     try:
         with open(part, "wb") as file:
             writer(file)
@@ -78,17 +79,16 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | No
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror or error}); {anew}") from None
     try:
+        with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+            if damaged := archive.testzip():  # torch itself compares no checksum
+                raise ValueError(damaged)
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+        if (content["format"], content["version"]) != (FORMAT, VERSION):
+            raise ValueError("another format or version")
+        found, state = content["identity"], content["state"]
     except Exception:  # what torch's zip reader, its unpickler or Python find: RuntimeError, EOFError, OSError, ...
         size = f"{len(stored):,} bytes"
-        raise RunError(f"{path}: damaged, or no checkpoint of flatlib ({size}); {anew}") from None
-    if not isinstance(content, dict) or content.get("format") not in (FORMAT, FORMAT_1) or "state" not in content:
-        raise RunError(f"{path}: a file of torch, but no checkpoint of a run; {anew}")
-    if content.get("version") != VERSION:
-        version = f"version {content.get('version')!r:.20}"
-        raise RunError(
-            f"{path}: {version} of the format, this flatlib reads {VERSION}; {anew}, or take the flatlib that wrote it"
-        )
-    if other := difference(content.get("identity"), identity):
+        raise RunError(f"{path}: damaged, or no checkpoint of this flatlib ({size}); {anew}") from None
+    if other := difference(found, identity):
         raise RunError(f"{path}: belongs to another run ({other}); {anew}, or take another runs_dir")
-    return content["state"]
+    return state

@@ -3,13 +3,13 @@
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from flatlib.run.checkpoint import RunStoppedError
-from flatlib.run.config import Config, Parameters, allowed, check_names, make, parameter
+from flatlib.run.config import Config, Parameters, allowed, check_names, parameter
 
 PLAIN = r"(?![\[\]{}|>&*!%@`\"'#,?]|- |-$)\S+(?:\s+(?!#)\S+)*"  # up to a comment
 LINE = re.compile(rf"""(\w+)\s*:\s+("[^"\\]*"|'[^']*'|{PLAIN})\s*(?:\s\#.*)?""")
@@ -51,7 +51,7 @@ def main(
         what, code = str(error), 1
     except (ValueError, OSError, ImportError) as error:
         what, code = str(error), 2
-    print(f"{name}: {what}", file=sys.stderr)
+    print(f"{name}: {' '.join(what.split())}", file=sys.stderr)  # one line, also for a path of two
     return code
 
 
@@ -69,45 +69,38 @@ def set_up(options: Options) -> None:
 def read_arguments(argv: list[str], config: type[Config], options: type[Option]) -> tuple[Config, Option]:
     """`[config.yaml] [--name value | --name=value ...]`, checked; the command line wins. ValueError, one line."""
     known = {f.name: f for kind in (config, options) for f in fields(kind)}
-    given, files = _pairs(argv, known)
-    if len(files) > 1:
-        raise ValueError(f"{files[1]!r}: one YAML file at most, then --name value; --help lists the names")
-    values = (read_yaml(Path(files[0]), known) if files else {}) | given
-    check_names(values, known)
-    of_options = {f.name: values.pop(f.name) for f in fields(options) if f.name in values}
-    return make(config, values), options(**of_options)
-
-
-def _pairs(argv: list[str], known: Known) -> tuple[dict[str, Any], list[str]]:
-    values: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     files: list[str] = []
     words = iter(argv)
     for word in words:
         if not word.startswith("--"):
             files.append(word)
             continue
-        name, given, text = word[2:].partition("=")
-        value = text if given else next(words, "")
-        if not given and (not value or value.startswith("--")):
+        name, equals, text = word[2:].partition("=")
+        value = text if equals else next(words, "")
+        if not equals and (not value or value.startswith("--")):
             raise ValueError(f"{word}: no value; write {word} VALUE, --help lists what is allowed")
         name = name.replace("-", "_")
-        values[name] = parse(known, name, value)
-    return values, files
+        given[name] = parse(known, name, value)
+    if len(files) > 1:
+        raise ValueError(f"{files[1]!r}: one YAML file at most, then --name value; --help lists the names")
+    values = (read_yaml(Path(files[0]), known) if files else {}) | given
+    check_names(values, known)
+    of_options = {f.name: values.pop(f.name) for f in fields(options) if f.name in values}
+    return config(**values), options(**of_options)
 
 
 def read_yaml(path: Path, known: Known) -> dict[str, Any]:
     """The lines `name: value` of a file, with comments and quotes; ValueError, one line, for any other."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep us waiting, a device has no end
+            raise OSError(0, "not a file")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not a text file; expected lines 'name: value'") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return dict(_read_lines(path, lines, known))
-
-
-def _read_lines(path: Path, lines: list[str], known: Known) -> Iterable[tuple[str, Any]]:
-    seen = set()
+    values: dict[str, Any] = {}
     for number, line in enumerate(lines, 1):
         if not line.split("#")[0].strip() or line.strip() == "---":
             continue
@@ -115,10 +108,10 @@ def _read_lines(path: Path, lines: list[str], known: Known) -> Iterable[tuple[st
         if not match:
             raise ValueError(f"{path}, line {number}: {line.strip()[:60]!r} is not flat; expected 'name: value'")
         name, text = match.groups()
-        if name in seen:
+        if name in values:
             raise ValueError(f"{path}, line {number}: {name} is given twice; keep one")
-        seen.add(name)
-        yield name, text[1:-1] if text[0] in "\"'" else parse(known, name, text)
+        values[name] = text[1:-1] if text[0] in "\"'" else parse(known, name, text)
+    return values
 
 
 def parse(known: Known, name: str, text: str) -> Any:

@@ -44,6 +44,8 @@ def check_value(f: Field, value: Any) -> None:
     """ValueError, one line, for a value of another type, out of range or no choice."""
     kind, limits = type(f.default), f.metadata
     wrong = type(value) is not kind and not (kind is float and type(value) is int)
+    if type(value) is int and abs(value) >= 2**63:
+        raise ValueError(f"{f.name}: a number of {value.bit_length()} bits; allowed: {allowed(f)} and below 2 ** 63")
     if not wrong and "choices" in limits:
         wrong = value not in choices(f)
     elif not wrong and kind is not str:
@@ -79,4 +81,5 @@ def check_names(values: dict[str, Any], known: dict[str, Field]) -> None:
     for name, value in values.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+            name = name if name.isidentifier() else ascii(name)
             raise ValueError(f"{name} = {value!r}: no such parameter; did you mean {near}? ({allowed(known[near])})")

@@ -10,7 +10,6 @@ import io
 import json
 import os
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -102,6 +101,8 @@ def open_run(path: Path, identity: dict[str, Any]) -> Iterator[RunFolder]:
         _lock(lock, path)
         if (path / "config.json").exists():
             check_identity(path, identity)
+        for part in path.glob("*.part"):  # of a killed process
+            part.unlink(missing_ok=True)
         yield RunFolder(path, identity)
 
 
@@ -175,7 +176,7 @@ def reading(path: Path) -> Iterator[Path]:
     """RunError, one line that names the file, for all that a damaged one may raise."""
     try:
         yield path
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # json, csv, numpy, zipfile and tokenize each have their own for a broken file
         why = f"{path.name}: {one_line(error)}"
         raise RunError(f"{path.parent}: cannot be read as a run ({why}); move it away and run again") from None
 

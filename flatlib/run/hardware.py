@@ -28,6 +28,12 @@ def hardware(device: str = "cpu") -> dict[str, Any]:
     return {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": name}
 
 
+def machine(device: str) -> str:
+    """'2 threads, AMD EPYC', or the GPU's name."""
+    about = hardware(device)
+    return f"{about['threads']} thread{'s' * (about['threads'] > 1)}, {about['cpu' if device == 'cpu' else 'device']}"
+
+
 def peak_bytes(device: str) -> int:
     """Memory at its peak so far: of the GPU, else of this process; 0 where the system does not tell."""
     if device == "cuda":

@@ -7,13 +7,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 
 from flatlib.run.folder import RunFolder, Trace
-
-AGAIN = "the same command goes on from there"
 
 
 class Work(Protocol):
@@ -52,55 +50,42 @@ class Work(Protocol):
     def result(self) -> dict[str, Any]: ...  # for result.json
 
 
-class Hooks(NamedTuple):
-    """Where a run writes, and whom it tells."""
-
-    folder: RunFolder
-    interrupted: Callable[[], bool]  # asked after each step and epoch
-    checkpoint_seconds: float  # within an epoch; after each epoch anyway
-    on_epoch: Callable[[Any], Any] | None = None  # takes the trace
-    on_step: Callable[[Any], Any] | None = None  # takes so_far
-
-
-def run_to_end(work: Work, hooks: Hooks) -> None:
+def run_to_end(
+    work: Work,
+    folder: RunFolder,
+    interrupted: Callable[[], bool],  # asked after each step and epoch
+    *,
+    checkpoint_seconds: float,  # within an epoch; after each epoch anyway
+    on_epoch: Callable[[Any, Any], Any] | None,  # takes the config and the trace
+    on_step: Callable[[Any, Any], Any] | None,  # takes the config and so_far
+) -> None:
     """Steps, epochs, checkpoints, the result; a KeyboardInterrupt says what is kept."""
-    folder, border = hooks.folder, True  # between two steps, where the state is whole
+    saved, whole = time.monotonic(), True  # whole: between two steps, where the state is
     folder.write_trace(work.trace)  # of a killed process, or what there is before the first epoch
-    saved = time.monotonic()
     try:
         while not work.finished:
-            while work.at < work.steps:
-                border = False
+            ends, whole = work.at == work.steps, False
+            if ends:
+                work.end_epoch()
+            else:
                 work.step()
-                border = True
-                if hooks.on_step:
-                    hooks.on_step(work.so_far)
-                if hooks.interrupted():
-                    raise KeyboardInterrupt
-                if time.monotonic() - saved >= hooks.checkpoint_seconds:
-                    folder.save(work.state())
-                    saved = time.monotonic()
-            border = False
-            work.end_epoch()
-            border = True
-            _close(work, hooks)
-            saved = time.monotonic()
+            whole = True
+            if ends or time.monotonic() - saved >= checkpoint_seconds:
+                folder.save(work.state())
+                saved = time.monotonic()
+            if ends:
+                folder.write_trace(work.trace)
+            if tell := on_epoch if ends else on_step:
+                tell(work.config, work.trace if ends else work.so_far)
+            if interrupted() and not work.finished:
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
-        if border:
+        if whole:
             folder.save(work.state())
-        where = f"epoch {work.epochs_done + 1}, step {work.at}" if border else "the last checkpoint"
-        raise KeyboardInterrupt(f"interrupted; {folder.path} keeps {where}, and {AGAIN}") from None
+        kept = f"epoch {work.epochs_done + 1}, step {work.at}" if whole else "the last checkpoint"
+        again = "the same command goes on from there"
+        raise KeyboardInterrupt(f"interrupted; {folder.path} keeps {kept}, and {again}") from None
     folder.write_result(work.result())
-
-
-def _close(work: Work, hooks: Hooks) -> None:
-    """Keep a finished epoch."""
-    hooks.folder.save(work.state())
-    hooks.folder.write_trace(work.trace)
-    if hooks.on_epoch:
-        hooks.on_epoch(work.trace)
-    if hooks.interrupted() and not work.finished:
-        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The command `python -m flatlib.search`: needs torch and numpy only, so that it runs on a bare GPU machine."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -66,7 +66,7 @@ def _estimate(config: SearchConfig, image_set: "ImageSet", options: Options) -> 
     from flatlib.search.estimate import estimate
 
     try:
-        return estimate(config, image_set, options.chunk or None, options.kernels).text
+        return estimate(config, image_set, options.chunk or None, options.kernels)
     except RuntimeError as error:  # such as too little memory: the search itself will deal with it
         return f"no estimate ({str(error).splitlines()[0]})"
 
@@ -75,11 +75,11 @@ def work(
     configs: list[SearchConfig], waiting: list[SearchConfig], options: Options, image_set: "ImageSet | None"
 ) -> None:
     """Search after search, and the means over their seeds."""
-    from flatlib.search.search import search, summarize
+    from flatlib.search.search import search
 
     found = []
-    for config in configs:
-        with closing(Progress(step_words, epoch_line)) as progress:
+    with closing(Progress(step_words, epoch_line)) as progress:
+        for config in configs:
             run = search(
                 config,
                 options.runs_dir,
@@ -90,11 +90,23 @@ def work(
                 kernels=None if options.kernels == "auto" else options.kernels,
                 checkpoint_seconds=options.checkpoint_seconds,
             )
-        report(run, "" if config in waiting else "read from ")
-        found.append(run)
-    for name, (mean, std, n) in summarize(found).items() if len(found) > 1 else ():
-        if name not in ("learning_rate", "seconds"):  # of the last epoch: no results
-            print(f"{name}: {mean:.4g} +- {std:.2g} (n = {n})")
+            report(run, "" if config in waiting else "read from ")
+            found.append(run)
+    if len(found) > 1:
+        print("\n".join(summary([run.result.final for run in found if run.result])))
+
+
+def summary(finals: Sequence[dict[str, float]]) -> list[str]:
+    """Mean and population standard deviation of each final number over the searches that have it."""
+    import numpy as np
+
+    lines = []
+    for name in finals[0]:
+        values = np.array([final[name] for final in finals])
+        values = values[np.isfinite(values)]
+        if len(values) and name not in ("learning_rate", "seconds"):  # of the last epoch: no results
+            lines.append(f"{name}: {values.mean():.4g} +- {values.std():.2g} (n = {len(values)})")
+    return lines
 
 
 def step_words(now: "StepProgress") -> str:

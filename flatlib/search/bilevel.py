@@ -32,10 +32,6 @@ from flatlib.spaces import SPACES
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "float64": torch.float64}
 
 
-class SearchError(RunStoppedError):
-    """The search cannot go on; one line."""
-
-
 @dataclass(frozen=True)
 class ArchStep:
     """What an architecture step saw, before it moved alpha. SNAS: at a Gumbel sample; order 2: at w'."""
@@ -65,7 +61,7 @@ class Learner:
         in_channels: int,
         device: str | torch.device = "cpu",
         chunk: int | None = None,  # neighbors at once; None: all
-        kernels: str = "auto",  # or naive, plain, compiled: see Supernet
+        kernels: str = "auto",  # or plain, triton, compiled: see Supernet
     ) -> None:
         self.config, self.recipe, self.chunk = config, recipe(config), chunk
         self.space, self.device = SPACES[config.space], torch.device(device)
@@ -111,7 +107,7 @@ class Learner:
 
     def arch_step(self, train_batch: Batch, valid_batch: Batch) -> ArchStep:
         """Descend g(f(N(alpha))) on validation data at the current weights (Algorithm 1), or DARTS's unrolled loss."""
-        alphas, gamma = torch.softmax(self.arch["logits"], -1), self._gamma()
+        alphas, gamma = torch.softmax(self.arch["logits"], -1), self.gamma()
         neighbors = self._sample(self._neighbors(alphas))
         loss = self._loss(valid_batch, gamma, neighbors=len(neighbors))
         if self.config.order == 2:
@@ -130,7 +126,7 @@ class Learner:
     def weight_step(self, train_batch: Batch) -> WeightStep:
         """Descend the training loss at alpha: at noised alpha with SDARTS-RS, at a Gumbel sample with SNAS."""
         with torch.no_grad():
-            alphas, gamma = torch.softmax(self.arch["logits"], -1)[None], self._gamma()
+            alphas, gamma = torch.softmax(self.arch["logits"], -1)[None], self.gamma()
             if self.noise:
                 noise = self.rng.uniform(-self.noise, self.noise, alphas.shape)
                 alphas = variants.smoothed(alphas, torch.from_numpy(noise).to(alphas))
@@ -145,7 +141,8 @@ class Learner:
         self.steps += 1
         return WeightStep(value.item(), loss.accuracy)
 
-    def _gamma(self) -> Tensor | None:  # (T, E)
+    def gamma(self) -> Tensor | None:  # (T, E)
+        """PC-DARTS's normalized edge weights, differentiable."""
         return variants.normalize_edges(self.arch["edge_logits"], self.space) if "edge_logits" in self.arch else None
 
     def _neighbors(self, alphas: Tensor) -> Tensor:  # (T, E, O) -> (N, T, E, O)
@@ -164,7 +161,7 @@ class Learner:
     def _loss(self, batch: Batch, gamma: Tensor | None = None, *, neighbors: int = 1) -> CrossEntropy:
         """f on a batch, edge weights as a leaf; many neighbors share what no alpha reaches, without weight gradient."""
         images, labels = batch[0].to(self.device, self.dtype), batch[1].to(self.device)
-        shares = self.net.kernels != "naive" and self.net.partial == 1 and neighbors > 1
+        shares = self.net.partial == 1 and neighbors > 1
         shared = self.net.share(self.weights.detach().to(self.dtype), images) if shares else None
         leaf = None if gamma is None else gamma.detach().requires_grad_(gamma.requires_grad)
         return CrossEntropy(self.net, images, labels, leaf, shared)
@@ -188,19 +185,12 @@ class Learner:
         return Aggregated(value.item(), value, gradient)
 
     def _check(self, part: str, losses: np.ndarray, slopes: tuple[Tensor, ...]) -> None:
-        """SearchError, one line, for a loss or gradient that is not finite; nothing has moved yet."""
-        bad = np.flatnonzero(~np.isfinite(losses))
-        if len(bad):
-            itself = " (alpha itself)" if bad[0] == 0 else ""
-            what = f"the loss of neighbor {bad[0] + 1} of {len(losses)}{itself} is {losses[bad[0]]}"
-        elif all(slope.isfinite().all() for slope in slopes):
-            return
-        else:
-            what = "the gradient is not finite"
-        raise SearchError(
-            f"step {self.steps + 1}, {part}: {what}; try precision = float32 (now {self.config.precision}), a larger "
-            "batch_size or another seed, and check that all images are finite"
-        )
+        """RunStoppedError, one line, for a loss or gradient that is not finite; nothing has moved yet."""
+        if not np.isfinite(losses).all() or not all(slope.isfinite().all() for slope in slopes):
+            raise RunStoppedError(
+                f"step {self.steps + 1}, {part}: a loss or its gradient is not finite; try precision = float32 (now "
+                f"{self.config.precision}), a larger batch_size or another seed, and check that all images are finite"
+            )
 
     # --- what is kept ------------------------------------------------------------------------------
 
@@ -210,7 +200,7 @@ class Learner:
 
     def edge_weights(self) -> np.ndarray | None:  # (T, E) float64
         """PC-DARTS's normalized edge weights."""
-        gamma = self._gamma()
+        gamma = self.gamma()
         return None if gamma is None else gamma.detach().double().cpu().numpy()
 
     def state(self) -> dict[str, Any]:
@@ -221,14 +211,7 @@ class Learner:
         return copy.deepcopy(leaves | optimizers | numbers)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state()` of the same config, to the bit; SearchError, one line, for another network's."""
-        for name, leaf in self._leaves().items():
-            saved = state.get(name)
-            if saved is None or saved.shape != leaf.shape:
-                shape = None if saved is None else tuple(saved.shape)
-                raise SearchError(
-                    f"{name} of shape {shape}: this search has {tuple(leaf.shape)}; use its own checkpoint"
-                )
+        """Go on from a `state()` of the same config, to the bit."""
         for name, leaf in self._leaves().items():
             leaf.data.copy_(state[name])
         self.sgd.load_state_dict(copy.deepcopy(state["sgd"]))

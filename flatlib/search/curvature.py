@@ -5,7 +5,6 @@ H = mean over batches of d^2 L(x) / dx dx, where x is alpha or the logits, every
 loss depend on how the data is split, so the batches are the caller's and stay fixed.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,7 +27,7 @@ class EigenResult:
     values: np.ndarray  # (k,) largest first
     vectors: np.ndarray  # (k, *point.shape) unit norm over all entries, the entry of largest size positive
     residuals: np.ndarray  # (k,) |H v - value v|
-    trace: float  # sum of all P eigenvalues; nan where it is not known
+    trace: float  # sum of all P eigenvalues
 
 
 # --- the loss as a function of the architecture ----------------------------------------------------
@@ -45,8 +44,7 @@ def loss_of_alphas(
     gamma = None if edge_weights is None else edge_weights.detach()
 
     def on(batch: Batch) -> Loss:
-        shared = net.share(weights, batch[0]) if net.kernels != "naive" else None
-        return partial(CrossEntropy(net, *batch, gamma, shared), weights)
+        return partial(CrossEntropy(net, *batch, gamma, net.share(weights, batch[0])), weights)
 
     return on
 
@@ -104,13 +102,12 @@ def hessian(
     batches: Sequence[Batch],
     *,
     rows: int = 14,  # taken at once
-    symmetrize: bool = True,  # False: as it was computed, whose asymmetry is rounding
 ) -> np.ndarray:  # (P, P) float64
-    """The whole Hessian, P = point.numel() entries in the order of point.flatten()."""
+    """The whole Hessian, P = point.numel() entries in the order of point.flatten(); its asymmetry is rounding."""
     n = point.numel()
     identity = torch.eye(n, dtype=point.dtype, device=point.device).view(n, *point.shape)
     full = hessian_vector_product(loss_on, point, identity, batches, rows=rows).view(n, n).cpu().numpy()
-    return (full + full.T) / 2 if symmetrize else full
+    return (full + full.T) / 2
 
 
 def gradient(loss_on: LossOn, point: Tensor, batches: Sequence[Batch]) -> np.ndarray:  # point.shape, float64
@@ -160,14 +157,9 @@ def top_eigenpairs(
         raise ValueError(f"k = {k}: allowed: 1 to {len(hessian)}, the Hessian's rows")
     ascending, columns = np.linalg.eigh(hessian)
     values, vectors = ascending[::-1][:k], columns.T[::-1][:k]
-    vectors = _signed(vectors)
+    vectors = vectors * np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(1, keepdims=True), axis=1))
     residuals = np.linalg.norm(vectors @ hessian - values[:, None] * vectors, axis=1)
     return EigenResult(values.copy(), vectors.reshape(k, *shape), residuals, float(np.trace(hessian)))
-
-
-def _signed(vectors: np.ndarray) -> np.ndarray:  # (k, P)
-    """The entry of largest size positive, so that pictures repeat."""
-    return vectors * np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(1, keepdims=True), axis=1))
 
 
 def largest_eigenvalue(loss_on: LossOn, point: Tensor, batches: Sequence[Batch], *, tolerance: float = 1e-3) -> float:
@@ -177,23 +169,21 @@ def largest_eigenvalue(loss_on: LossOn, point: Tensor, batches: Sequence[Batch],
         vectors = torch.as_tensor(v, dtype=point.dtype, device=point.device).view(1, *point.shape)
         return hessian_vector_product(loss_on, point, vectors, batches).view(-1).cpu().numpy()
 
-    return float(lanczos(product, tuple(point.shape), 1, tolerance).values[0])
+    return lanczos(product, point.numel(), tolerance)
 
 
 def lanczos(
     product: Callable[[np.ndarray], np.ndarray],  # (P,) -> (P,), a symmetric matrix times a vector
-    shape: tuple[int, ...],  # of the point
-    k: int = 2,
+    size: int,  # P
     tolerance: float = 1e-3,
-) -> EigenResult:
-    """The k largest eigenpairs from some 20 products instead of P; their trace is not known (nan).
+) -> float:
+    """The largest eigenvalue from some 20 products instead of P.
 
-    Stops where each residual |H v - value v| is below `tolerance` times the largest value.
+    Stops where the residual |H v - value v| is below `tolerance` times the value.
 
-    >>> lanczos(lambda v: np.array([1.0, -5.0, 3.0]) * v, (3,), 2, 1e-9).values.round(9)
-    array([3., 1.])
+    >>> round(lanczos(lambda v: np.array([1.0, -5.0, 3.0]) * v, 3, 1e-9), 9)
+    3.0
     """
-    size = math.prod(shape)
     v = np.random.default_rng(0).standard_normal(size)
     basis, diagonal, beside = [v / np.linalg.norm(v)], list[float](), list[float]()
     while True:
@@ -205,8 +195,7 @@ def lanczos(
             w = w - np.stack(basis).T @ (np.stack(basis) @ w)
         beside.append(float(np.linalg.norm(w)))
         values, inner = np.linalg.eigh(np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1))
-        values, inner = values[::-1][:k], inner[:, ::-1][:, :k]
-        residuals = beside[-1] * np.abs(inner[-1])
-        if len(basis) == size or (len(basis) >= k and residuals.max() <= tolerance * abs(values[0]) + 1e-12):
-            return EigenResult(values, _signed((np.stack(basis).T @ inner).T).reshape(-1, *shape), residuals, math.nan)
+        residual = beside[-1] * abs(inner[-1, -1])
+        if len(basis) == size or residual <= tolerance * abs(values[-1]) + 1e-12:
+            return float(values[-1])
         basis.append(w / beside[-1])

@@ -1,4 +1,4 @@
-"""From relaxed alphas to a discrete cell, as each space's authors do it (Sec. D.1)."""
+"""Discrete cells: derived from alphas as each space's authors do it (Sec. D.1), as alphas, drawn at random."""
 
 import numpy as np
 
@@ -50,3 +50,16 @@ def one_hot_alphas(space: Space, cell: Genotype | str) -> np.ndarray:  # (T, E, 
             alphas[kind, edge] = 0
             alphas[kind, edge, space.operations.index(name)] = 1
     return alphas
+
+
+def random_cell(space: Space, rng: np.random.Generator) -> Genotype | str:
+    """A cell drawn uniformly: two different inputs a node and an operation each but `none` (NAS-Bench-201: all)."""
+    if space is NAS_BENCH_201:
+        return arch_to_string(rng.integers(0, len(space.operations), len(space.edges)))
+    names = [name for name in space.operations if name != "none"]
+
+    def pairs() -> tuple[tuple[str, int], ...]:
+        sources = [int(source) for node in range(2, 6) for source in np.sort(rng.choice(node, 2, replace=False))]
+        return tuple((str(rng.choice(names)), source) for source in sources)
+
+    return Genotype(pairs(), (2, 3, 4, 5), pairs(), (2, 3, 4, 5))

@@ -1,12 +1,11 @@
 """What a search will take, before it starts: neighbors at once, seconds, memory."""
 
 import time
-from dataclasses import dataclass
 
 import torch
 
 from flatlib.data.images import ImageSet, normalize
-from flatlib.run.hardware import hardware, peak_bytes
+from flatlib.run.hardware import machine, peak_bytes
 from flatlib.run.progress import duration
 from flatlib.search.bilevel import LEARNERS, Learner
 from flatlib.search.config import SearchConfig, recipe
@@ -18,35 +17,25 @@ CACHE_BYTES = {"plain": 8 * 2**20, "naive": 8 * 2**20, "triton": 8 * 2**20, "com
 GPU_SHARE = 0.8  # of the free memory; the allocator's fragments need the rest
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Of one search from its beginning."""
-
-    seconds: float
-    memory_bytes: int  # at its peak: of the device on a GPU, else of this process
-    chunk: int  # neighbors at once
-    text: str  # one line
-
-
-def estimate(config: SearchConfig, image_set: ImageSet, chunk: int | None = None, kernels: str = "auto") -> Estimate:
-    """Time a step or two of a throw-away copy, on the images' device; the search itself is left as it is."""
-    kernels = choose(config, image_set.images["train"].device, kernels)
+def estimate(config: SearchConfig, image_set: ImageSet, chunk: int | None = None, kernels: str = "auto") -> str:
+    """One line, from a step or two of a throw-away copy on the images' device; the search itself is left as it is."""
+    device = image_set.images["train"].device
+    kernels = choose(config, device, kernels)
     chunk = chunk or choose_chunk(config, image_set, kernels)
     learner = _copy(config, image_set, chunk, kernels)
-    searching = 0
-    for epoch in range(config.epochs):
-        learner.begin_epoch(epoch)
-        searching += learner.searches
-    learner.begin_epoch(config.epochs - 1)  # architecture steps, if there are any
     arch, weight = _time_step(learner, image_set)
     if arch + weight < 2:  # the first one also warms up
         arch, weight = _time_step(learner, image_set)
-    steps = len(image_set.labels["train"]) // 2 // config.batch_size
-    seconds, memory = (
-        steps * (searching * arch + config.epochs * weight),
-        peak_bytes(image_set.images["train"].device.type),
+    own, steps = recipe(config), len(image_set.labels["train"]) // 2 // config.batch_size
+    searching = config.epochs - round(own.warm_up * config.epochs)
+    seconds, memory = steps * (searching * arch + config.epochs * weight), peak_bytes(device.type)
+    extra = ", eigenvalues not counted" if own.watches_curvature else ""
+    size = f", {memory / 1e9:.1f} GB" if memory else ""
+    neighbors = f" {chunk} of {config.neighbors} neighbors at once;" if config.neighbors > 1 else ""
+    return (
+        f"about {duration(seconds)} for {config.epochs} epochs of {steps} steps{extra}{size};{neighbors} "
+        f"{machine(device.type)}"
     )
-    return Estimate(seconds, memory, chunk, _text(config, image_set, steps, seconds, memory, chunk))
 
 
 def choose_chunk(config: SearchConfig, image_set: ImageSet, kernels: str) -> int:
@@ -103,15 +92,3 @@ def _time_step(learner: Learner, image_set: ImageSet) -> tuple[float, float]:
     between = time.perf_counter()  # each step ends with a number on the CPU, so a GPU is waited for
     learner.weight_step(batch)
     return between - begin, time.perf_counter() - between
-
-
-def _text(config: SearchConfig, image_set: ImageSet, steps: int, seconds: float, memory: int, chunk: int) -> str:
-    machine = hardware(image_set.labels["train"].device.type)
-    where = machine["cpu"] if machine["device"] == "cpu" else machine["device"]
-    extra = ", eigenvalues not counted" if recipe(config).watches_curvature else ""
-    neighbors = f" {chunk} of {config.neighbors} neighbors at once;" if config.neighbors > 1 else ""
-    size = f", {memory / 1e9:.1f} GB" if memory else ""
-    return (
-        f"about {duration(seconds)} for {config.epochs} epochs of {steps} steps{extra}{size};"
-        f"{neighbors} {machine['threads']} thread{'s' * (machine['threads'] > 1)}, {where}"
-    )

@@ -1,9 +1,8 @@
 """The mixed operations of a source node for all its edges and all neighbors at once: values and gradients.
 
-This is the seam of the search: `mixed_operations` here equals the one in `operations.py`, several times
-faster. Edges and neighbors become channels, in the order (kernel size, edge, neighbor, C), so that a node
-needs one ReLU, three depthwise and three pointwise convolutions; 3 x 3 kernels are padded to 5 x 5. The
-last BatchNorm is never written out: `WeightedSum` takes its statistics and folds them into alpha.
+Edges and neighbors become channels, in the order (kernel size, edge, neighbor, C), so that a node needs one
+ReLU, three depthwise and three pointwise convolutions; 3 x 3 kernels are padded to 5 x 5. The last BatchNorm
+is never written out: `WeightedSum` takes its statistics and folds them into alpha.
 """
 
 from typing import Any, NamedTuple
@@ -14,9 +13,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 from flatlib.search.convolutions import depthwise, fold_images, fold_rows, pointwise
-from flatlib.search.feature_maps import shifted
+from flatlib.search.feature_maps import conv, factorized_reduce, pool
 from flatlib.search.kernels import sums
-from flatlib.search.operations import NORM_EPS, Weights, norm
+from flatlib.search.operations import NORM_EPS, Weights
 from flatlib.spaces import Space
 
 
@@ -81,12 +80,20 @@ def raw_outputs(space: Space, state: Tensor, weights: Weights, n_edges: int, str
         for name in ("max_pool_3x3", "avg_pool_3x3")
         if name in space.operations
     ]
-    skip = state.flatten(3).flatten(0, 2)[:, None, None] if stride == 1 else _reduced(x, weights["reduce"])
+    skip = _rows(state) if stride == 1 else _edge_rows(factorized_reduce(x, weights["reduce"]))
     return [*raws, Raw(_one(index("skip_connect")), skip, stride == 2)]
 
 
 def _one(index: int) -> slice:
     return slice(index, index + 1)
+
+
+def _rows(x: Tensor) -> Tensor:  # (B, H, W, N, C) -> (M, 1, 1, N C)
+    return x.flatten(3).flatten(0, 2)[:, None, None]
+
+
+def _edge_rows(x: Tensor) -> Tensor:  # (B, H, W, N, E, C) -> (M, 1, E, N C)
+    return x.transpose(3, 4).flatten(4).flatten(0, 2).unsqueeze(1)
 
 
 def _kernels(weights: Weights, sizes: list[int], at: int) -> tuple[Tensor, Tensor]:
@@ -100,7 +107,7 @@ def _separable(folded: Tensor, weights: Weights, sizes: list[int], n: int, strid
     deep, point = _kernels(weights, sizes, 0)
     y = pointwise(depthwise(folded, deep, n, stride), point, n)
     deep, point = _kernels(weights, sizes, 1)
-    y = pointwise(depthwise(F.relu_(norm(y)), deep, n, 1), point, n)
+    y = pointwise(depthwise(F.relu_(F.batch_norm(y, None, None, training=True, eps=NORM_EPS)), deep, n, 1), point, n)
     return fold_rows(y, *deep.shape[:2])
 
 
@@ -116,29 +123,16 @@ def _dilated(x: Tensor, folded: Tensor, weights: Weights, sizes: list[int], stri
 
 
 def _standard(x: Tensor, kernel: Tensor) -> Tensor:
-    """NAS-Bench-201's convolutions (E, C, C, s, s), the neighbors as a batch."""
-    b, h, w, n, c = x.shape
-    images = x.permute(0, 3, 4, 1, 2).reshape(b * n, c, h, w)
-    y = F.conv2d(images, kernel.flatten(0, 1), padding=kernel.shape[-1] // 2)
-    return y.view(b, n, len(kernel), c, h, w).permute(0, 4, 5, 2, 1, 3).reshape(b * h * w, 1, len(kernel), n * c)
+    """NAS-Bench-201's convolutions (E, C, C, s, s)."""
+    return _edge_rows(conv(x, kernel.flatten(0, 1)).unflatten(4, (len(kernel), -1)))
 
 
 def _pool(state: Tensor, name: str, stride: int) -> Tensor:
-    images = state.flatten(3).permute(0, 3, 1, 2)
     if name == "max_pool_3x3":
-        y = F.max_pool2d(images, 3, stride, padding=1)
+        y = pool(state, F.max_pool2d, 3, stride, padding=1)
     else:
-        y = F.avg_pool2d(images, 3, stride, padding=1, count_include_pad=False)
-    return fold_rows(y, 1, 1)
-
-
-def _reduced(x: Tensor, weight: Tensor) -> Tensor:
-    """The skip connection at stride 2: two pointwise convolutions (2, E, C / 2, C), one pixel apart."""
-    halves = [
-        F.linear(part[:, ::2, ::2], kernel.flatten(0, 1)).unflatten(-1, kernel.shape[:2])  # (B, H', W', N, E, C / 2)
-        for part, kernel in zip((x, shifted(x)), weight, strict=True)
-    ]
-    return torch.cat(halves, -1).transpose(3, 4).flatten(4).flatten(0, 2).unsqueeze(1)
+        y = pool(state, F.avg_pool2d, 3, stride, padding=1, count_include_pad=False)
+    return _rows(y)
 
 
 # --- alpha and the last norm ------------------------------------------------------------------------
@@ -234,19 +228,3 @@ def _coefficients(
     if y.shape[2] < g.shape[1]:  # all edges share y
         slopes, offsets = slopes.sum(1, keepdim=True), offsets.sum(1, keepdim=True)
     return slopes, scales, offsets
-
-
-class Sum(Function):
-    """Sum of several tensors, without an intermediate for each."""
-
-    @staticmethod
-    def forward(ctx: Any, *terms: Tensor) -> Tensor:
-        ctx.n = len(terms)
-        total = terms[0] + terms[1]
-        for term in terms[2:]:
-            total += term
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, ...]:
-        return (g,) * ctx.n

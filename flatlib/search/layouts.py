@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,70 +14,52 @@ from flatlib.search.operations import Weights
 from flatlib.spaces import Space
 
 
-class Layout(Protocol):
-    """Feature maps of all neighbors, from the stem to the head."""
-
-    def enter(self, x: Tensor, n: int) -> Tensor:
-        """(B, C, H, W) -> the map of n neighbors."""
-
-    def input(self, x: Tensor, weight: Tensor) -> Tensor:
-        """A cell's input node: ReLU, pointwise (C', C), norm; (2, C' / 2, C) halves the sides."""
-
-    def terms(self, x: Tensor, weights: Weights, alphas: Tensor, stride: int) -> tuple[Tensor, ...]:
-        """sum_k alpha_k o_k(x) for the edges (N, E, O) that leave a source node."""
-
-    def share(self, x: Tensor, weights: Weights, edges: int, stride: int) -> Any:
-        """What `terms` computes before alpha, of a state that no alpha reaches."""
-
-    def shared_terms(self, shared: Any, alphas: Tensor) -> tuple[Tensor, ...]:
-        """`terms` from what `share` has computed."""
-
-    def join(self, states: list[Tensor]) -> Tensor:
-        """The channels of several maps side by side."""
-
-    def pooled(self, x: Tensor) -> Tensor:
-        """The mean over the pixels (N, B, C)."""
-
-
 @dataclass(frozen=True)
 class Pixels:
-    """(B, H, W, N, C), by torch; `naive`: one edge, operation and neighbor after the other; `triton`: its sums."""
+    """(B, H, W, N, C), by torch; `naive`: edge by edge, operation by operation; `triton`: its sums fused."""
 
     space: Space
     kernels: str
 
     def enter(self, x: Tensor, n: int) -> Tensor:
+        """(B, C, H, W) -> the map of n neighbors."""
         x = x.permute(0, 2, 3, 1).unsqueeze(3)
         return (x if n == 1 else x.expand(-1, -1, -1, n, -1)).contiguous()
 
     def input(self, x: Tensor, weight: Tensor) -> Tensor:
+        """A cell's input node: ReLU, pointwise (C', C), norm; (2, C' / 2, C) halves the sides."""
         x = F.relu(x)
-        return norm(F.linear(x, weight)) if weight.dim() == 2 else factorized_reduce(x, weight)
+        return norm(F.linear(x, weight) if weight.dim() == 2 else factorized_reduce(x, weight[:, None]).squeeze(4))
 
     def terms(self, x: Tensor, weights: Weights, alphas: Tensor, stride: int) -> tuple[Tensor, ...]:
+        """sum_k alpha_k o_k(x) for the edges (N, E, O) that leave a source node."""
         if self.kernels == "naive":
             return operations.mixed_operations(self.space, x, weights, alphas, stride)
         by = import_module("flatlib.search.kernels.fused") if self.kernels == "triton" else sums
         return folded.mixed_operations(self.space, x, weights, alphas, stride, by)
 
     def share(self, x: Tensor, weights: Weights, edges: int, stride: int) -> Tensor:  # (E, O, B, H', W', C)
+        """What `terms` computes before alpha, of a state that no alpha reaches."""
         return folded.operation_outputs(self.space, x, weights, edges, stride)
 
     def shared_terms(self, shared: Tensor, alphas: Tensor) -> tuple[Tensor, ...]:
+        """`terms` from what `share` has computed."""
         edges, _, b, h, w, c = shared.shape
         terms = torch.bmm(alphas.transpose(0, 1), shared.flatten(2))  # (E, N, B H W C)
         return terms.view(edges, -1, b, h, w, c).permute(0, 2, 3, 4, 1, 5).contiguous().unbind()
 
     def join(self, states: list[Tensor]) -> Tensor:
+        """The channels of several maps side by side."""
         return torch.cat(states, -1)
 
     def pooled(self, x: Tensor) -> Tensor:
+        """The mean over the pixels (N, B, C)."""
         return x.mean((1, 2)).transpose(0, 1)
 
 
 @dataclass(frozen=True)
 class Lanes:
-    """(N ceil(B / 16), C, H, W, 16), by the compiled kernels."""
+    """The same on (N ceil(B / 16), C, H, W, 16), by the compiled kernels."""
 
     space: Space
     batch: int  # B
@@ -103,3 +84,6 @@ class Lanes:
 
     def pooled(self, x: Tensor) -> Tensor:
         return lanes.leave(x.mean((2, 3)), self.batch)
+
+
+Layout = Pixels | Lanes

@@ -9,7 +9,7 @@ from typing import Any
 from flatlib.run.config import make
 from flatlib.run.folder import digest, if_finished, read_finished, reading, stored
 from flatlib.search.config import SearchConfig, identity
-from flatlib.search.trace import SearchTrace, read_trace
+from flatlib.search.trace import Epoch, SearchTrace, read_trace
 from flatlib.spaces import SPACES, Genotype, genotype, string_to_arch
 
 NUMBERS = ("epoch", "epochs", "steps", "seconds")
@@ -60,7 +60,7 @@ def read_run(folder: str | Path) -> Run:
     if not (folder / "result.json").exists():
         return Run(folder, config, trace, None)
     with reading(folder / "result.json") as path:
-        result = _result(json.loads(path.read_text(encoding="utf-8")), config)
+        result = _result(json.loads(path.read_text(encoding="utf-8")), config, len(trace.alphas))
     return Run(folder, config, trace, result)
 
 
@@ -74,12 +74,14 @@ def finished_run(runs_dir: str | Path, config: SearchConfig) -> Run | None:
     return if_finished(run_path(runs_dir, config), identity(config), read_run)
 
 
-def _result(stored: dict[str, Any], config: SearchConfig) -> Result:
-    """ValueError for what is no cell of the space."""
+def _result(stored: dict[str, Any], config: SearchConfig, n_alphas: int) -> Result:
+    """ValueError for what is no cell of the space, or of an epoch that the trace has not."""
     cell: Genotype | str
     if "arch" in stored:
         string_to_arch(cell := stored["arch"])
     else:
         cell = genotype(stored["genotype"], SPACES[config.space])
     final = {name: math.nan if value is None else float(value) for name, value in stored["final"].items()}
+    if type(stored["epoch"]) is not int or not 0 <= stored["epoch"] < n_alphas or not final.keys() <= {*Epoch._fields}:
+        raise ValueError(f"epoch {stored['epoch']!r:.20} of {n_alphas - 1}, or a number that no trace has")
     return Result(cell, **{name: stored[name] for name in NUMBERS}, final=final)

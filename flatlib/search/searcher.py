@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from flatlib.data.images import ImageSet, Stream, augment, normalize, split_halves
+from flatlib.run.checkpoint import RunStoppedError
 from flatlib.run.loop import Work
-from flatlib.search.bilevel import LEARNERS, Learner, SearchError
+from flatlib.search.bilevel import LEARNERS, Learner
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.curvature import Batch, largest_eigenvalue, loss_of_logits
 from flatlib.search.derive import derive
@@ -162,11 +163,9 @@ class Searcher(Work):
 
 def eigenvalue_of_logits(learner: Learner, batches: list[Batch]) -> float:
     """What DARTS-ES watches: the largest eigenvalue of the Hessian with respect to the logits."""
-    gamma = learner.edge_weights()
-    edges = None if gamma is None else torch.from_numpy(gamma).to(learner.weights)
-    loss_of = loss_of_logits(learner.net, learner.weights, edges)
+    loss_of = loss_of_logits(learner.net, learner.weights, learner.gamma())
     batches = [(images.to(learner.weights), labels) for images, labels in batches]
     try:
         return largest_eigenvalue(loss_of, learner.arch["logits"].detach(), batches)
     except ValueError as error:
-        raise SearchError(f"after epoch {learner.epoch + 1}, curvature: {error}") from None
+        raise RunStoppedError(f"after epoch {learner.epoch + 1}, curvature: {error}") from None

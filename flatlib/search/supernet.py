@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flatlib.search import folded
-from flatlib.search.feature_maps import halve, norm, residual_block, shuffle
+from flatlib.search.feature_maps import add, norm, pool, residual_block, shuffle
 from flatlib.search.kernels import folds
 from flatlib.search.layouts import Lanes, Layout, Pixels
 from flatlib.search.operations import NORM_EPS, OPERATIONS, Weights, fan_in, node_weights
@@ -39,8 +38,7 @@ class Supernet:
     """DARTS's search network, S3's and NAS-Bench-201's.
 
     `partial` is PC-DARTS's K: 1 / K of the channels pass the operations, the others go by.
-    `kernels`: `naive`, one operation, edge and neighbor after the other; `plain`, a source node's operations for all
-    of them at once, by torch; `triton`, its sums fused; `compiled`, once differentiable, not for NAS-Bench-201 and
+    `kernels`: `plain`, by torch; `triton`, its sums fused; `compiled`, once differentiable, not for NAS-Bench-201 and
     partial channels.
     """
 
@@ -233,14 +231,14 @@ class Supernet:
                 terms = layout.shared_terms(shared[at, source], alphas[:, edges])
             else:
                 first = source < self.n_inputs
-                x = self._input(layout, named, at, source, inputs[source]) if first else _sum(arriving[source])
+                x = self._input(layout, named, at, source, inputs[source]) if first else add(arriving[source])
                 states += [] if first else [x]
                 of_edges = None if gamma is None else gamma[edges]
                 own = self._of_node(named, at, source)
                 terms = self._terms(layout, x, own, alphas[:, edges], of_edges, self.stride(self.plan[at], source))
             for edge, term in zip(edges, terms, strict=True):
                 arriving[self.space.edges[edge][1]].append(term)
-        last = _sum(arriving[max(arriving)])
+        last = add(arriving[max(arriving)])
         return layout.join([*states, last]) if self.n_inputs == 2 else last
 
     def _of_node(self, named: dict, at: int, source: int) -> Weights:
@@ -255,12 +253,9 @@ class Supernet:
         gamma = torch.ones_like(alphas[0, :, 0]) if gamma is None else gamma
         channels = x.shape[-1] // self.partial
         terms = layout.terms(x[..., :channels].contiguous(), weights, alphas * gamma[:, None], stride)
-        rest = halve(x[..., channels:]) if stride == 2 else x[..., channels:]
+        rest = x[..., channels:]
+        rest = pool(rest, F.max_pool2d, 2, ceil_mode=True) if stride == 2 else rest
         return tuple(
             shuffle(torch.cat([term, weight * rest], -1), self.partial)
             for term, weight in zip(terms, gamma, strict=True)
         )
-
-
-def _sum(terms: list[Tensor]) -> Tensor:
-    return folded.Sum.apply(*terms) if len(terms) > 1 else terms[0]

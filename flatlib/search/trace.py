@@ -1,5 +1,6 @@
 """What a search leaves behind: one line an epoch, and alpha before the first epoch and after each."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -45,13 +46,17 @@ class SearchTrace(Trace):
 def read_trace(folder: Path, shape: tuple[int, int]) -> SearchTrace:  # (E, O)
     """What both files hold: a search may be between writing the one and the other. RunError, one line."""
     with reading(folder / "alphas.npy") as path:
-        alphas, beside = np.load(path, allow_pickle=False), folder / "edge_weights.npy"
-        weights = np.load(beside, allow_pickle=False) if beside.exists() else None
+        alphas, beside = _numbers(path), folder / "edge_weights.npy"
+        weights = _numbers(beside) if beside.exists() else None
         if alphas.ndim != 4 or alphas.shape[2:] != shape:
             raise ValueError(f"unexpected shape {alphas.shape}")
     epochs = SearchTrace.read_epochs(folder)[: max(len(alphas) - 1, 0)]
     n = len(epochs) + 1
     return SearchTrace(epochs, alphas[:n], None if weights is None else weights[:n])
+
+
+def _numbers(path: Path) -> np.ndarray:
+    return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
 
 
 def entropy(alphas: np.ndarray) -> float:  # (..., E, O) -> nats

@@ -100,5 +100,5 @@ def here(jobs: list[Job]) -> list[str]:
     for job in {job.stage: job for job in reversed(jobs)}.values():
         for config in search_configs(job)[:1]:
             images = load_for(config).to(resolve_device(config.device))
-            lines.append(f"{job.stage}, a search of the first job, alone: {estimate(config, images).text}")
+            lines.append(f"{job.stage}, a search of the first job, alone: {estimate(config, images)}")
     return lines[::-1]

@@ -77,7 +77,7 @@ def _quantity(file: str, key: str, arrays: dict[str, np.ndarray], n_archs: int) 
     accuracy, epochs, seeds = arrays[key], arrays.get(f"{key}/epochs"), arrays.get(f"{key}/seeds")
     if epochs is None or seeds is None:
         raise TableError(f"{file}: {key} comes without its epochs or seeds")
-    if not re.fullmatch(r"[^\s/]+/[1-9][0-9]*/[^\s/]+", key) or accuracy.dtype.kind != "f":
+    if not re.fullmatch(r"[\w.-]+/[1-9][0-9]*/[\w.-]+", key) or accuracy.dtype.kind != "f":
         raise TableError(f"{file}: {key} is not a quantity; expected float accuracies under dataset/epochs/split")
     if not all(axis.ndim == 1 and len(axis) and axis.dtype.kind == "i" for axis in (epochs, seeds)):
         raise TableError(f"{file}: {key} needs integer epochs and seeds, at least one of each")

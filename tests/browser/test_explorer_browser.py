@@ -61,7 +61,7 @@ def page(browser, folder):
 
 
 def cell_of(page) -> int:
-    return int(page.locator(".flatlib-explorer h4", has_text=re.compile(r"^Cell \d+$")).inner_text().split()[1])
+    return int(page.locator(".flatlib-explorer h3", has_text=re.compile(r"^Cell \d+$")).inner_text().split()[1])
 
 
 def path_of(page) -> list[int]:

@@ -1,0 +1,172 @@
+"""Sees two processes at one folder or file: one result lost, a mixture of both, or a lock that a dead one keeps."""
+
+import contextlib
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_fetch import ARCHIVE, PART, no_other_network, server  # noqa: F401  # fixtures
+from test_search_cli import TINY, WORDS
+
+from flatlib.data import fetch as module
+from flatlib.data.fetch import fetch
+from flatlib.evaluation.digits201 import Recipe
+from flatlib.evaluation.digits201_build import build
+from flatlib.run.checkpoint import RunError
+from flatlib.run.folder import open_run
+from flatlib.search.runs import run_path
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks and forks of POSIX")
+
+
+def start(code: str, *words: str) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", code, *words], env=environment, **pipes)
+
+
+SLOW = """
+import sys, time
+from flatlib.search.__main__ import main
+from flatlib.search.searcher import Searcher
+plain = Searcher.step
+Searcher.step = lambda self: (plain(self), time.sleep(float(sys.argv[1])))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_second_search_is_told_who_is_at_work_and_a_killed_one_keeps_nothing(tmp_path):
+    """Sees two searches write one folder, or a folder that stays locked once its search was killed."""
+    words = [*WORDS, "--runs_dir", str(tmp_path), "--kernels", "plain", "--checkpoint-seconds", "0"]
+    path = run_path(tmp_path, TINY)
+    first = start(SLOW, "60", *words)
+    while not (path / "trace.csv").exists():
+        assert first.poll() is None
+        time.sleep(0.02)
+    second = start(SLOW, "0", *words)
+    out, err = second.communicate(timeout=120)
+    assert second.returncode == 2 and not out
+    assert re.fullmatch(rf"flatlib.search: .*process {first.pid} is at work on this run; wait for it or .*\n", err)
+    assert first.poll() is None
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    third = start(SLOW, "0", *words)
+    out, err = third.communicate(timeout=120)
+    assert third.returncode == 0 and f"going on with {path}" in out, err
+
+
+def test_two_builds_in_one_folder(tmp_path):
+    """Sees two builds write the same parts, each half of the other's, or compute each part twice."""
+    options = {"recipe": Recipe(epochs=1), "classes": np.arange(2), "runs": [("digits", 0)], "processes": 1}
+    with open_run(tmp_path, {}), pytest.raises(RunError, match=f"process {os.getpid()} is at work") as error:
+        build(tmp_path, **options)
+    assert len(str(error.value).splitlines()) == 1 and [path.name for path in tmp_path.iterdir()] == [".lock"]
+    build(tmp_path, **options)
+
+
+TWO_WRITERS = """
+import os, sys, warnings
+from pathlib import Path
+import numpy as np, pandas as pd
+from flatlib.display import report
+from flatlib.display.reproduction import write_csv
+from flatlib.spaces import all_archs
+from flatlib.tabular.table import Quantity, Table
+from flatlib.tabular.table_file import load_table, save_table
+
+warnings.simplefilter("ignore")
+folder, key = Path(sys.argv[1]), "toy-valid/20/x-valid"
+
+def write(value):
+    accuracy = np.random.default_rng(value).permutation(np.full((500, 9, 9), value, np.float32))
+    table = Table("tiny", all_archs()[:500], {key: Quantity(accuracy, np.arange(1, 10), np.arange(9))})
+    for _ in range(25):
+        save_table(table, folder / "table.npz")
+        write_csv(pd.DataFrame({"value": [value] * 5000}), folder / "table.csv")
+        report._write(folder / "page.html", bytes([value]) * 2_000_000)
+
+def read():
+    if (folder / "page.html").exists():  # the last one written
+        (page,) = set((folder / "page.html").read_bytes())
+        (value,) = set(pd.read_csv(folder / "table.csv").value)
+        (accuracy,) = set(load_table(folder / "table.npz").quantities[key].accuracy.ravel().tolist())
+        assert {page, value, accuracy} <= {1, 2} and (folder / "page.html").stat().st_size == 2_000_000
+
+alive = []
+for value in (1, 2):
+    if not (pid := os.fork()):
+        try:
+            write(value)
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    alive.append(pid)
+reads = 0
+while alive:
+    read()
+    reads += 1
+    for pid in list(alive):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            alive.remove(pid)
+            assert not status
+read()
+print(sorted(path.name for path in folder.iterdir()))
+"""
+
+
+def test_two_writers_of_one_file(tmp_path):
+    """Sees a reader meet half of each writer's file, or a writer whose own file the other took away."""
+    process = start(TWO_WRITERS, str(tmp_path))
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert out == "['page.html', 'table.csv', 'table.npz']\n"
+
+
+def test_two_fetches_of_one_archive(server, tmp_path):  # noqa: F811
+    """Sees two downloads append to one part, whose checksum is then wrong and all of it removed."""
+    server.stop_at, server.hangs = 200_000, True
+
+    def is_cut() -> None:
+        with contextlib.suppress(RuntimeError):
+            fetch("cifar10", tmp_path)
+
+    first = threading.Thread(target=is_cut)
+    first.start()
+    assert server.stopped.wait(60)
+    while not (tmp_path / PART).exists() or not (tmp_path / PART).stat().st_size:
+        time.sleep(0.01)
+    with pytest.raises(RuntimeError, match="another process is fetching it; wait for it or stop it") as error:
+        fetch("cifar10", tmp_path)
+    assert len(str(error.value).splitlines()) == 1
+    server.release.set()
+    first.join()
+    server.stop_at, server.hangs = None, False
+    assert hashlib.md5(fetch("cifar10", tmp_path)[0].read_bytes()).digest() == hashlib.md5(ARCHIVE).digest()
+
+
+def test_a_part_that_another_process_finished_is_not_filled_with_zeros(server, tmp_path, monkeypatch):  # noqa: F811
+    """Sees a part that was renamed meanwhile begun anew in its middle."""
+    (tmp_path / PART).write_bytes(ARCHIVE[:1000])
+    known = module.urlopen
+
+    def meanwhile(*arguments, **options):
+        (tmp_path / PART).rename(tmp_path / "archive.tar.gz")
+        (tmp_path / "archive.tar.gz").write_bytes(ARCHIVE)
+        return known(*arguments, **options)
+
+    monkeypatch.setattr(module, "urlopen", meanwhile)
+    with pytest.raises(RuntimeError, match="another process has just finished it; the same command"):
+        fetch("cifar10", tmp_path)
+    monkeypatch.undo()
+    assert (tmp_path / "archive.tar.gz").read_bytes() == ARCHIVE
