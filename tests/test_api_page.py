@@ -130,7 +130,9 @@ def test_each_file_of_the_map_exists(where, pages):
     for written, path in files:
         assert (ROOT / path).exists(), path
         links = pages["api.html"].select("table a")
-        assert (f"#{api_page.module_name(path)}", written) in [(link["href"], link.get_text()) for link in links]
+        assert not path.startswith("flatlib/") or (f"#{api_page.module_name(path)}", written) in [
+            (link["href"], link.get_text()) for link in links
+        ]
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,9 @@ def files_of(where: str) -> list[tuple[str, str]]:
     files: list[tuple[str, str]] = []
     folder = ""
     for name in re.findall("`([^`]+)`", where):
-        if name.startswith("flatlib/"):
-            folder = name.rpartition("/")[0] + "/"
-        files.append((name, name if name.startswith("flatlib/") else folder + name))
+        whole = "/" in name.strip("/")
+        folder = name.rpartition("/")[0] + "/" if whole else folder
+        files.append((name, name if whole else folder + name))
     return files
 
 

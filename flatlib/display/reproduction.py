@@ -14,6 +14,7 @@ from flatlib.display.tables import plain
 
 COLUMNS = ["row", "column", "ours", "ours_std", "n", "paper", "paper_std", "unit", "setting", "note"]
 REAL = published.BENCHMARK
+ABSENT = "not measured here"
 
 
 def _unit(table_id: str, column: str) -> str:
@@ -39,12 +40,13 @@ def reproduction(
     paper = {(cell.row, cell.column): cell for cell in published.table(table_id)} if own else {}
     cells = [*measured]
     seen = {(cell.row, cell.column) for cell in cells}
-    cells += [published.Measured(*at, None, None, None, "", "not measured here") for at in paper if at not in seen]
+    cells += [published.Measured(*at, None, None, None, "", ABSENT) for at in paper if at not in seen]
     lines = []
     for cell in cells:
         known = paper.get((cell.row, cell.column))
         stand_in = (stands_for or {}).get(cell.column)
-        notes = [known.note if known else "", cell.note, f"stands for {stand_in}" if stand_in else ""]
+        notes = [cell.note, known.note if known else "", f"stands for {stand_in}" if stand_in else ""]
+        notes.sort(key=lambda note: note == ABSENT)  # comes last
         line = cell._asdict() | {"ours_std": cell.std, "note": "; ".join(filter(None, notes))}
         line["unit"] = _unit(table_id, cell.column)
         lines.append(line | ({"paper": known.value, "paper_std": known.std} if known else {}))
