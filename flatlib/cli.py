@@ -67,7 +67,7 @@ def sweep(
         return
     for line in [] if scheduler or slurm else estimate.here(waiting):
         typer.echo(line)
-    errors = cluster.run_missing(plan, folder, waiting, scheduler=scheduler, slurm=slurm, workers=workers)
+    errors = cluster.run_missing(plan, folder, scheduler=scheduler, slurm=slurm, workers=workers)
     typer.echo(save_page(folder, resolve_reports_dir(reports_dir)))
     if errors:
         raise RuntimeError("\n".join([f"{len(errors)} jobs failed; the same command tries them again", *errors]))

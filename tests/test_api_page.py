@@ -94,12 +94,12 @@ def test_signatures_keep_their_comments(tmp_path):
         "    @property\n    def p(self) -> int:  # (E,)\n        return 1\n\n    def _own(self): ...\n"
     )
     module = read_module(path, tmp_path)
-    assert (module.name, module.path, module.doc) == ("flatlib.x", "flatlib/x.py", "A module.")
-    assert module.constants == "LIMIT = 3  # of them\nTABLE = { ..."
-    f, c = module.entries
-    assert (f.signature, f.doc) == ("def f(\n    a: int,  # (A,)\n) -> int:  # ()", "Double.")
-    assert c.signature == "@frozen\nclass C:\n    x: int  # (B,)\n    y: int = field(\n        default=1\n    )"
-    assert [(one.anchor, one.signature) for one in c.members] == [
+    assert (module.anchor, module.name, module.doc) == ("flatlib.x", "flatlib/x.py", "A module.")
+    assert module.code == "LIMIT = 3  # of them\nTABLE = { ..."
+    f, c = module.members
+    assert (f.code, f.doc) == ("def f(\n    a: int,  # (A,)\n) -> int:  # ()", "Double.")
+    assert c.code == "@frozen\nclass C:\n    x: int  # (B,)\n    y: int = field(\n        default=1\n    )"
+    assert [(one.anchor, one.code) for one in c.members] == [
         ("flatlib.x.C.p", "@property\ndef p(self) -> int:  # (E,)")
     ]
 
@@ -130,7 +130,9 @@ def test_each_file_of_the_map_exists(where, pages):
     for written, path in files:
         assert (ROOT / path).exists(), path
         links = pages["api.html"].select("table a")
-        assert (f"#{api_page.module_name(path)}", written) in [(link["href"], link.get_text()) for link in links]
+        assert not path.startswith("flatlib/") or (f"#{api_page.module_name(path)}", written) in [
+            (link["href"], link.get_text()) for link in links
+        ]
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,15 @@ def complete(synthetic_experiment):
     return replace(synthetic_experiment, table=replace(table, quantities={**table.quantities, key: filled}))
 
 
-SMALL, SIZES = Budget(steps=4, n_nbr=3, runs=6, seed=2), when.Sizes(60, 30, 5)
+SMALL, SIZES = Budget(steps=4, n_nbr=3, runs=6, seed=2), evidence.Sizes(60, 30, 5)
+
+
+def gain_of(line):
+    return Gain(line.value, line.low, line.high)
 
 
 def by_place(comparisons):
-    return {(one.table, one.row, one.rival, one.column): one for one in comparisons}
+    return {(one.table, one.row, one.rival, one.column): one for one in comparisons.itertuples()}
 
 
 def test_the_claims_that_have_two_ways_agree(complete):
@@ -36,14 +40,15 @@ def test_the_claims_that_have_two_ways_agree(complete):
     seeds = len(complete.table.complete_seeds(complete.key))
     assert seeds > 1
     at = (complete.key, complete.epoch)
-    points = when.claims_by_epoch(complete, SIZES, SMALL)
-    known = {point.column: point for point in points if (point.key, point.epoch) == at}
+    points = evidence.claims_by_epoch(complete, SIZES, SMALL).itertuples()
+    known = {(point.claim, point.column): point for point in points if (point.f, point.epoch) == at}
     assumption = by_place(evidence.assumption_gains(complete, SIZES, SMALL.seed))
     searches = by_place(evidence.search_gains(complete, SMALL))
-    for column, point in known.items():
+    for column in complete.targets:
         ranking = assumption["B", "Ours - mean", "Baseline", column]
-        assert ranking.gain == pytest.approx(point.ranking) and ranking.seeds == point.seeds == seeds
-        assert searches["2", "NA-RS, mean", "Random Search (RS)", column].gain == pytest.approx(point.search)
+        assert gain_of(ranking) == pytest.approx(gain_of(known["ranking", column])) and ranking.seeds == seeds
+        search = searches["2", "NA-RS, mean", "Random Search (RS)", column]
+        assert gain_of(search) == pytest.approx(gain_of(known["search", column]))
 
 
 def test_every_criterion_is_compared_with_the_baseline(complete):
@@ -61,7 +66,7 @@ def test_every_criterion_is_compared_with_the_baseline(complete):
             measured = then.spread if column == "Neighbor-Std" else then.targets[column]
             ours, rival = (measured[then.best(then.score(name), 60)].mean() for name in (row, "Baseline"))
             values.append(rival - ours)
-        assert found["C", row, "Baseline", column].gain.value == pytest.approx(np.mean(values))
+        assert found["C", row, "Baseline", column].value == pytest.approx(np.mean(values))
 
 
 def test_searches_are_compared_in_pairs(complete):
@@ -70,41 +75,36 @@ def test_searches_are_compared_in_pairs(complete):
     (first, *_) = complete.table.complete_seeds(complete.key)
     then = complete.reading(complete.key, complete.epoch, first)
     rows = [row for row, _ in analysis.searches_d(then, SMALL)]
-    pairs = [(one.rival, one.row) for one in found if one.table == "D" and one.column == "toy"]
+    pairs = [(one.rival, one.row) for one in found.itertuples() if one.table == "D" and one.column == "toy"]
     assert pairs == list(combinations(rows, 2))
     searches = dict(analysis.searches_d(then, SMALL))
     single = mean_gain(*(then.targets["toy"][searches[row].found] for row in ("NA-RS - max", "NA-RS - mean")))
-    (both,) = (one.gain for one in found if (one.row, one.rival, one.column) == ("NA-RS - max", "NA-RS - mean", "toy"))
+    both = by_place(found)["D", "NA-RS - max", "NA-RS - mean", "toy"]
     assert both.low <= single.low and single.high <= both.high
 
 
 def test_noise_and_files(synthetic_experiment, tmp_path):
     """Sees the noise of another quantity, or a file without what the claims' page reads."""
-    lines = evidence.noise(synthetic_experiment)
-    floor = when.noise_floor(synthetic_experiment)
-    assert lines[0] == ("f", synthetic_experiment.key, synthetic_experiment.epoch, floor.std, floor.tau, floor.n)
-    assert [line.what for line in lines[1:]] == list(synthetic_experiment.targets)
-    for line in lines[1:]:
-        assert line.quantity == synthetic_experiment.table.targets()[line.what]
-    gain = evidence.Comparison("B", "Ours - mean", "Baseline", "toy", Gain(0.1, -0.2, 0.4), 3)
-    path = pages.save_gains([gain], synthetic_experiment, "gains_assumption.csv", tmp_path)
-    (line,) = pd.read_csv(path).itertuples(index=False)
-    expected = {"table": "B", "row": "Ours - mean", "rival": "Baseline", "column": "toy", "seeds": 3, "value": 0.1}
-    expected |= {"f": synthetic_experiment.key, "epoch": synthetic_experiment.epoch, "low": -0.2, "high": 0.4}
-    assert line._asdict() == expected | {"verdict": "undecided"}
-    assert pd.read_csv(path.with_name("noise.csv")).what.tolist() == ["f", *synthetic_experiment.targets]
+    experiment = synthetic_experiment
+    f, *lines = pages.noise_frame(experiment).itertuples(index=False)
+    floor = when.noise_floor(experiment.table, experiment.key, experiment.epoch)
+    assert f == ("f", experiment.key, experiment.epoch, floor.std, floor.tau, floor.cells)
+    assert {line.what: line.quantity for line in lines} == experiment.table.targets()
+    gains = evidence.assumption_gains(experiment, SIZES)
+    path = pages.save(gains, experiment, "gains_assumption.csv", tmp_path)
+    assert path == tmp_path / "tables" / "synthetic" / "gains_assumption.csv"
+    pd.testing.assert_frame_equal(pd.read_csv(path), gains, rtol=1e-4)
+    columns = "table,row,rival,column,seeds,f,epoch,value,low,high,verdict"
+    assert path.read_text().splitlines()[0] == columns
+    assert pd.read_csv(path.with_name("noise.csv")).what.tolist() == ["f", *experiment.targets]
 
 
 def test_the_noise_of_a_test_error():
     """Sees a test error with one value a cell given a noise of 0, or two seeds' noise lost."""
-    targets = {"one": "a/9/x-test", "two": "b/9/x-test"}
-    accuracy = {"one": np.array([[[50.0]], [[60.0]]]), "two": np.array([[[50.0], [52.0]], [[60.0], [62.0]]])}
     quantities = {
-        targets[name]: SimpleNamespace(accuracy=accuracy[name], epochs=np.array([9]), seeds=np.arange(2))
-        for name in targets
+        "one": SimpleNamespace(accuracy=np.array([[[50.0]], [[60.0]]]), epochs=np.array([9])),
+        "two": SimpleNamespace(accuracy=np.array([[[50.0], [52.0]], [[60.0], [62.0]]]), epochs=np.array([9])),
     }
-    f = SimpleNamespace(accuracy=accuracy["two"], epochs=np.array([9]), seeds=np.arange(2))
-    table = SimpleNamespace(targets=lambda: targets, quantity=lambda key: quantities.get(key, f))
-    f, one, two = evidence.noise(SimpleNamespace(table=table, key="f/9/x-valid", epoch=9))
+    one, two = (when.noise_floor(SimpleNamespace(quantity=quantities.get), key, 9) for key in quantities)
     assert np.isnan(one.std) and np.isnan(one.tau) and one.cells == 0
-    assert f.std == two.std == pytest.approx(np.sqrt(2)) and two.tau == pytest.approx(1) and two.cells == 2
+    assert two == (pytest.approx(np.sqrt(2)), pytest.approx(1), 2)

@@ -1,6 +1,7 @@
 """The numbers in the figures: sees a curve that shows other values than were measured."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from flatlib.display import plots
@@ -8,8 +9,6 @@ from flatlib.tabular import analysis, when
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.equal_budgets import RivalPoint
 from flatlib.tabular.experiment import CRITERIA
-from flatlib.tabular.gains import Gain
-from flatlib.tabular.when import ClaimPoint, RankPoint
 
 
 def titles(figure):
@@ -51,11 +50,12 @@ def test_rank_by_epoch(synthetic_experiment):
     """Sees curves of two quantities or trials joined, a criterion's values under another's name, or no floor."""
     settings = [("first", "toy-valid/20/x-valid", 3), ("first", "toy-valid/20/x-valid", 9)]
     settings += [("first", "toy-valid/40/x-valid", 40), ("mean", "toy-valid/20/x-valid", 9)]
-    points = [
-        RankPoint(key, epoch, trial, row, at + n / 8)
+    lines = [
+        (key, epoch, trial, row, at + n / 8)
         for at, (trial, key, epoch) in enumerate(settings)
         for n, row in enumerate(CRITERIA)
     ]
+    points = pd.DataFrame(lines, columns=["key", "epoch", "trial", "criterion", "tau"])
     figure = plots.plot_rank_by_epoch(synthetic_experiment, points, "toy")
     curves = {(trace.name, tuple(trace.x)): list(trace.y) for trace in figure.data[:-1]}
     expected = {}
@@ -74,7 +74,7 @@ def test_rank_by_epoch_shows_the_floor(synthetic_experiment):
         -1
     ]
     assert floor.name == "f against f of another seed" and list(floor.x) == [3, 6, 9, 12, 20]
-    expected = [when.noise_floor(synthetic_experiment.at_epoch(epoch)).tau for epoch in floor.x]
+    expected = [when.noise_floor(synthetic_experiment.table, synthetic_experiment.key, epoch).tau for epoch in floor.x]
     assert list(floor.y) == pytest.approx(expected)
     assert sorted(expected) == expected  # noise falls with the epochs: the right axis
 
@@ -131,11 +131,18 @@ def test_rivals():
 
 def test_claims():
     """Sees another claim's gains in a panel, an interval upside down, or two f's joined into one curve."""
-    points = [
-        ClaimPoint(key, epoch, column, Gain(epoch, epoch - 1, epoch + 2), Gain(0.5, 0.25, 1), Gain(-epoch, -20, 20))
+    names = ["f", "epoch", "column", "claim", "value", "low", "high"]
+    lines = [
+        (key, epoch, column, *gain)
         for key, epoch in (("a/9/x-valid", 3), ("a/9/x-valid", 9), ("b/9/x-valid", 9))
         for column in ("toy", "toy-two")
+        for gain in (
+            ("flat", epoch, epoch - 1, epoch + 2),
+            ("ranking", 0.5, 0.25, 1),
+            ("search", -epoch, -20, 20),
+        )
     ]
+    points = pd.DataFrame(lines, columns=names)
     figure = plots.plot_claims(points)
     assert len(figure.data) == 2 * 2 * 3
     for trace in figure.data:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from flatlib.published import Measured
 from flatlib.tabular import analysis
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.equal_budgets import RivalPoint
+from flatlib.tabular.evidence import CLAIMS
 from flatlib.tabular.gains import Gain
-from flatlib.tabular.when import ClaimPoint
 
 REAL = "nas-bench-201"
 TABULAR = ("1a", "1b", "2", "A", "B", "C", "D", "E")
@@ -156,49 +157,46 @@ def test_the_view_without_a_kept_run(no_checkout):
 
 # --- Claims ---------------------------------------------------------------------------------------
 
-POINTS = [
-    ClaimPoint("toy/9/x-valid", epoch, column, Gain(0.125 * epoch, 0.1, 0.5), Gain(-0.25, low, 0.5), Gain(-1, -2, high))
-    for epoch, low, high in ((3, -0.5, -0.5), (9, 0.125, 0.5))
-    for column in ("toy", "toy-two")
-]
+POINTS = pd.DataFrame(
+    [
+        (name, "toy/9/x-valid", epoch, 1, column, *gain, Gain(*gain).verdict)
+        for epoch, low, high in ((3, -0.5, -0.5), (9, 0.125, 0.5))
+        for column in ("toy", "toy-two")
+        for name, gain in zip(CLAIMS, ((0.125 * epoch, 0.1, 0.5), (-0.25, low, 0.5), (-1.0, -2.0, high)), strict=True)
+    ],
+    columns=["claim", "f", "epoch", "seeds", "column", "value", "low", "high", "verdict"],
+)
 
 
-def test_claims_round_trip(no_checkout):
-    """Sees a gain, an interval's end or a verdict changed between a run and what is kept of it."""
-    assert claims.kept_claims(no_checkout) == []
-    path = claims.save_claims(POINTS, REAL, no_checkout)
+def test_claims_round_trip(no_checkout, synthetic_experiment):
+    """Sees a gain, an interval's end, a verdict or an unknown interval changed between a run and what is kept of it."""
+    assert claims.kept_claims(no_checkout).empty
+    points = POINTS.assign(low=POINTS.low.where(POINTS.index != 4))
+    real = replace(synthetic_experiment, table=replace(synthetic_experiment.table, name=REAL))
+    path = claims.save(points, real, claims.FILE, no_checkout)
     assert path == no_checkout / "tables" / REAL / "claims_by_epoch.csv"
-    assert claims.kept_claims(no_checkout) == POINTS
-    frame = pd.read_csv(path)
-    assert list(frame.columns) == ["claim", "f", "epoch", "seeds", "column", "value", "low", "high", "verdict"]
-    assert frame.verdict.tolist()[:3] == ["holds", "undecided", "does not hold"]
-    assert frame.verdict.tolist()[-3:] == ["holds", "holds", "undecided"]
-
-
-def test_claims_without_interval_round_trip(no_checkout):
-    """Sees an unknown interval come back as a number."""
-    point = POINTS[0]._replace(flat=Gain(1.0, math.nan, math.nan))
-    claims.save_claims([point], REAL, no_checkout)
-    again = claims.kept_claims(no_checkout)[0]
-    assert math.isnan(again.flat.low) and again.flat.verdict == "undecided" and again.search == point.search
+    pd.testing.assert_frame_equal(claims.kept_claims(no_checkout), points)
+    assert points.verdict.tolist()[:3] == ["holds", "undecided", "does not hold"]
+    assert points.verdict.tolist()[-3:] == ["holds", "holds", "undecided"]
 
 
 def test_verdicts_name_the_epochs():
     """Sees an epoch under the wrong verdict, or a claim's range that leaves one out."""
     table = claims.verdicts(POINTS)
     assert len(table) == 6 and table.index.get_level_values("claim").tolist() == [
-        text for text in claims.CLAIMS.values() for _ in range(2)
+        text for text in CLAIMS.values() for _ in range(2)
     ]
     columns = ["holds, epochs", "undecided, epochs", "does not hold, epochs"]
     assert table[columns].to_numpy().tolist()[::2] == [["3, 9", "", ""], ["9", "3", ""], ["", "9", "3"]]
     assert table.gain.tolist()[0] == "+0.38 to +1.12" and table.index[0][2] == "toy" and table.index[1][2] == "toy-two"
-    assert claims.verdicts(POINTS[:2], ["search"]).gain.tolist() == ["-1.00", "-1.00"]
+    assert claims.verdicts(POINTS[:6], ["search"]).gain.tolist() == ["-1.00", "-1.00"]
 
 
 def test_compare():
     """Sees the two ways of measuring exchanged."""
-    table = claims.compare({"one": POINTS[:1], "other": POINTS[2:3]}, ["flat", "ranking"])
-    assert table.loc[(claims.CLAIMS["flat"], "toy")].tolist() == [
+    one, other = ({("flat", "toy"): Gain(at, 0.1, 0.5), ("ranking", "toy"): Gain(1, 2, 3)} for at in (0.38, 1.12))
+    table = claims.compare({"one": one, "other": other}, ["flat", "ranking"])
+    assert table.loc[(CLAIMS["flat"], "toy")].tolist() == [
         "+0.38 [+0.10, +0.50] holds",
         "+1.12 [+0.10, +0.50] holds",
     ]

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from flatlib.spaces import all_archs
-from flatlib.tabular import analysis, when
+from flatlib.tabular import analysis, evidence, when
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import CRITERIA, Experiment
 from flatlib.tabular.table import Quantity, Table
@@ -61,7 +61,7 @@ def test_the_search_quantity_is_always_among_them():
 
 def test_rank_by_epoch(synthetic_experiment):
     """Sees tau against another column, of another epoch, or of another criterion."""
-    points = when.rank_by_epoch(synthetic_experiment, "toy-two")
+    points = [*when.rank_by_epoch(synthetic_experiment, "toy-two").itertuples()]
     first, mean = points[: 7 * len(CRITERIA)], points[7 * len(CRITERIA) :]
     assert [(p.key, p.epoch, p.criterion) for p in first] == [(*at, row) for at in SETTINGS for row in CRITERIA]
     assert [(p.key, p.epoch, p.criterion) for p in mean] == [(*at, row) for at in SETTINGS[:5] for row in CRITERIA]
@@ -78,71 +78,69 @@ def test_rank_by_epoch(synthetic_experiment):
         assert point.tau == pytest.approx(stats.kendalltau(score, test).statistic, abs=1e-4)
 
 
-def on_seeds(accuracy, epochs=(9,), epoch=9):
-    """An experiment whose f has these accuracies (A, S, epochs)."""
+def floor_of(accuracy, epochs=(9,)):
+    """The noise after epoch 9 of these accuracies (A, S, epochs)."""
     accuracy = np.array(accuracy, dtype=np.float32)
     quantity = Quantity(accuracy, np.array(epochs), np.arange(accuracy.shape[1]))
-    table = Table("toys", all_archs()[: len(accuracy)], {"a/9/x-valid": quantity})
-    return Experiment(table, "a/9/x-valid", epoch, "first", np.zeros(len(accuracy)), np.zeros((1, 1), dtype=int), {})
+    return when.noise_floor(Table("toys", all_archs()[: len(accuracy)], {"f": quantity}), "f", 9)
 
 
 def test_noise_floor():
     """Sees a cell without both seeds counted, ddof 0, or the noise of another epoch: 2 points between two seeds."""
     nan = math.nan
     accuracy = [[[10, 50], [0, 52]], [[90, 60], [5, 62]], [[10, 70], [9, nan]], [[20, 80], [60, 82]]]
-    floor = when.noise_floor(on_seeds(accuracy, epochs=(1, 9)))
-    assert floor == (pytest.approx(1.0), pytest.approx(math.sqrt(2)), 3)
-    opposite = when.noise_floor(on_seeds([[[1], [3]], [[2], [2]], [[3], [1]]]))
+    floor = floor_of(accuracy, epochs=(1, 9))
+    assert floor == (pytest.approx(math.sqrt(2)), pytest.approx(1.0), 3)
+    opposite = floor_of([[[1], [3]], [[2], [2]], [[3], [1]]])
     assert opposite.tau == pytest.approx(-1.0)
 
 
 def test_noise_floor_is_unbiased():
     """Sees the mean of two-seed deviations, 20 % below the standard deviation: here it is 3 points."""
     rng = np.random.default_rng(0)
-    floor = when.noise_floor(on_seeds(50 + rng.normal(0, 3, (8000, 2, 1))))
+    floor = floor_of(50 + rng.normal(0, 3, (8000, 2, 1)))
     assert floor.std == pytest.approx(3, rel=0.03)
 
 
 def test_noise_floor_needs_two_seeds():
     """Sees a noise of 0 claimed for a table with one seed, or a warning where no cell has two."""
     for accuracy in ([[[50]], [[60]]], [[[50], [math.nan]], [[math.nan], [60]]]):
-        floor = when.noise_floor(on_seeds(accuracy))
-        assert floor.n == 0 and math.isnan(floor.tau) and math.isnan(floor.std)
+        floor = floor_of(accuracy)
+        assert floor.cells == 0 and math.isnan(floor.tau) and math.isnan(floor.std)
 
 
 def test_claims(synthetic_experiment):
     """Sees a gain of the wrong sign or column, unpaired samples, or RS against another budget."""
-    points = when.claims(synthetic_experiment, when.Sizes(60, 30, 5), SMALL, chosen="median")
-    assert [(p.key, p.epoch, p.column) for p in points] == [(SEARCH, 9, "toy"), (SEARCH, 9, "toy-two")]
+    gains = evidence.claims(synthetic_experiment, evidence.Sizes(60, 30, 5), SMALL, chosen="median")
+    assert [*gains] == [(name, column) for column in ("toy", "toy-two") for name in evidence.CLAIMS]
     groups = analysis.flat_and_sharp(synthetic_experiment, 60)
     taus = analysis.sampled_taus(synthetic_experiment, n_sample=30, repeats=5, seed=2)
     rival = SMALL.random_search(synthetic_experiment).trace
     ours = SMALL.na_random_search(synthetic_experiment, "median", "").trace
     assert ours.evaluations[-1] == rival.evaluations[-1] == 12
-    for point in points:
-        errors = synthetic_experiment.targets[point.column]
-        assert point.flat.value == pytest.approx(errors[groups.sharp].mean() - errors[groups.flat].mean())
-        difference = taus["Ours - mean", point.column] - taus["Baseline", point.column]
+    for column, errors in synthetic_experiment.targets.items():
+        assert gains["flat", column].value == pytest.approx(errors[groups.sharp].mean() - errors[groups.flat].mean())
+        difference = taus["Ours - mean", column] - taus["Baseline", column]
         interval = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
-        assert point.ranking == pytest.approx((difference.mean(), interval.low, interval.high))
+        assert gains["ranking", column] == pytest.approx((difference.mean(), interval.low, interval.high))
         welch = stats.ttest_ind(errors[rival.found], errors[ours.found], equal_var=False).confidence_interval(0.95)
-        assert point.search[1:] == pytest.approx((welch.low, welch.high))
+        assert gains["search", column][1:] == pytest.approx((welch.low, welch.high))
 
 
 def test_claims_by_epoch(synthetic_experiment):
     """Sees an epoch, a quantity or a column left out, or one f's claims under the name of another."""
-    sizes = when.Sizes(n_top=20)
-    points = when.claims_by_epoch(synthetic_experiment, sizes, SMALL)
-    assert [(p.key, p.epoch, p.column) for p in points] == [(*at, c) for at in SETTINGS for c in ("toy", "toy-two")]
+    sizes = evidence.Sizes(n_top=20)
+    points = evidence.claims_by_epoch(synthetic_experiment, sizes, SMALL)
+    expected = [(*at, c, name) for at in SETTINGS for c in ("toy", "toy-two") for name in evidence.CLAIMS]
+    assert [*zip(points.f, points.epoch, points.column, points.claim, strict=True)] == expected
     seeds = synthetic_experiment.table.complete_seeds(SHORT)
-    then = [when.claims(synthetic_experiment.reading(SHORT, 40, seed), sizes, SMALL) for seed in seeds or ["first"]]
-    for at, point in enumerate(points[-2:]):
+    then = [evidence.claims(synthetic_experiment.reading(SHORT, 40, seed), sizes, SMALL) for seed in seeds or ["first"]]
+    for point in points[-6:].itertuples():
         assert point.seeds == len(then)
-        for name in ("flat", "ranking", "search"):
-            gains = [getattr(run[at], name) for run in then]
-            assert getattr(point, name).value == pytest.approx(np.mean([gain.value for gain in gains]))
-            assert getattr(point, name).low == pytest.approx(min(gain.low for gain in gains))
-            assert getattr(point, name).high == pytest.approx(max(gain.high for gain in gains))
+        gains = [run[point.claim, point.column] for run in then]
+        assert point.value == pytest.approx(np.mean([gain.value for gain in gains]))
+        assert point.low == pytest.approx(min(gain.low for gain in gains))
+        assert point.high == pytest.approx(max(gain.high for gain in gains))
 
 
 def test_complete_seeds():

@@ -71,9 +71,9 @@ def files_of(where: str) -> list[tuple[str, str]]:
     files: list[tuple[str, str]] = []
     folder = ""
     for name in re.findall("`([^`]+)`", where):
-        if name.startswith("flatlib/"):
-            folder = name.rpartition("/")[0] + "/"
-        files.append((name, name if name.startswith("flatlib/") else folder + name))
+        whole = "/" in name.strip("/")
+        folder = name.rpartition("/")[0] + "/" if whole else folder
+        files.append((name, name if whole else folder + name))
     return files
 
 
@@ -95,7 +95,7 @@ def render_pages() -> dict[str, str]:
     """File name -> page: the API, and where docs/ is, as in a checkout, how to extend."""
     shared = {"style": highlighting(), "pages": PAGES if EXTEND.is_file() else {"api.html": PAGES["api.html"]}}
     rooms = {room: read_room(room) for room in ROOMS}
-    names = {module.name for modules in rooms.values() for module in modules}
+    names = {module.anchor for modules in rooms.values() for module in modules}
     rows = equation_map(MAP.read_text(encoding="utf-8")) if MAP.is_file() else []
     equations = [(_inline(what), _where_html(where, names)) for what, where in rows]
     made = {"api.html": _render("api.html.j2", **shared, rooms=rooms, equations=equations)}

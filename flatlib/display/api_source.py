@@ -10,33 +10,22 @@ Definition = ast.FunctionDef | ast.ClassDef
 
 
 class Entry(NamedTuple):
-    """A public function, class or method."""
+    """A file of the package, or a public function, class or method."""
 
-    anchor: str  # its full name
-    name: str
-    signature: str  # as in the source, with its comments on shapes; of a class with its fields
+    anchor: str  # its full name, flatlib.search.bilevel
+    name: str  # of a file its path, flatlib/search/bilevel.py
+    code: str  # signature as in the source, with its comments on shapes; of a class with fields, of a file constants
     doc: str
-    members: tuple["Entry", ...]  # public methods and properties
+    members: tuple["Entry", ...]
 
 
-class Module(NamedTuple):
-    """A file of the package."""
-
-    name: str  # flatlib.search.bilevel
-    path: str  # flatlib/search/bilevel.py
-    doc: str
-    constants: str  # public names that are neither function nor class, a line each
-    entries: tuple[Entry, ...]
-
-
-def read_module(path: Path, root: Path = PACKAGE.parent) -> Module:
+def read_module(path: Path, root: Path = PACKAGE.parent) -> Entry:
     """A file's public names in their order."""
-    source, relative = path.read_text(encoding="utf-8"), path.relative_to(root)
-    name, tree = module_name(relative.as_posix()), ast.parse(source)
-    lines = source.splitlines()
+    source, relative = path.read_text(encoding="utf-8"), path.relative_to(root).as_posix()
+    name, tree, lines = module_name(relative), ast.parse(source), source.splitlines()
     constants = (_constant(node, lines) for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign))
-    doc = ast.get_docstring(tree) or ""
-    return Module(name, relative.as_posix(), doc, "\n".join(filter(None, constants)), _entries(tree, name, lines))
+    shown = "\n".join(filter(None, constants))
+    return Entry(name, relative, shown, ast.get_docstring(tree) or "", _entries(tree, name, lines))
 
 
 def module_name(path: str) -> str:
@@ -85,8 +74,8 @@ def _constant(node: ast.Assign | ast.AnnAssign, lines: list[str]) -> str:
     return lines[node.lineno - 1] + more if public else ""
 
 
-def read_room(room: str) -> list[Module]:
+def read_room(room: str) -> list[Entry]:
     """The modules that hold something, `__main__` left out: a command says what it does itself."""
-    files = sorted((PACKAGE / room).glob("*.py")) if not room else sorted((PACKAGE / room).rglob("*.py"))
+    files = sorted((PACKAGE / room).glob("**/*.py" if room else "*.py"))
     modules = [read_module(path) for path in files if path.stem != "__main__"]
-    return [module for module in modules if module.doc or module.entries]
+    return [module for module in modules if module.doc or module.members]

@@ -1,95 +1,61 @@
 """The paper's tabular claims as tables: what was measured, at which epoch of f, and the verdict."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from flatlib.display.reproduction import kept_folder, write_csv
-from flatlib.tabular.evidence import Comparison, noise
+from flatlib.tabular.evidence import CLAIMS, Gains
 from flatlib.tabular.experiment import Experiment
-from flatlib.tabular.gains import Gain
-from flatlib.tabular.when import ClaimPoint, noise_floor, seed_std
+from flatlib.tabular.when import noise_floor
 
-CLAIMS = {  # field of ClaimPoint -> the paper's claim
-    "flat": "Flat minima have a lower test error than sharp ones (Table 1a)",
-    "ranking": "The neighborhood mean ranks better than f (Table 1b)",
-    "search": "NA-RS beats RS at equal evaluations (Table 2)",
-}
 FILE = "claims_by_epoch.csv"
+
+
+def noise_frame(experiment: Experiment) -> pd.DataFrame:
+    """The noise of f and of each test column, a line each."""
+    table = experiment.table
+    places = {"f": (experiment.key, experiment.epoch)}
+    places |= {column: (key, int(table.quantity(key).epochs[-1])) for column, key in table.targets().items()}
+    lines = [(what, *place, *noise_floor(table, *place)) for what, place in places.items()]
+    return pd.DataFrame(lines, columns=["what", "quantity", "epoch", "std", "tau", "cells"])
 
 
 def describe(experiment: Experiment) -> pd.DataFrame:  # one line a fact
     """What is measured here: benchmark, f, judges, neighborhood, and the noise of f."""
-    floor = noise_floor(experiment)
-    noise = (
-        f"std over seeds {floor.std:.2f} points, tau with another seed {floor.tau:.2f} (n = {floor.n:,} cells)"
-        if floor.n
-        else "one seed only: not known"
-    )
+    noise = noise_frame(experiment).set_index("what")
+    f = noise.loc["f"]
+    judges = []
+    for column, errors in experiment.targets.items():
+        n = len(experiment.table.quantity(noise.quantity[column]).seeds)
+        seeds = f", {n} seeds, std {noise['std'][column]:.2f}" if n > 1 else ""
+        judges.append(f"{column} ({errors.min():.2f} to {errors.max():.2f} %{seeds})")
     facts = {
         "benchmark": f"{experiment.table.name}, {len(experiment.f):,} cells",
         "f": f"{experiment.key}, epoch {experiment.epoch}, {experiment.seeds_text}, "
         f"{experiment.f.min():.2f} to {experiment.f.max():.2f} % error",
-        "noise of f": noise,
-        "judged by": ", ".join(_judge(experiment, column) for column in experiment.targets),
+        "noise of f": f"std over seeds {f['std']:.2f} points, tau with another seed {f.tau:.2f} (n = {f.cells:,} cells)"
+        if f.cells
+        else "one seed only: not known",
+        "judged by": ", ".join(judges),
         "neighborhood": f"{experiment.neighbors.shape[1]:,} cells, itself included; "
         f"{experiment.distinct_classes():.1f} different networks among them on average",
     }
     return pd.DataFrame({"": facts})
 
 
-def _judge(experiment: Experiment, column: str) -> str:
-    """A test column with its range and the noise of its mean over seeds."""
-    errors = experiment.targets[column]
-    seeds = experiment.table.quantity(experiment.table.targets()[column]).accuracy[:, :, -1]
-    n = seeds.shape[1]
-    noise = f", {n} seeds, std {seed_std(seeds):.2f}" if n > 1 else ""
-    return f"{column} ({errors.min():.2f} to {errors.max():.2f} %{noise})"
+def save(gains: pd.DataFrame, experiment: Experiment, file: str, reports_dir: Path) -> Path:
+    """Write `<reports_dir>/tables/<benchmark>/<file>`, a line a comparison, and noise.csv beside it."""
+    folder = reports_dir / "tables" / experiment.table.name
+    write_csv(noise_frame(experiment), folder / "noise.csv")
+    return write_csv(gains, folder / file)
 
 
-def claims_frame(points: Iterable[ClaimPoint]) -> pd.DataFrame:
-    """One line a claim, f and test column."""
-    return pd.DataFrame(
-        [
-            dict(claim=name, f=point.key, epoch=point.epoch, seeds=point.seeds, column=point.column)
-            | gain._asdict()
-            | {"verdict": gain.verdict}
-            for point in points
-            for name in CLAIMS
-            for gain in [getattr(point, name)]
-        ]
-    )
-
-
-def claim_points(frame: pd.DataFrame) -> list[ClaimPoint]:
-    """The points of a stored `claims_frame`."""
-    points = []
-    for (key, epoch, seeds, column), group in frame.groupby(["f", "epoch", "seeds", "column"], sort=False):
-        lines = group.set_index("claim")
-        flat, ranking, search = (Gain(*lines.loc[name, ["value", "low", "high"]]) for name in CLAIMS)
-        points.append(ClaimPoint(str(key), int(epoch), str(column), flat, ranking, search, int(seeds)))
-    return points
-
-
-def save_claims(points: Sequence[ClaimPoint], source: str, reports_dir: Path) -> Path:
-    """Write `<reports_dir>/tables/<source>/claims_by_epoch.csv`."""
-    return write_csv(claims_frame(points), reports_dir / "tables" / source / FILE)
-
-
-def kept_claims(reports_dir: Path) -> list[ClaimPoint]:
+def kept_claims(reports_dir: Path) -> pd.DataFrame:
     """The claims of the project's own run on the real columns; empty where this checkout has none."""
     folder = kept_folder(reports_dir, FILE)
-    return claim_points(pd.read_csv(folder / FILE)) if folder else []
-
-
-def save_gains(comparisons: Iterable[Comparison], experiment: Experiment, file: str, reports_dir: Path) -> Path:
-    """Write `<reports_dir>/tables/<benchmark>/<file>`, a line a comparison, and noise.csv beside it."""
-    place = {"f": experiment.key, "epoch": experiment.epoch}
-    lines = [one._asdict() | place | one.gain._asdict() | {"verdict": one.gain.verdict} for one in comparisons]
-    folder = reports_dir / "tables" / experiment.table.name
-    write_csv(pd.DataFrame(noise(experiment)), folder / "noise.csv")
-    return write_csv(pd.DataFrame(lines).drop(columns="gain"), folder / file)
+    return pd.read_csv(folder / FILE) if folder else pd.DataFrame()
 
 
 def ranges(numbers: Iterable[int]) -> str:
@@ -98,21 +64,16 @@ def ranges(numbers: Iterable[int]) -> str:
     >>> ranges([1, 2, 3, 5])
     '1-3, 5'
     """
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+    found = pd.Series(sorted(numbers), dtype=int)
+    runs = found.groupby(found - found.index).agg(["first", "last"])
+    return ", ".join("-".join(dict.fromkeys(map(str, run))) for run in runs.to_numpy())
 
 
-def verdicts(points: Sequence[ClaimPoint], names: Sequence[str] = tuple(CLAIMS)) -> pd.DataFrame:
+def verdicts(points: pd.DataFrame, names: Sequence[str] = tuple(CLAIMS)) -> pd.DataFrame:
     """For each claim, f and test column: the gain, and the epochs of f at which the claim holds or not."""
-    frame = claims_frame(points)
     lines = {}
     for name in names:
-        for (key, column), group in frame[frame.claim == name].groupby(["f", "column"], sort=False):
+        for (key, column), group in points[points.claim == name].groupby(["f", "column"], sort=False):
             span = dict.fromkeys(f"{value:+.2f}" for value in (group.value.min(), group.value.max()))
             lines[CLAIMS[name], key, column] = {"gain": " to ".join(span)} | {
                 f"{verdict}, epochs": ranges(group.epoch[group.verdict == verdict])
@@ -123,15 +84,15 @@ def verdicts(points: Sequence[ClaimPoint], names: Sequence[str] = tuple(CLAIMS))
     return table
 
 
-def compare(sides: dict[str, Sequence[ClaimPoint]], names: Sequence[str] = tuple(CLAIMS)) -> pd.DataFrame:
+def compare(sides: Mapping[str, Gains], names: Sequence[str] = tuple(CLAIMS)) -> pd.DataFrame:
     """Gains with their intervals, one column for each way of measuring."""
     texts = {
         side: {
-            (CLAIMS[name], point.column): f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] {gain.verdict}"
+            (CLAIMS[name], column): f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] {gain.verdict}"
             for name in names
-            for point in points
-            for gain in [getattr(point, name)]
+            for (claim, column), gain in gains.items()
+            if claim == name
         }
-        for side, points in sides.items()
+        for side, gains in sides.items()
     }
     return pd.DataFrame(texts)

@@ -1,7 +1,6 @@
 """Figures of the tabular notebooks: numbers come from `tabular`, a function here only draws them."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from scipy.stats import sem
 from flatlib.tabular.analysis import Searches, flat_and_sharp, rank_correlation, regret
 from flatlib.tabular.equal_budgets import RivalPoint
 from flatlib.tabular.experiment import CRITERIA, Experiment
-from flatlib.tabular.when import ClaimPoint, RankPoint, noise_floor, settings_of_f
+from flatlib.tabular.when import noise_floor, settings_of_f
 
 # Okabe and Ito's palette: distinct for color-blind readers.
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
@@ -49,10 +48,10 @@ def name_panels(figure: go.Figure) -> go.Figure:
     return figure.for_each_annotation(lambda note: note.update(text=note.text.split("=", 1)[1]))
 
 
-def _epoch_axis(figure: go.Figure, points: Sequence[Any]) -> None:
+def _epoch_axis(figure: go.Figure, epochs: Iterable[int]) -> None:
     """A logarithmic axis with only as many labels as fit."""
     ticks: list[int] = []
-    for epoch in sorted({point.epoch for point in points}, reverse=True):
+    for epoch in sorted({*epochs}, reverse=True):
         if not ticks or ticks[-1] >= 1.3 * epoch:
             ticks.append(epoch)
     title = "epoch at which f is read"
@@ -112,12 +111,16 @@ def plot_ranking(experiment: Experiment, column: str) -> go.Figure:
     return lay_out(figure, f"What ranks cells better? ({shown_of})", 420)
 
 
-def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], column: str) -> go.Figure:
+def plot_rank_by_epoch(experiment: Experiment, points: pd.DataFrame, column: str) -> go.Figure:
     """tau against the epoch at which f is read, for each criterion, with the tau of another seed."""
-    frame = pd.DataFrame(points).replace({"trial": {"first": "first seed", "mean": "seed mean"}})
+    frame = points.replace({"trial": {"first": "first seed", "mean": "seed mean"}})
     place = {"x": "epoch", "y": "tau", "color": "criterion", "line_dash": "trial", "symbol": "trial"}
     figure = px.line(frame, **place, line_group="key", markers=True, color_discrete_map=CRITERION_COLOR)
-    floors = [(then.epoch, floor.tau) for then in settings_of_f(experiment) if (floor := noise_floor(then)).n]
+    floors = [
+        (then.epoch, floor.tau)
+        for then in settings_of_f(experiment)
+        if (floor := noise_floor(then.table, then.key, then.epoch)).cells
+    ]
     figure.add_scatter(
         x=[epoch for epoch, _ in floors],
         y=[tau for _, tau in floors],
@@ -125,7 +128,7 @@ def plot_rank_by_epoch(experiment: Experiment, points: Sequence[RankPoint], colu
         name="f against f of another seed",
         line={"color": "#999999", "dash": "dash"},
     )
-    _epoch_axis(figure, points)
+    _epoch_axis(figure, points.epoch)
     figure.update_yaxes(title_text="Kendall's tau")
     return lay_out(figure, f"Rank correlation with the test error on {column}, all cells", 520)
 
@@ -179,31 +182,27 @@ def plot_rivals(points: Sequence[RivalPoint], column: str) -> go.Figure:
             line={"color": PALETTE[1 + at % half], "dash": "solid" if at < half else "dot"},
             hovertemplate=f"{row}, f = {key}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
         )
-    _epoch_axis(figure, points)
+    _epoch_axis(figure, [point.epoch for point in points])
     figure.update_yaxes(title_text=f"test error, {column} (%)")
     n = len(points[0].errors)
     return lay_out(figure, f"What {n} runs of each sampler find (dotted: on the neighborhood)", 480)
 
 
-def plot_claims(points: Sequence[ClaimPoint], chosen: Sequence[str] = ("flat", "ranking", "search")) -> go.Figure:
+def plot_claims(points: pd.DataFrame, chosen: Sequence[str] = ("flat", "ranking", "search")) -> go.Figure:
     """Gains of the paper's claims against the epoch of f, with 95 % intervals; above 0 is in favor."""
     titles = {
         "flat": "Table 1a: sharp - flat minima (points)",
         "ranking": "Table 1b: tau of mean - tau of f",
         "search": "Table 2: RS - NA-RS (points)",
     }
-    lines = [
-        {"epoch": point.epoch, "f": point.key, "judged on": point.column, "claim": titles[name], "gain": gain.value}
-        | {"above": gain.high - gain.value, "below": gain.value - gain.low}
-        for point in points
-        for name in chosen
-        for gain in [getattr(point, name)]
-    ]
+    frame = pd.concat([points[points.claim == name].assign(claim=titles[name]) for name in chosen])
+    frame = frame.assign(gain=frame.value, above=frame.high - frame.value, below=frame.value - frame.low)
     place = {"x": "epoch", "y": "gain", "error_y": "above", "error_y_minus": "below", "facet_col": "claim"}
-    figure = px.line(pd.DataFrame(lines), **place, color="judged on", symbol="f", markers=True, **FACETS)
+    names = {"labels": {"column": "judged on"}}
+    figure = px.line(frame, **place, **names, color="column", symbol="f", markers=True, **FACETS)
     for trace in figure.data:  # the legend tells the colors
         trace.update(name=trace.name.partition(", ")[0], legendgroup=None, showlegend=None)
     name_panels(figure).update_yaxes(**OWN_AXIS, title_text="").update_traces(error_y={"thickness": 1, "width": 2})
-    _epoch_axis(figure, points)
+    _epoch_axis(figure, points.epoch)
     figure.add_hline(y=0, line={"color": "#999999", "width": 1})
     return lay_out(figure, "The paper's claims by the epoch of f (above 0 is in their favor; all seeds of f)", 420)

@@ -14,6 +14,7 @@ from flatlib.display.tables import plain
 
 COLUMNS = ["row", "column", "ours", "ours_std", "n", "paper", "paper_std", "unit", "setting", "note"]
 REAL = published.BENCHMARK
+ABSENT = "not measured here"
 
 
 def _unit(table_id: str, column: str) -> str:
@@ -39,12 +40,13 @@ def reproduction(
     paper = {(cell.row, cell.column): cell for cell in published.table(table_id)} if own else {}
     cells = [*measured]
     seen = {(cell.row, cell.column) for cell in cells}
-    cells += [published.Measured(*at, None, None, None, "", "not measured here") for at in paper if at not in seen]
+    cells += [published.Measured(*at, None, None, None, "", ABSENT) for at in paper if at not in seen]
     lines = []
     for cell in cells:
         known = paper.get((cell.row, cell.column))
         stand_in = (stands_for or {}).get(cell.column)
-        notes = [known.note if known else "", cell.note, f"stands for {stand_in}" if stand_in else ""]
+        notes = [cell.note, known.note if known else "", f"stands for {stand_in}" if stand_in else ""]
+        notes.sort(key=lambda note: note == ABSENT)  # comes last
         line = cell._asdict() | {"ours_std": cell.std, "note": "; ".join(filter(None, notes))}
         line["unit"] = _unit(table_id, cell.column)
         lines.append(line | ({"paper": known.value, "paper_std": known.std} if known else {}))
@@ -76,6 +78,12 @@ def kept_folder(reports_dir: Path, file: str) -> Path | None:
     return next((folder for folder in folders if (folder / file).exists()), None)
 
 
+def digits(table_id: str, column: str, least: int = 0) -> int:
+    """Decimals that the paper prints in a column."""
+    same = [f"{cell.value:g}" for cell in published.table(table_id) if cell.column == column]
+    return max(least, *(len(text.partition(".")[2]) for text in same))
+
+
 def side_by_side(
     table_id: str,
     ours: Iterable[tuple[str, str, str, str]],  # block, row, column, text
@@ -84,9 +92,9 @@ def side_by_side(
     """The published block and ours as texts: a line a row, columns (block, column)."""
     texts: dict[tuple[str, str], dict[str, str]] = {}
     for cell in published.table(table_id):
-        same = [f"{other.value:g}" for other in published.table(table_id) if other.column == cell.column]
-        digits = max(least_digits, *(len(text.partition(".")[2]) for text in same))
-        text = f"{cell.value:.{digits}f}" + (f" ± {cell.std:.{digits}f}" if cell.std else "") + "*" * bool(cell.note)
+        decimals = digits(table_id, cell.column, least_digits)
+        text = f"{cell.value:.{decimals}f}" + (f" ± {cell.std:.{decimals}f}" if cell.std else "")
+        text += "*" * bool(cell.note)
         texts.setdefault(("published", cell.column), {})[cell.row] = text
     for block, row, column, text in ours:
         texts.setdefault((block, column), {})[row] = text

@@ -3,12 +3,12 @@
 import html
 import json
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
@@ -19,6 +19,7 @@ from flatlib.display.reproduction import write_csv
 from flatlib.run.folder import reading
 
 NUMBER = ("series", "measure", "value")
+STATE = ("state", "seconds", "host")
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,17 @@ def read_comparison(folder: Path) -> Comparison:
     """What a sweep's folder holds so far; RunError, one line, for a folder that is none or is damaged."""
     with reading(folder / "sweep.json") as path:
         about = json.loads(path.read_text(encoding="utf-8"))
-        keys = [str(key) for key in about["jobs"]]
-    jobs: list[dict[str, Any]] = []
-    numbers: list[dict[str, Any]] = []
-    for key in keys:
-        line, measured = _read_job(folder / key)
-        jobs.append(line)
-        given = {name: value for name, value in line.items() if name not in ("state", "seconds", "host")}
-        numbers += [given | number for number in measured]
-    outside = ("stage", "state", "seconds", "host")
-    varied = sorted(dict.fromkeys(name for job in jobs for name in job if name not in outside), key=_is_seed)
+        lines = [_read_job(folder / str(key)) for key in about["jobs"]]
+    jobs = pd.DataFrame(lines, dtype=object).drop(columns="numbers", errors="ignore")  # a whole number stays one
+    varied = sorted(jobs.columns.difference(["stage", *STATE], sort=False), key=_is_seed)
     order = ["stage", *varied]
+    measured = [pd.DataFrame(line.get("numbers", [])).assign(job=at) for at, line in enumerate(lines)]
+    numbers = jobs[order].join(pd.concat(measured).set_index("job"), how="inner")
     return Comparison(
         str(about["name"]),
         str(about["about"]),
-        pd.DataFrame(jobs, columns=[*order, "state", "seconds", "host"]),
-        pd.DataFrame(numbers, columns=[*order, *NUMBER]),
+        jobs.reindex(columns=[*order, *STATE]),
+        numbers.reindex(columns=[*order, *NUMBER]).reset_index(drop=True).astype({"value": float}),
         tuple(varied),
     )
 
@@ -65,19 +61,18 @@ def _is_seed(name: str) -> bool:
     return name.split()[-1] == "seed"
 
 
-def _read_job(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A line of the jobs, and what was measured."""
-    if not (place / "config.json").exists():
-        return {"stage": place.name.split("-")[0], "state": "waiting"}, []
-    with reading(place / "config.json") as path:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        line = {"stage": config["job"]["stage"]} | config["grid"]
-    if not (place / "result.json").exists():
-        return line | {"state": "not finished"}, []
-    with reading(place / "result.json") as path:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        numbers = [{name: number[name] for name in NUMBER} for number in result["numbers"]]
-        return line | {"state": "finished", "seconds": result["seconds"], "host": result["host"]}, numbers
+def _read_job(place: Path) -> dict[str, Any]:
+    """A line of the jobs, and when it is finished what was measured."""
+    line: dict[str, Any] = {"stage": place.name.split("-")[0], "state": "waiting"}
+    if (place / "config.json").exists():
+        with reading(place / "config.json") as path:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            line = {"stage": config["job"]["stage"], "state": "not finished"} | config["grid"]
+    if (place / "result.json").exists():
+        with reading(place / "result.json") as path:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            line |= {"state": "finished"} | {name: result[name] for name in ("seconds", "host", "numbers")}
+    return line
 
 
 def describe(comparison: Comparison) -> Markdown:
@@ -121,26 +116,13 @@ def save(comparison: Comparison, reports_dir: Path) -> Path:
 def plot_measure(comparison: Comparison, measure: str) -> go.Figure:
     """Every value over the first varied parameter, a color for each of the others; dashed lines are means."""
     frame = comparison.numbers[comparison.numbers.measure == measure]
-    first, *others = [name for name in comparison.varied if not _is_seed(name) and frame[name].notna().any()] or [
-        "stage"
-    ]
-    figure, colors = go.Figure(), cycle(PALETTE[1:])
-    kinds = frame[["series", *others]].astype(str).agg(", ".join, axis=1)
-    for kind, color in zip(dict.fromkeys(kinds), colors, strict=False):
-        rows = frame[kinds == kind]
-        figure.add_box(
-            x=[f"{first} = {x}" for x in rows[first]],
-            y=rows.value,
-            name=kind,
-            marker_color=color,
-            boxpoints="all",
-            pointpos=0,
-            jitter=0.4,
-            boxmean=True,
-            offsetgroup=kind,
-        )
-    figure.update_yaxes(title_text=measure)
-    figure.update_layout(boxmode="group")
+    varied = [name for name in comparison.varied if not _is_seed(name) and frame[name].notna().any()]
+    first, *others = varied or ["stage"]
+    kinds = frame[["series", *others]].agg(lambda row: ", ".join(map(str, row.dropna())), axis=1)
+    shown = frame.assign(kind=kinds, point=[f"{first} = {x}" for x in frame[first]])
+    place = {"x": "point", "y": "value", "color": "kind", "points": "all", "color_discrete_sequence": PALETTE[1:]}
+    figure = px.box(shown, **place, labels={"point": "", "value": measure, "kind": ""})
+    figure.update_traces(pointpos=0, jitter=0.4, boxmean=True, hovertemplate=None)
     return lay_out(figure, measure, 420)
 
 

@@ -3,7 +3,7 @@
 import glob
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flatlib.run.checkpoint import write_beside
 from flatlib.run.folder import open_run
 from flatlib.run.progress import duration
-from flatlib.sweep.job import GPUS, Done, finished, run_job
+from flatlib.sweep.job import GPUS, finished, run_job
 from flatlib.sweep.plan import Job, Sweep
 
 if TYPE_CHECKING:
@@ -81,55 +81,46 @@ def _local(workers: int) -> dict[str, Any]:
     }
 
 
-def run_missing(sweep: Sweep, folder: Path, jobs: list[Job], **where: Any) -> list[str]:
-    """`run_sweep` with a bar over the waiting jobs, for one process at a time; `where` as for `connected`."""
-    from tqdm import tqdm
+def run_missing(sweep: Sweep, folder: Path, **where: Any) -> list[str]:
+    """Run what is not finished, for one process at a time; the errors, one line a job; `where` as for `connected`.
 
-    with open_run(folder, {}) as held:
-        write_beside(held.path / "sweep.json", lambda file: file.write(json.dumps(_about(sweep)).encode()))
-        if not jobs:
-            return []
-        with connected(sweep, **where) as client, tqdm(total=len(jobs), desc=sweep.name, unit="job") as bar:
-
-            def tell(done: Done) -> None:
-                if done.key in {job.key for job in jobs}:
-                    bar.write(f"{done.key}: {duration(done.seconds)} on {done.host}")
-                    bar.update()
-
-            return run_sweep(client, sweep, folder, tell)
-
-
-def _about(sweep: Sweep) -> dict[str, Any]:
-    """What the page needs to read the sweep's folder."""
-    return {"name": sweep.name, "about": sweep.about, "jobs": [job.key for job in sweep.jobs]}
-
-
-def run_sweep(client: "Client", sweep: Sweep, folder: Path, on_done: Callable[[Done], Any] | None = None) -> list[str]:
-    """Run what is not finished; the errors, one line a job. Jobs whose searches failed are left out with a line.
-
-    A worker that dies gives its job back to the scheduler; the next one goes on from the checkpoint.
+    Jobs whose searches failed are left out with a line. A worker that dies gives its job back to the scheduler; the
+    next one goes on from the checkpoint.
     """
     from distributed import as_completed
+    from tqdm import tqdm
 
-    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    about = {"name": sweep.name, "about": sweep.about, "jobs": [job.key for job in sweep.jobs]}  # for the page
+    with open_run(folder, {}) as held:
+        write_beside(held.path / "sweep.json", lambda file: file.write(json.dumps(about).encode()))
+        todo = {job.key for job in waiting(sweep, folder)}
+        if not todo:
+            return []
+        errors = []
+        with connected(sweep, **where) as client, tqdm(total=len(todo), desc=sweep.name, unit="job") as bar:
+            futures = _submit(client, sweep, folder)
+            try:
+                for future in as_completed(futures):
+                    if future.status != "finished":
+                        errors.append(_line(future))
+                    elif (done := future.result()).key in todo:
+                        bar.write(f"{done.key}: {duration(done.seconds)} on {done.host}")
+                        bar.update()
+            except KeyboardInterrupt:
+                client.cancel(futures, force=True)
+                told = f"interrupted; {folder} keeps what is done, and the same command goes on"
+                raise KeyboardInterrupt(told) from None
+    return list(dict.fromkeys(errors))
+
+
+def _submit(client: "Client", sweep: Sweep, folder: Path) -> list["Future"]:
+    """Every job, after those that it waits for; finished ones are only read."""
+    (folder / "runs").mkdir(exist_ok=True)
     futures: dict[str, Future] = {}
     for job in sweep.jobs:
-        after = [futures[search.key] for search in job.searches]
-        if job.last:
-            after = list(futures.values())
+        after = [*futures.values()] if job.last else [futures[search.key] for search in job.searches]
         futures[job.key] = client.submit(run_job, job, folder, *after, key=f"{sweep.name}/{job.key}", pure=False)
-    errors = []
-    try:
-        for future in as_completed(futures.values()):
-            if future.status == "finished":
-                if on_done:
-                    on_done(future.result())
-            else:
-                errors.append(_line(future))
-    except KeyboardInterrupt:
-        client.cancel(list(futures.values()), force=True)
-        raise KeyboardInterrupt(f"interrupted; {folder} keeps what is done, and the same command goes on") from None
-    return list(dict.fromkeys(errors))
+    return [*futures.values()]
 
 
 def _line(future: "Future") -> str:

@@ -58,7 +58,7 @@ def run_job(job: Job, folder: Path, *_after: Any) -> Done:
         _execute(job, folder, place / "notebook.part.ipynb")
         os.replace(place / "notebook.part.ipynb", place / "notebook.ipynb")
         done = Done(job.key, round(time.monotonic() - begin, 1), socket.gethostname())
-        measured = [number._asdict() for number in numbers(job, folder)]
+        measured = numbers(job, folder).to_dict("records")
         held.write_result({"seconds": done.seconds, "host": done.host, "numbers": measured})
     return done
 

@@ -26,16 +26,6 @@ def interval(value: float, error: float, freedom: float) -> Gain:
     return Gain(value, value - half, value + half)
 
 
-def mean_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:  # (n,), (k,) errors
-    """How much lower the mean error of `ours` is; Welch's interval."""
-    value, n, k = float(rival.mean() - ours.mean()), len(ours), len(rival)
-    if min(n, k) < 2:
-        return interval(value, float("nan"), 0)
-    v, w = ours.var(ddof=1) / n, rival.var(ddof=1) / k
-    freedom = (v + w) ** 2 / max(v**2 / (n - 1) + w**2 / (k - 1), 1e-300)
-    return interval(value, float(np.sqrt(v + w)), max(freedom, 1))
-
-
 class Mean(NamedTuple):
     """The mean of n errors, of which `draws` are independent."""
 
@@ -46,13 +36,18 @@ class Mean(NamedTuple):
 
 
 def difference(ours: Mean, rival: Mean) -> Gain:
-    """`mean_gain` from the means alone; without an interval where a side is a single draw."""
+    """How much lower the mean of `ours` is; Welch's interval, none where a side is a single draw."""
     value = rival.mean - ours.mean
     if min(ours.draws, rival.draws) < 2 or np.isnan([ours.std, rival.std]).any():
         return interval(value, float("nan"), 0)
     v, w = (side.std**2 * side.n / (side.n - 1) / side.draws for side in (ours, rival))
     freedom = (v + w) ** 2 / max(v**2 / (ours.draws - 1) + w**2 / (rival.draws - 1), 1e-300)
     return interval(value, float(np.sqrt(v + w)), max(freedom, 1))
+
+
+def mean_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:  # (n,), (k,) errors
+    """The `difference` of independent errors."""
+    return difference(*(Mean(float(side.mean()), float(side.std()), len(side), len(side)) for side in (ours, rival)))
 
 
 def grouped_gain(

@@ -144,7 +144,9 @@ def test_when_the_mean_ranks_better(experiment):
     """Sees the project's main finding turned: the mean ranks worse at epoch 200, better on a noisy f."""
     for column in COLUMNS:
         tau = {
-            (p.key, p.epoch, p.criterion): p.tau for p in when.rank_by_epoch(experiment, column) if p.trial == "first"
+            (p.key, p.epoch, p.criterion): p.tau
+            for p in when.rank_by_epoch(experiment, column).itertuples()
+            if p.trial == "first"
         }
         gain = {at: tau[*at, "Ours - mean"] - tau[*at, "Baseline"] for at in {(key, epoch) for key, epoch, _ in tau}}
         assert set(gain) == {(LAST, 200), ("cifar10-valid/12/x-valid", 12), *((CURVE, epoch) for epoch in range(1, 13))}
@@ -157,8 +159,8 @@ def test_noise_floor(experiment, arrays):
     """Sees the noise of f from cells with one seed: more than 8,000 cells have the first two."""
     pairs = arrays[LAST][:, :2, 0]
     pairs = pairs[~np.isnan(pairs).any(1)]
-    floor = when.noise_floor(experiment)
-    assert floor.n == len(pairs) > 8000
+    floor = when.noise_floor(experiment.table, experiment.key, experiment.epoch)
+    assert floor.cells == len(pairs) > 8000
     assert 0.8 < floor.tau < 1 and 0 < floor.std < 5
 
 
