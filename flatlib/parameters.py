@@ -6,7 +6,6 @@ A parameter is a field with a default, limits and a description; `check` reads t
 import dataclasses
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model, field_validator, model_validator
@@ -18,17 +17,10 @@ from flatlib.neighborhoods import neighborhood_size
 from flatlib.parameter_check import check
 from flatlib.run.config import choices
 from flatlib.search.config import ALL_METHODS, METHODS, SearchConfig
-from flatlib.settings import RunSettings, Settings, resolve_reports_dir
+from flatlib.settings import RunSettings, Settings
 
-__all__ = [
-    "Assumption",
-    "Cells",
-    "Evaluation",
-    "LossLandscape",
-    "NaDarts",
-    "RandomSearch",
-    "SweepPage",
-    "Variants",
+__all__ = [  # one a notebook
+    *("Assumption", "RandomSearch", "NaDarts", "Evaluation", "Variants", "LossLandscape", "Cells", "SweepPage"),
     "check",
 ]
 
@@ -256,29 +248,6 @@ class Cells(RunSettings):
     def names(self) -> list[str]:
         words = _words(self.cells)
         return [*catalogue()] if "all" in words else [find_cell(word).name for word in words]
-
-
-class SweepPage(Settings):
-    """The page of a sweep: `notebooks/sweep.ipynb`, run by `flatlib sweep`."""
-
-    folder: str = Field("sweeps/small", description="a sweep's folder, from here or from the checkout's root")
-    figures: int = Field(4, ge=1, description="measures that are drawn; the table has all")
-
-    @field_validator("folder")
-    @classmethod
-    def _is_a_sweep(cls, value: str) -> str:
-        if not os.path.isfile(os.path.join(_from_here_or_root(value), "sweep.json")):
-            raise ValueError("no sweep there (no sweep.json); run flatlib sweep SWEEP.yaml first")
-        return value
-
-    @property
-    def sweep_folder(self) -> Path:
-        return Path(_from_here_or_root(self.folder))
-
-
-def _from_here_or_root(folder: str) -> str:
-    path = os.path.expanduser(folder)
-    return path if os.path.exists(path) else os.path.join(os.path.dirname(resolve_reports_dir("auto")), path)
 
 
 def _words(text: str) -> list[str]:

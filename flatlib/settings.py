@@ -95,6 +95,29 @@ class RunSettings(Settings):
         return kind(**shared | own)
 
 
+class SweepPage(Settings):
+    """The page of a sweep: `notebooks/sweep.ipynb`, run by `flatlib sweep`."""
+
+    folder: str = Field("sweeps/small", description="a sweep's folder, from here or from the checkout's root")
+    figures: int = Field(4, ge=1, description="measures that are drawn; the table has all")
+
+    @field_validator("folder")
+    @classmethod
+    def _is_a_sweep(cls, value: str) -> str:
+        if not os.path.isfile(os.path.join(_from_here_or_root(value), "sweep.json")):
+            raise ValueError("no sweep there (no sweep.json); run flatlib sweep SWEEP.yaml first")
+        return value
+
+    @property
+    def sweep_folder(self) -> Path:
+        return Path(_from_here_or_root(self.folder))
+
+
+def _from_here_or_root(folder: str) -> str:
+    path = os.path.expanduser(folder)
+    return path if os.path.exists(path) else os.path.join(os.path.dirname(resolve_reports_dir("auto")), path)
+
+
 def resolve_reports_dir(value: str) -> Path:
     """The folder that `reports_dir` names.
 
