@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,9 @@ def plot_measures(comparison: Comparison, most: int = 4) -> list[go.Figure]:
 
 def save_page(folder: Path, reports_dir: Path) -> Path:
     """Run the sweep's notebook on its folder and export it as `sweep-<name>.html`; the index is written anew."""
-    source = NOTEBOOKS / "sweep.ipynb"
-    notebook = execute(source, reports_dir, {"folder": str(folder)}, progress=False)
+    source, inside = NOTEBOOKS / "sweep.ipynb", folder.is_relative_to(NOTEBOOKS.parent)
+    place = os.path.relpath(folder, NOTEBOOKS) if inside else str(folder)  # a page of the checkout names no machine
+    notebook = execute(source, reports_dir, {"folder": place}, progress=False)
     notebook.metadata["title"] = f"Sweep: {folder.name}"
     page = export(nbformat.from_dict(notebook), source.with_name(f"sweep-{folder.name}.ipynb"), reports_dir)
     write_index(reports_dir)
