@@ -15,6 +15,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Imports run downwards, and among the rooms of one layer only as ASIDE says.
 LAYERS = [
     "display",
+    "sweep",
     "tabular search evaluation landscape",
     "run",
     "data",
