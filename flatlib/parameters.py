@@ -17,10 +17,17 @@ from flatlib.neighborhoods import neighborhood_size
 from flatlib.parameter_check import check
 from flatlib.run.config import choices
 from flatlib.search.config import ALL_METHODS, METHODS, SearchConfig
-from flatlib.settings import RunSettings, Settings
+from flatlib.settings import RunSettings, Settings, SweepPage
 
-__all__ = [  # one a notebook
-    *("Assumption", "RandomSearch", "NaDarts", "Evaluation", "Variants", "LossLandscape", "Cells", "SweepPage"),
+__all__ = [
+    "Assumption",
+    "Cells",
+    "Evaluation",
+    "LossLandscape",
+    "NaDarts",
+    "RandomSearch",
+    "SweepPage",
+    "Variants",
     "check",
 ]
 
