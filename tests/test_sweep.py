@@ -176,17 +176,19 @@ def test_slurm_jobs_carry_the_files_options(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("where", "told"),
     [
-        (("--scheduler", "tcp://127.0.0.1:9"), "--scheduler tcp://127.0.0.1:9: no answer"),
-        (("--scheduler", "nowhere"), "--scheduler nowhere: no answer"),
+        ({"scheduler": "tcp://127.0.0.1:9"}, "--scheduler tcp://127.0.0.1:9: no answer"),
+        ({"scheduler": "nowhere"}, "--scheduler nowhere: no answer"),
+        ({"slurm": 2}, "--slurm 2: no sbatch here"),
     ],
 )
-def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, options, told, monkeypatch):
+def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, where, told, monkeypatch):
     """Sees a traceback, or a folder that looks like work done."""
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    monkeypatch.setenv("PATH", str(tmp_path))
     sweep = read_sweep(written(tmp_path, "stages: [{notebook: 02_na_rs}]"))
-    with pytest.raises(ValueError, match=re.escape(told)), cluster.connected(sweep, scheduler=options[1]):
+    with pytest.raises(ValueError, match=re.escape(told)), cluster.connected(sweep, **where):
         pass
 
 

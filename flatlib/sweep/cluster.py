@@ -2,7 +2,9 @@
 
 import glob
 import json
+import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,11 +39,13 @@ def connected(sweep: Sweep, *, scheduler: str = "", slurm: int = 0, workers: int
     Raises ValueError, one line, where Dask is missing or no scheduler answers.
     """
     try:
-        import dask
         from distributed import Client, LocalCluster
     except ImportError:
         raise ValueError("flatlib sweep needs Dask: pip install 'flatlib[cluster]'") from None
-    dask.config.set({"distributed.admin.log-format": "%(message)s", "logging.distributed": "critical"})
+    for name in ("distributed", "distributed.client"):  # what matters is told by the sweep itself
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if slurm and not shutil.which("sbatch"):
+        raise ValueError(f"--slurm {slurm}: no sbatch here; run it on a machine that submits SLURM jobs")
     if scheduler:
         try:
             client = Client(scheduler, timeout=CONNECT_SECONDS)
