@@ -89,7 +89,7 @@ def test_a_flipped_bit_in_a_checkpoint_is_seen(tmp_path):
         largest = max(archive.infolist(), key=lambda member: member.file_size)
     content[largest.header_offset + 2000] ^= 1
     path.write_bytes(content)
-    with pytest.raises(RunError, match="damaged, or no checkpoint of flatlib") as error:
+    with pytest.raises(RunError, match="damaged, or no checkpoint of this flatlib") as error:
         folder.load()
     one_line(error)
 

@@ -306,7 +306,7 @@ def test_any_opcodes(scratch, parts):
     assert len(str(error.value).splitlines()) == 1
 
 
-@seeded
+@settings(seeded, max_examples=15)
 @given(st.lists(values, min_size=7, max_size=7), st.binary(max_size=30))
 def test_cards_of_foreign_pages(scratch, parts, noise):
     """Sees a page beside the reports whose card, of any values, ends the index or breaks out of its script."""
