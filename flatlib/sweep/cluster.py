@@ -55,20 +55,24 @@ def connected(sweep: Sweep, *, scheduler: str = "", slurm: int = 0, workers: int
             yield client
         return
     with (
-        slurm_cluster(sweep, slurm) if slurm else LocalCluster(**_local(workers)) as cluster,
+        _slurm_cluster(sweep, slurm) if slurm else LocalCluster(**_local(workers)) as cluster,
         Client(cluster) as client,
     ):
         yield client
 
 
-def slurm_cluster(sweep: Sweep, jobs: int) -> Any:
+def _slurm_cluster(sweep: Sweep, jobs: int) -> Any:
     """As many SLURM jobs as there is work for, at most `jobs`; a job that ends at its time limit loses nothing."""
     from dask_jobqueue import SLURMCluster
 
-    options: Any = {"cores": 1, "memory": "16GB", "processes": 1} | sweep.slurm
-    cluster = SLURMCluster(**options)
+    cluster = SLURMCluster(**slurm_options(sweep))
     cluster.adapt(minimum_jobs=0, maximum_jobs=jobs)
     return cluster
+
+
+def slurm_options(sweep: Sweep) -> dict[str, Any]:
+    """Of one SLURM job, one worker: the file's own, as dask_jobqueue names them."""
+    return {"cores": 1, "memory": "16GB", "processes": 1} | sweep.slurm
 
 
 def _local(workers: int) -> dict[str, Any]:
