@@ -2,6 +2,8 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,16 @@ app.add_typer(data, name="data")
 @app.callback()
 def _root() -> None:
     """A research workbook for neighborhood-aware neural architecture search."""
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Ctrl-C as one line: typer would end without a word."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        typer.echo(f"flatlib: {str(stop) or 'interrupted'}", err=True)
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -67,10 +79,13 @@ def sweep(
         return
     for line in [] if scheduler or slurm else estimate.here(waiting):
         typer.echo(line)
-    errors = cluster.run_missing(plan, folder, scheduler=scheduler, slurm=slurm, workers=workers)
+    with _told():
+        errors = cluster.run_missing(plan, folder, scheduler=scheduler, slurm=slurm, workers=workers)
     typer.echo(save_page(folder, resolve_reports_dir(reports_dir)))
+    for error in errors:
+        typer.echo(error, err=True)
     if errors:
-        raise RuntimeError("\n".join([f"{len(errors)} jobs failed; the same command tries them again", *errors]))
+        raise RuntimeError(f"{len(errors)} errors, see above; the same command tries what failed again")
 
 
 @app.command()
@@ -148,11 +163,8 @@ def fetch(
 
     from flatlib.data.fetch import fetch as fetch_archive
 
-    try:
+    with _told():
         archive, there = fetch_archive(name, folder, progress=tqdm)
-    except KeyboardInterrupt as stop:  # typer would end without a word
-        typer.echo(f"flatlib: {str(stop) or 'interrupted'}", err=True)
-        raise typer.Exit(130) from None
     typer.echo(f"{archive}: {'there already' if there else 'complete'}, checksum right")
 
 

@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup
 
 from flatlib.display.sweeps import read_comparison, save_page, summary_frame
 from flatlib.run.checkpoint import RunError
+from flatlib.run.folder import open_run
 from flatlib.search.runs import read_run
 from flatlib.search.search import search
 from flatlib.sweep import cluster
@@ -296,6 +297,25 @@ def check_page(folder: Path, reports_dir: Path) -> None:
     page = BeautifulSoup((reports_dir / "sweep-tiny.html").read_text(), "html.parser")
     assert "<b>two</b> radii" in page.text and "Sweep: tiny" in page.h1.text
     assert "sweep-tiny.html" in (reports_dir / "index.html").read_text()
+
+
+@pytest.mark.notebooks
+def test_ctrl_c_is_one_line_and_keeps_what_is_done(tmp_path):
+    """Sees a sweep that ends without a word, with Dask's noise, or that leaves its notebooks running."""
+    path, folder = written(tmp_path, TINY), tmp_path / "sweeps" / "tiny"
+    command = [sys.executable, "-c", "from flatlib.cli import main; main()", "sweep", str(path), "--workers", "1"]
+    command += ["--sweeps-dir", str(tmp_path / "sweeps"), "--reports-dir", str(tmp_path / "reports")]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until(lambda: [*folder.glob("runs/*/checkpoint.pt")])
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=120)
+    lines = [line for line in re.split("[\r\n]+", told) if line.strip() and not line.startswith("tiny:")]
+    kept = f"flatlib: interrupted; {folder} keeps what is done, and the same command goes on"
+    assert running.returncode == 130 and kept in lines, told
+    assert not any(word in told for word in ("Traceback", "distributed", "Task")), told
+    (run,) = folder.glob("runs/*/")
+    with open_run(run, json.loads((run / "config.json").read_text())):  # nobody holds it any more
+        assert not (run / "result.json").exists()
 
 
 def test_a_sweep_in_progress_can_be_looked_at(tmp_path):

@@ -42,7 +42,8 @@ def connected(sweep: Sweep, *, scheduler: str = "", slurm: int = 0, workers: int
         from distributed import Client, LocalCluster
     except ImportError:
         raise ValueError("flatlib sweep needs Dask: pip install 'flatlib[cluster]'") from None
-    for name in ("distributed", "distributed.client"):  # what matters is told by the sweep itself
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of workers; the sweep tells what matters
+    for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if slurm and not shutil.which("sbatch"):
         raise ValueError(f"--slurm {slurm}: no sbatch here; run it on a machine that submits SLURM jobs")
@@ -83,7 +84,7 @@ def _local(workers: int) -> dict[str, Any]:
     return {
         "n_workers": workers,
         "threads_per_worker": 1,
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",
         "memory_limit": 0,
         "env": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, GPUS: str(gpus)},
     }
