@@ -64,24 +64,27 @@ def sweep(
 
     Example: flatlib sweep notebooks/sweeps/small.yaml
     """
+    from flatlib.display.report import check_writable
     from flatlib.display.sweeps import save_page
     from flatlib.settings import resolve_reports_dir
     from flatlib.sweep import cluster, estimate
     from flatlib.sweep.plan import read_sweep
 
     plan = read_sweep(file)
-    folder = cluster.sweep_folder(plan, sweeps_dir)
+    folder, pages = cluster.sweep_folder(plan, sweeps_dir), resolve_reports_dir(reports_dir).absolute()
     waiting = cluster.waiting(plan, folder)
     typer.echo(f"{plan.name}: {len(waiting)} of {len(plan.jobs)} jobs to do, {estimate.in_words(waiting, tflops)}")
     if dry:
         for job in waiting:
             typer.echo(f"  {job.key}: {estimate.gpu_hours(job, tflops).total:.3g} GPU-hours")
         return
+    for option, place in (("--sweeps-dir", folder), ("--reports-dir", pages)):
+        check_writable(place, option)
     for line in [] if scheduler or slurm else estimate.here(waiting):
         typer.echo(line)
     with _told():
         errors = cluster.run_missing(plan, folder, scheduler=scheduler, slurm=slurm, workers=workers)
-    typer.echo(save_page(folder, resolve_reports_dir(reports_dir)))
+    typer.echo(save_page(folder, pages))
     for error in errors:
         typer.echo(error, err=True)
     if errors:

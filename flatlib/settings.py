@@ -108,6 +108,10 @@ class SweepPage(Settings):
             raise ValueError("no sweep there (no sweep.json); run flatlib sweep SWEEP.yaml first")
         return value
 
+    def output_dir(self) -> Path:
+        """The reports folder: which sweep it is does not make a run of other parameters."""
+        return resolve_reports_dir(self.reports_dir)
+
     @property
     def sweep_folder(self) -> Path:
         return Path(_from_here_or_root(self.folder))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
-from flatlib.display.sweeps import read_comparison, save_page, summary_frame
+from flatlib.display.sweeps import read_comparison, save_page, show_jobs, summary_frame
 from flatlib.run.checkpoint import RunError
 from flatlib.run.folder import open_run
 from flatlib.search.runs import read_run
@@ -74,21 +74,42 @@ def test_evaluations_follow_their_searches(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[]", "not a mapping"),
-        ("stages: []", "no stages"),
+        ("", "sweep.yaml: empty; sweeps/ has"),
+        ("[]", "[]: not a mapping; its keys are name, about, stages"),
+        ("stages: []", "stages = []: list should have at least 1 item"),
+        ("stages: {a: 1}", "stages = {'a': 1}: input should be a valid list"),
         ("name: ../x\nstages: [{notebook: 02_na_rs}]", "name = '../x'"),
-        ("stages: [{notebook: 09}]", "notebook = '09'; allowed: 01_assumption"),
-        ("stages: [{notebook: 02_na_rs, gird: {}}]", "'gird': no such key; allowed: each, grid"),
-        ("stages: [{notebook: 02_na_rs, grid: {d: 2}}]", "grid: d = 2: expected a list"),
+        ("stages: [{notebook: 02_na_rs, id: a/../b}]", "stage 1: id = 'a/../b'"),
+        ("stages: [{notebook: 09}]", "notebook = '09': input should be '01_assumption', '02_na_rs'"),
+        ("stages: [{notebook: [02_na_rs]}]", "notebook = ['02_na_rs']"),
+        (
+            "stages: [{notebook: 02_na_rs, gird: {}}]",
+            "gird = {}: extra inputs are not permitted; its keys are",
+        ),
+        ("stages: [{notebook: 02_na_rs, grid: [1]}]", "grid = [1]: input should be a valid dictionary"),
+        ("stages: [{notebook: 02_na_rs, grid: {d: 2}}]", "grid.d = 2: input should be a valid list"),
         ("stages: [{notebook: 02_na_rs, grid: {dd: [2]}}]", "dd = 2: no such parameter; did you mean 'd'?"),
+        (
+            "stages: [{notebook: 02_na_rs, parameters: {1: 2}}]",
+            "parameters.1.[key] = 1: input should be",
+        ),
+        (
+            "stages: [{notebook: 02_na_rs, parameters: epochs}]",
+            "parameters = 'epochs': input should be",
+        ),
+        ("stages: [{notebook: 02_na_rs, last: maybe}]", "last = 'maybe': input should be a valid boolean"),
+        ("slurm: hello\nstages: [{notebook: 02_na_rs}]", "slurm = 'hello': input should be a valid dictionary"),
         ("stages: [{notebook: 03_na_darts, grid: {d: [2, 15]}}]", "d = 15: too large; allowed: 0 to 14"),
         ("stages: [{notebook: 03_na_darts, parameters: {order: 2}}]", "order = 2 with method = na-darts"),
         ("stages: [{notebook: 03_na_darts, parameters: {runs_dir: x}}]", "runs_dir is the sweep's own"),
-        ("stages: [{notebook: 03_na_darts, preset: no.yaml}]", "preset = 'no.yaml': no such file; there are"),
-        ("stages: [{notebook: 04_evaluation, each: x}]", "each = 'x'"),
+        ("stages: [{notebook: 03_na_darts, preset: no.yaml}]", "preset = 'no.yaml': "),
+        ("stages: [{notebook: 04_evaluation, each: x}]", "each = 'x': not a stage above; no stage stands above it"),
+        ("stages: [{notebook: 02_na_rs, each: x}]", "only 04_evaluation follows searches, not 02_na_rs"),
+        ("stages: [{notebook: 04_evaluation}]", "train = 'found' needs `each`"),
         ("stages: [{notebook: 02_na_rs}, {notebook: 02_na_rs}]", "give this one another id"),
+        ("stages: [{notebook: 02_na_rs}, {notebook: 02_na_rs, id: b}]", "comes twice"),
         ("stages: [{notebook: 02_na_rs, grid: {d: [1, 1]}}]", "comes twice"),
-        ("stages: !!python/object/apply:os.system [exit]", "cannot be read as YAML"),
+        ("stages: !!python/object/apply:os.system [exit]", "line 1: cannot be read as YAML"),
         ("stages: [", "cannot be read as YAML"),
     ],
 )
@@ -106,6 +127,13 @@ def test_ready_sweeps_can_be_read_and_estimated(path):
     sweep = read_sweep(path)
     assert sweep.name == path.stem and sweep.about
     assert re.match(r"about [\d,.e-]+ GPU-hours", in_words(list(sweep.jobs)))
+
+
+def test_the_readmes_sweep_is_one(tmp_path):
+    """Sees a format that the README explains otherwise than it is read."""
+    (text,) = re.findall(r"```\n(name: .*?)```", (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8"), re.S)
+    jobs = read_sweep(written(tmp_path, text)).jobs
+    assert len(jobs) == 13 and jobs[-1].last and jobs[6].searches == (jobs[0],)
 
 
 def test_hours_are_the_papers_costs_and_arithmetic():
@@ -314,7 +342,7 @@ def test_ctrl_c_is_one_line_and_keeps_what_is_done(tmp_path):
     assert running.returncode == 130 and kept in lines, told
     assert not any(word in told for word in ("Traceback", "distributed", "Task")), told
     (run,) = folder.glob("runs/*/")
-    with open_run(run, json.loads((run / "config.json").read_text())):  # nobody holds it any more
+    with open_run(run, {}):  # nobody holds it any more
         assert not (run / "result.json").exists()
 
 
@@ -325,6 +353,9 @@ def test_a_sweep_in_progress_can_be_looked_at(tmp_path):
     (tmp_path / "a-1" / "config.json").write_text('{"job": {"stage": "a"}, "grid": {"d": 2, "seed": 0}}')
     comparison = read_comparison(tmp_path)
     assert list(comparison.jobs.state) == ["not finished", "waiting"] and comparison.numbers.empty
+    (tmp_path / "a-1" / "error.txt").write_text("a-1: <b>no</b> room")
+    comparison = read_comparison(tmp_path)
+    assert comparison.jobs.state[0] == "failed: a-1: <b>no</b> room" and "<b>" not in show_jobs(comparison).to_html()
     assert summary_frame(comparison).empty
     assert save_page(tmp_path, tmp_path / "reports").exists()
     with pytest.raises(RunError, match=r"sweep\.json"):

@@ -41,7 +41,7 @@ def run_and_export(
     """
     sources = _checked(notebooks, parameters)
     reports_dir = Path(reports_dir).absolute()
-    _check_folder(reports_dir)
+    check_writable(reports_dir, "--reports-dir")
     pages, failed = [], []
     for path, notebook in sources.items():
         try:
@@ -60,14 +60,14 @@ def run_and_export(
     return pages
 
 
-def _check_folder(reports_dir: Path) -> None:
-    """Better known before ten minutes of notebooks than after them."""
+def check_writable(folder: Path, option: str) -> None:
+    """Better known before long work than after it; ReportError, one line, names the option that sets the folder."""
     try:
-        reports_dir.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=reports_dir).close()
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         why = error.strerror or error
-        raise ReportError(f"{reports_dir}: cannot be written ({why}); name another: --reports-dir FOLDER") from None
+        raise ReportError(f"{folder}: cannot be written ({why}); name another: {option} FOLDER") from None
 
 
 def export(notebook: nbformat.NotebookNode, path: Path, reports_dir: Path) -> Path:

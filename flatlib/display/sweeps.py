@@ -69,6 +69,8 @@ def _read_job(place: Path) -> dict[str, Any]:
         with reading(place / "config.json") as path:
             config = json.loads(path.read_text(encoding="utf-8"))
             line = {"stage": config["job"]["stage"], "state": "not finished"} | config["grid"]
+    if (place / "error.txt").exists():
+        line["state"] = f"failed: {(place / 'error.txt').read_text(encoding='utf-8')[:300]}"
     if (place / "result.json").exists():
         with reading(place / "result.json") as path:
             result = json.loads(path.read_text(encoding="utf-8"))
@@ -86,7 +88,7 @@ def describe(comparison: Comparison) -> Markdown:
 def show_jobs(comparison: Comparison) -> Styler:
     """A line a job."""
     frame = comparison.jobs.dropna(axis=1, how="all")
-    return frame.style.format(na_rep="", precision=1).hide(axis="index")
+    return frame.style.format(na_rep="", precision=1, escape="html").hide(axis="index")
 
 
 def summary_frame(comparison: Comparison) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ def connected(sweep: Sweep, *, scheduler: str = "", slurm: int = 0, workers: int
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise ValueError("flatlib sweep needs Dask: pip install 'flatlib[cluster]'") from None
+        raise ValueError("flatlib sweep needs Dask: pip install -c constraints.txt -e '.[cluster]'") from None
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of workers; the sweep tells what matters
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -99,14 +99,12 @@ def run_missing(sweep: Sweep, folder: Path, **where: Any) -> list[str]:
     from distributed import as_completed
     from tqdm import tqdm
 
-    about = {"name": sweep.name, "about": sweep.about, "jobs": [job.key for job in sweep.jobs]}  # for the page
-    with open_run(folder, {}) as held:
-        write_beside(held.path / "sweep.json", lambda file: file.write(json.dumps(about).encode()))
-        todo = {job.key for job in waiting(sweep, folder)}
-        if not todo:
+    todo, errors = {job.key for job in waiting(sweep, folder)}, []
+    with connected(sweep, **where) if todo else nullcontext() as client, open_run(folder, {}):
+        _tell_page(sweep, folder)
+        if client is None:
             return []
-        errors = []
-        with connected(sweep, **where) as client, tqdm(total=len(todo), desc=sweep.name, unit="job") as bar:
+        with tqdm(total=len(todo), desc=sweep.name, unit="job") as bar:
             futures = _submit(client, sweep, folder)
             try:
                 for future in as_completed(futures):
@@ -120,6 +118,11 @@ def run_missing(sweep: Sweep, folder: Path, **where: Any) -> list[str]:
                 told = f"interrupted; {folder} keeps what is done, and the same command goes on"
                 raise KeyboardInterrupt(told) from None
     return list(dict.fromkeys(errors))
+
+
+def _tell_page(sweep: Sweep, folder: Path) -> None:
+    about = {"name": sweep.name, "about": sweep.about, "jobs": [job.key for job in sweep.jobs]}
+    write_beside(folder / "sweep.json", lambda file: file.write(json.dumps(about).encode()))
 
 
 def _submit(client: "Client", sweep: Sweep, folder: Path) -> list["Future"]:

@@ -13,6 +13,7 @@ from flatlib.sweep.plan import FOUND, Job, search_configs
 TFLOPS = 1.0  # sustained by a data-center GPU on these networks, whose depthwise layers wait for memory: assumed
 IMAGES = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000, "imagenet": 1_281_167}  # of training
 PIXELS = {"digits": 8, "cifar10": 32, "cifar100": 32}
+OVERHEAD = "some 20 s more to start and end each job"
 STAND_IN = "DARTS_V2"  # size of a cell that is not found yet
 
 
@@ -100,5 +101,5 @@ def here(jobs: list[Job]) -> list[str]:
     for job in {job.stage: job for job in reversed(jobs)}.values():
         for config in search_configs(job)[:1]:
             images = load_for(config).to(resolve_device(config.device))
-            lines.append(f"{job.stage}, a search of the first job, alone: {estimate(config, images)}")
+            lines.append(f"{job.stage}, a search of the first job, alone: {estimate(config, images)}; {OVERHEAD}")
     return lines[::-1]

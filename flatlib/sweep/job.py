@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flatlib.run.checkpoint import write_beside
 from flatlib.run.folder import check_identity, open_run, reading
 from flatlib.run.notebook import execute_notebook
 from flatlib.sweep.numbers import numbers
@@ -55,7 +56,13 @@ def run_job(job: Job, folder: Path, *_after: Any) -> Done:
     with open_run(place, _identity(job)) as held:
         held.write_config(device="cpu")
         begin = time.monotonic()
-        _execute(job, folder, place / "notebook.part.ipynb")
+        try:
+            _execute(job, folder, place / "notebook.part.ipynb")
+        except JobError as error:
+            why = str(error)  # for the page
+            write_beside(place / "error.txt", lambda file: file.write(why.encode()))
+            raise
+        (place / "error.txt").unlink(missing_ok=True)
         os.replace(place / "notebook.part.ipynb", place / "notebook.ipynb")
         done = Done(job.key, round(time.monotonic() - begin, 1), socket.gethostname())
         measured = numbers(job, folder).to_dict("records")
