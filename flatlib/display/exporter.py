@@ -187,7 +187,6 @@ def _used(notebook: NotebookNode) -> list[str]:
 def highlighting() -> str:
     """Style sheet of highlighted code, for light and dark pages."""
     light, dark = (
-        HtmlFormatter(style=style, nobackground=True).get_style_defs(".highlight")
-        for style in ("default", "github-dark")
+        HtmlFormatter(style=style, nobackground=True).get_style_defs(".highlight") for style in ("xcode", "github-dark")
     )
     return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"

@@ -40,7 +40,7 @@ if (button && folds.length) {
 }
 
 // What scrolls sideways can be reached and scrolled by keyboard.
-const SCROLLING = "pre, .output, .jp-OutputArea-output, .jp-RenderedMarkdown table, math[display=block]";
+const SCROLLING = "pre, .output, .jp-OutputArea-output, .jp-RenderedMarkdown table, math[display=block], [style*=overflow-x]";
 function reach() {
   for (const box of document.querySelectorAll(SCROLLING)) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
