@@ -189,12 +189,14 @@ def test_a_failed_job_leaves_its_notebook_and_one_line(tmp_path):
 
 
 def test_slurm_jobs_carry_the_files_options(tmp_path):
-    """Sees SLURM options that do not reach the job script."""
-    from dask_jobqueue.slurm import SLURMJob
-
+    """Sees SLURM options that do not reach the job script, and Ctrl-C taken over by an import."""
+    before = signal.getsignal(signal.SIGINT)
     slurm = "slurm: {queue: gpu, memory: 8GB, walltime: '01:30:00', job_extra_directives: ['--gres=gpu:1']}"
     sweep = read_sweep(written(tmp_path, f"{slurm}\nstages: [{{notebook: 02_na_rs}}]"))
-    script = SLURMJob("tcp://127.0.0.1:8786", "one", **cluster.slurm_options(sweep)).job_script()
+    script = (
+        cluster.jobqueue().slurm.SLURMJob("tcp://127.0.0.1:8786", "one", **cluster.slurm_options(sweep)).job_script()
+    )
+    assert signal.getsignal(signal.SIGINT) is before
     for line in (
         "#SBATCH -p gpu",
         "#SBATCH --mem=8G",

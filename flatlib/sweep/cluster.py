@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -64,11 +65,19 @@ def connected(sweep: Sweep, *, scheduler: str = "", slurm: int = 0, workers: int
 
 def _slurm_cluster(sweep: Sweep, jobs: int) -> Any:
     """As many SLURM jobs as there is work for, at most `jobs`; a job that ends at its time limit loses nothing."""
-    from dask_jobqueue import SLURMCluster
-
-    cluster = SLURMCluster(**slurm_options(sweep))
+    cluster = jobqueue().SLURMCluster(**slurm_options(sweep))
     cluster.adapt(minimum_jobs=0, maximum_jobs=jobs)
     return cluster
+
+
+def jobqueue() -> Any:
+    """dask_jobqueue, without the Ctrl-C that its import takes over."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    import dask_jobqueue
+
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return dask_jobqueue
 
 
 def slurm_options(sweep: Sweep) -> dict[str, Any]:
