@@ -11,14 +11,18 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 data = typer.Typer(
-    no_args_is_help=True, help="Benchmark tables and data sets: listed, fetched, imported, described, rebuilt."
+    no_args_is_help=True,
+    help="Benchmark tables and data sets: listed, fetched, imported, described, rebuilt.\n\nExample: flatlib data list",
 )
 app.add_typer(data, name="data")
 
 
 @app.callback()
 def _root() -> None:
-    """A research workbook for neighborhood-aware neural architecture search."""
+    """A research workbook for neighborhood-aware neural architecture search.
+
+    Example: flatlib report
+    """
 
 
 @contextmanager
@@ -27,7 +31,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        typer.echo(f"flatlib: {str(stop) or 'interrupted'}", err=True)
+        typer.echo(f"flatlib: {str(stop) or 'interrupted; what is finished is kept'}", err=True)
         raise typer.Exit(130) from None
 
 
@@ -44,7 +48,9 @@ def report(
     from flatlib.settings import resolve_reports_dir
 
     folder = resolve_reports_dir(reports_dir)
-    for page in run_and_export(notebooks or None, folder):
+    with _told():
+        pages = run_and_export(notebooks or None, folder)
+    for page in pages:
         typer.echo(page)
     typer.echo(f"open {folder / 'index.html'}")
 
@@ -184,7 +190,8 @@ def import_benchmark(
 
     from flatlib.tabular.importers import import_to_file
 
-    table = import_to_file(source, target, progress=tqdm)
+    with _told():
+        table = import_to_file(source, target, progress=tqdm)
     typer.echo(f"{target}: complete, {len(table.archs):,} cells")
 
 
@@ -209,7 +216,8 @@ def build(
     from flatlib.tabular.table import Quantity, Table
     from flatlib.tabular.table_file import EMBEDDED, save_table
 
-    results = digits201_build.build(work, processes=processes or None, progress=tqdm)
+    with _told():  # once the parts at work are measured
+        results = digits201_build.build(work, processes=processes or None, progress=tqdm)
     quantities = {key: Quantity(*arrays) for key, arrays in digits201_build.quantities(results).items()}
     save_table(Table(EMBEDDED, all_archs(), quantities), target)
     typer.echo(f"{target}: complete")
@@ -223,6 +231,3 @@ def main() -> None:
     except (ValueError, RuntimeError, OSError) as error:
         print(f"flatlib: {' '.join(str(error).split())}", file=sys.stderr)  # one line, also for a path of two
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("flatlib: interrupted; finished parts are kept", file=sys.stderr)
-        sys.exit(130)

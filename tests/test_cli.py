@@ -23,11 +23,24 @@ def test_info_says_what_a_table_holds():
     assert "  digits-valid/12/x-valid: epochs 1-12; seeds 0, 1, 2; 0.0% not run" in lines
 
 
-@pytest.mark.parametrize("command", [("report",), ("cost",), ("data", "info"), ("data", "build")])
+@pytest.mark.parametrize(
+    "command", [(), ("report",), ("sweep",), ("cost",), ("data",), ("data", "info"), ("data", "build")]
+)
 def test_help_has_an_example(command):
     """Sees a command whose --help shows no example."""
     done = flatlib(*command, "--help")
     assert done.returncode == 0 and "Example: flatlib" in done.stdout
+
+
+def test_ctrl_c_is_one_line(tmp_path):
+    """Sees a build that ends without a word or leaves a table."""
+    words = ["data", "build", str(tmp_path / "new.npz"), "--work", str(tmp_path / "work"), "--processes", "1"]
+    stop = "def build(*_, **__): raise KeyboardInterrupt"
+    code = f"from flatlib.evaluation import digits201_build\n{stop}\ndigits201_build.build = build\n"
+    code += "from flatlib.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 130 and done.stderr == "flatlib: interrupted; what is finished is kept\n"
+    assert not (tmp_path / "new.npz").exists()
 
 
 @pytest.mark.parametrize(

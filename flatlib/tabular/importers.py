@@ -151,7 +151,9 @@ def _import_folder(folder: Path, progress: Progress | None) -> Table:
     """A NATS-Bench `*-simple` folder: one file an architecture and `meta.pickle.pbz2`."""
     files = sorted(file for file in folder.glob("*.pickle.pbz2") if re.fullmatch(r"\d{6}", file.name[:-12]))
     if not files or not (folder / "meta.pickle.pbz2").is_file():
-        raise TableError(f"{folder.name}: no 000000.pickle.pbz2 ... and meta.pickle.pbz2 in it; {WHAT_IS_READ}")
+        raise TableError(
+            f"{folder.resolve().name}: no 000000.pickle.pbz2 ... and meta.pickle.pbz2 in it; {WHAT_IS_READ}"
+        )
     cells = {}
     with _bar(progress, folder) as move:
         archs = _unpickle_bz2(folder / "meta.pickle.pbz2", lambda data: data["meta_archs"])

@@ -30,7 +30,8 @@ def load_table(source: str | Path = EMBEDDED) -> Table:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = {name: np.asarray(data[name]) for name in data.files}
     except Exception as error:  # numpy, zipfile, zlib and tokenize each have their own for a broken file
-        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error) or type(error).__name__
+        reason = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None)
+        reason = reason or str(error) or type(error).__name__
         raise TableError(
             f"{path.name}: not a readable table ({reason}); expected '{EMBEDDED}' or a .npz written by flatlib"
         ) from None
