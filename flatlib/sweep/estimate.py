@@ -7,12 +7,12 @@ from flatlib import published
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.cost import cost
+from flatlib.evaluation.plan import IMAGES as SHAPES
 from flatlib.search.config import SearchConfig
 from flatlib.sweep.plan import FOUND, Job, search_configs
 
 TFLOPS = 1.0  # sustained by a data-center GPU on these networks, whose depthwise layers wait for memory: assumed
 IMAGES = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000, "imagenet": 1_281_167}  # of training
-PIXELS = {"digits": 8, "cifar10": 32, "cifar100": 32}
 OVERHEAD = "some 20 s more to start and end each job"
 STAND_IN = "DARTS_V2"  # size of a cell that is not found yet
 
@@ -58,7 +58,7 @@ def search_hours(config: SearchConfig) -> float:
         share = 4 / 3 if config.aggregator == "variance" else 1.0
         days *= 1 + (ten - 1) * share * (config.n_nbr - 1) / 9
     images = min(config.n_train or IMAGES[config.dataset], IMAGES[config.dataset]) / IMAGES["cifar10"]
-    area = (PIXELS[config.dataset] / PIXELS["cifar10"]) ** 2
+    area = (SHAPES[config.dataset].shape.height / SHAPES["cifar10"].shape.height) ** 2
     return 24 * days * config.epochs / 50 * images * area * config.channels / 16 * config.cells / 8
 
 
