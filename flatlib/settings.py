@@ -1,41 +1,100 @@
-"""What all notebooks take, and how checked parameters show: the bases of the classes in `parameters`."""
+"""What all notebooks take, how it is read from the kernel, and how it shows: the bases of `parameters`.
 
+A notebook sets its parameters as plain names in one cell, papermill overrides them in a second one,
+and the cell after calls `check`, which knows both from the kernel's history.
+"""
+
+import ast
 import hashlib
 import html
 import os
-from dataclasses import fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from flatlib.run.config import Config
+from flatlib.run.config import Config, ParameterError, Parameters, make, parameter
 
 LONGEST = 100  # letters of a folder's name
 MIME = "application/vnd.flatlib.settings+json"  # {name: value}, read by the report's index page
+INJECTED = "# Parameters"  # the first line of papermill's cell
+PAPERMILL_OWN = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")  # set by its --inject-paths
 
 
-class Settings(BaseModel):
+def check(model: type[Config], namespace: dict[str, Any] | None = None) -> Config:
+    """The parameters set in the running kernel; ParameterError, a line a mistake, before any work.
+
+    Values are the namespace's globals. What is assigned in the latest parameters cell or in
+    papermill's cell, but is no field of the model, is a mistake too.
+    """
+    if namespace is None:
+        from IPython import get_ipython
+
+        shell = get_ipython()
+        namespace = shell.user_ns if shell else {}
+    known = {f.name for f in fields(model)}
+    names = dict.fromkeys([*_assigned(namespace.get("In"), known), *known])
+    try:
+        return make(model, {name: namespace.get(name) for name in names if name in namespace or name not in known})
+    except ValueError as error:
+        raise ParameterError(str(error)) from None
+
+
+def _assigned(sources: Any, known: set[str]) -> list[str]:
+    """Names assigned in the latest parameters cell and in the latest papermill cell after it.
+
+    The parameters cell is known by an annotated field (`d: int = 1`): its comment can be edited
+    away, and papermill writes no annotations. Older versions of either cell do not count.
+    """
+    injected: list[str] | None = None
+    for source in reversed(sources if isinstance(sources, list) else []):
+        targets = _targets(source)
+        if any(annotated and name in known for name, annotated in targets):
+            names = [name for name, _ in targets] + (injected or [])
+            return [name for name in names if name not in PAPERMILL_OWN]
+        if injected is None and source.strip().split("\n")[0].strip() == INJECTED:
+            injected = [name for name, _ in targets]
+    raise ParameterError("no parameters found: run the cell of lines such as seed: int = 0 first, then this one")
+
+
+def _targets(source: str) -> list[tuple[str, bool]]:
+    """(name, annotated) of each assignment at module level."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError):  # a cell that did not run
+        return []
+    return [
+        (node.id, isinstance(statement, ast.AnnAssign))
+        for statement in body
+        if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
+        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
+        for node in ast.walk(target)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
+
+
+def _can_be_written(value: str) -> None:
+    path = resolve_reports_dir(value)
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError(f"{path} is a file, not a folder")
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written ({error.strerror})") from None
+    if not os.access(path, os.W_OK):
+        raise ValueError(f"{path} cannot be written (read-only)")
+
+
+def _is_no_file(value: str) -> None:
+    if os.path.isfile(os.path.expanduser(value)):
+        raise ValueError("a file, not a folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Parameters):
     """What every notebook takes. Checked values, frozen; in a notebook they show as a table."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    seed: int = Field(0, ge=0, description="seed of every random draw")
-    reports_dir: str = Field("auto", description="a folder to write to; 'auto': the checkout's reports/")
-
-    @field_validator("reports_dir")
-    @classmethod
-    def _is_folder_or_new(cls, value: str) -> str:
-        path = resolve_reports_dir(value)
-        if os.path.exists(path) and not os.path.isdir(path):
-            raise ValueError(f"{path} is a file, not a folder")
-        try:
-            os.makedirs(path, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"{path} cannot be written ({error.strerror})") from None
-        if not os.access(path, os.W_OK):
-            raise ValueError(f"{path} cannot be written (read-only)")
-        return value
+    seed: int = parameter(0, "seed of every random draw", ge=0)
+    reports_dir: str = parameter("auto", "a folder to write to; 'auto': the checkout's reports/", check=_can_be_written)
 
     def output_dir(self) -> Path:
         """Where the run writes: `reports_dir`; 'auto' keeps runs with other parameters below custom/.
@@ -44,9 +103,9 @@ class Settings(BaseModel):
         """
         folder = resolve_reports_dir(self.reports_dir)
         changed = [
-            f"{name}={value}".replace("/", "-")
-            for name, value in self.model_dump().items()
-            if name not in ("table", "reports_dir") and value != type(self).model_fields[name].default
+            f"{f.name}={getattr(self, f.name)}".replace("/", "-")
+            for f in fields(self)
+            if f.name not in ("table", "reports_dir") and getattr(self, f.name) != f.default
         ]
         name = ",".join(changed)
         if len(name) > LONGEST:
@@ -55,31 +114,24 @@ class Settings(BaseModel):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """A table with what differs from the defaults in bold; plain lines; {name: value}."""
-        lines, rows = [], ""
-        known = type(self).model_fields
-        for name in sorted(known, key=lambda name: name in Settings.model_fields):  # the notebook's own first
-            value, default, text = getattr(self, name), known[name].default, known[name].description
-            note = "" if value == default else f" (default {default!r})"
-            lines.append(f"{name} = {value!r}  # {text}{note}")
+        lines, rows, shared = [], "", {f.name for f in fields(Settings)}
+        for f in sorted(fields(self), key=lambda f: f.name in shared):  # the notebook's own first
+            value, text = getattr(self, f.name), f.metadata["help"]
+            note = "" if value == f.default else f" (default {f.default!r})"
+            lines.append(f"{f.name} = {value!r}  # {text}{note}")
             cell = html.escape(f"{value!r}{note}")
             cell = f"<b>{cell}</b>" if note else cell
-            rows += f"<tr><td><code>{name}</code></td><td>{cell}</td><td>{html.escape(str(text))}</td></tr>"
+            rows += f"<tr><td><code>{f.name}</code></td><td>{cell}</td><td>{html.escape(text)}</td></tr>"
         head = "<tr><th>parameter</th><th>value</th><th>meaning</th></tr>"
         table = f'<table class="flatlib-settings">{head}{rows}</table>'
-        return {"text/plain": "\n".join(lines), "text/html": table, MIME: self.model_dump()}
+        return {"text/plain": "\n".join(lines), "text/html": table, MIME: asdict(self)}
 
 
+@dataclass(frozen=True, kw_only=True)
 class RunSettings(Settings):
     """What notebooks share that write or read run folders."""
 
-    runs_dir: str = Field("auto", description="a folder for run folders; 'auto': the checkout's runs/")
-
-    @field_validator("runs_dir")
-    @classmethod
-    def _is_no_file(cls, value: str) -> str:
-        if os.path.isfile(os.path.expanduser(value)):
-            raise ValueError("a file, not a folder")
-        return value
+    runs_dir: str = parameter("auto", "a folder for run folders; 'auto': the checkout's runs/", check=_is_no_file)
 
     @property
     def runs_folder(self) -> Path:
@@ -93,33 +145,6 @@ class RunSettings(Settings):
         """A config whose fields are these parameters, but for its own ones."""
         shared = {f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)}
         return kind(**shared | own)
-
-
-class SweepPage(Settings):
-    """The page of a sweep: `notebooks/sweep.ipynb`, run by `flatlib sweep`."""
-
-    folder: str = Field("sweeps/small", description="a sweep's folder, from here or from the checkout's root")
-    figures: int = Field(4, ge=1, description="measures that are drawn; the table has all")
-
-    @field_validator("folder")
-    @classmethod
-    def _is_a_sweep(cls, value: str) -> str:
-        if not os.path.isfile(os.path.join(_from_here_or_root(value), "sweep.json")):
-            raise ValueError("no sweep there (no sweep.json); run flatlib sweep SWEEP.yaml first")
-        return value
-
-    def output_dir(self) -> Path:
-        """The reports folder: which sweep it is does not make a run of other parameters."""
-        return resolve_reports_dir(self.reports_dir)
-
-    @property
-    def sweep_folder(self) -> Path:
-        return Path(_from_here_or_root(self.folder))
-
-
-def _from_here_or_root(folder: str) -> str:
-    path = os.path.expanduser(folder)
-    return path if os.path.exists(path) else os.path.join(os.path.dirname(resolve_reports_dir("auto")), path)
 
 
 def resolve_reports_dir(value: str) -> Path:

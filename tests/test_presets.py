@@ -68,7 +68,7 @@ def settings(name: str):
 def test_a_preset_passes_the_notebooks_check(name):
     """Sees a misspelt or mistyped line (YAML takes 1e-3 for text), or one that papermill would pass over."""
     values = yaml.safe_load(PRESETS[name].read_text())
-    assert values.items() <= settings(name).model_dump().items()
+    assert values.items() <= asdict(settings(name)).items()
     if name[:2] != "04":
         assert all(config.dataset == "cifar10" and config.epochs == 50 for config in settings(name).configs().values())
 
@@ -92,9 +92,9 @@ def test_the_papers_search():
 def test_the_ablations():
     """Sees an ablation that differs from the paper's search in something else too, or not at all."""
     assert {"03_paper", *ABLATIONS} == set(SEARCHES)
-    paper = settings("03_paper").model_dump()
+    paper = asdict(settings("03_paper"))
     for name, change in ABLATIONS.items():
-        own = settings(name).model_dump()
+        own = asdict(settings(name))
         assert {key: value for key, value in own.items() if value != paper[key]} == change
     assert settings("03_max").configs()["na-darts"].multiplicative  # Sec. A.2.1
     assert not settings("03_variance").configs()["na-darts"].multiplicative

@@ -58,7 +58,7 @@ def test_notebook_parameters_match_their_models():
         cells = json.loads(path.read_text())["cells"]
         source = next("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
         name = re.search(r"parameters\.check\(parameters\.(\w+)\)", path.read_text()).group(1)
-        fields = getattr(parameters, name).model_fields
+        fields = getattr(parameters, name).__dataclass_fields__
         defaults = {node.target.id: ast.literal_eval(node.value) for node in ast.parse(source).body}
         assert defaults == {field: info.default for field, info in fields.items()}
         assert all("  # " in line for line in source.splitlines()[1:])

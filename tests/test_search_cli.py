@@ -127,8 +127,8 @@ def refused(words, says, capsys, code=2):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--n_nbrs", "3"], r"n_nbrs = '3': no such parameter; did you mean n_nbr\? \(int at least 1\)"),
-        (["--run", "3"], "did you mean runs"),
+        (["--n_nbrs", "3"], r"n_nbrs = '3': no such parameter; did you mean 'n_nbr'\? \(int at least 1\)"),
+        (["--run", "3"], "did you mean 'runs'"),
         (["--n_nbr", "three"], "n_nbr = 'three': allowed: int at least 1"),
         (["--n_nbr", "2.5"], "n_nbr = 2.5: allowed: int at least 1"),
         (["--n_nbr", "0"], "n_nbr = 0: allowed"),
@@ -268,7 +268,7 @@ def test_other_files_are_one_line(tmp_path, capsys):
     for content, says in [
         (b"seed: 1\nseed: 2\n", "line 2: seed is given twice"),
         (b"\xff\xfe\x00", "not a text file"),
-        (b"sead: 1\n", "sead = '1': no such parameter; did you mean seed"),
+        (b"sead: 1\n", "sead = '1': no such parameter; did you mean 'seed'"),
         (b"seed: '1'\n", "seed = '1': allowed: int at least 0"),
     ]:
         path.write_bytes(content)

@@ -342,7 +342,7 @@ def test_what_it_prints_and_that_a_finished_training_is_read(tmp_path, capsys, m
         (["--batch_size", "2000"], "batch_size = 2000: allowed: 2 to 1,200"),
         (["--precision", "tf32"], "precision = tf32: only a GPU has it"),
         (["--epochs", "0"], "epochs = 0: allowed: int at least 1"),
-        (["--channel", "8"], "no such parameter; did you mean channels"),
+        (["--channel", "8"], "no such parameter; did you mean 'channels'"),
         (["--cells", "9", "--dataset", "cifar10", "--channels", "3"], "channels = 3: allowed: even numbers"),
         (["--cells", "4", "--cell", "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"], "three stages"),
         (["--drop_path", "0.2", "--cells", "3", "--cell", "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"], "none"),

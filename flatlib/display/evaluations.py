@@ -22,8 +22,7 @@ from flatlib.evaluation.evaluate import batches_of, estimate, evaluate
 from flatlib.evaluation.runs import EvaluationRun, finished_run
 from flatlib.evaluation.tables import Trained, seed_noise
 from flatlib.memory import keep_freed_memory
-from flatlib.parameter_check import ParameterError
-from flatlib.run.config import seeds
+from flatlib.run.config import ParameterError, seeds
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
 from flatlib.spaces import Genotype

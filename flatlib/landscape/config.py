@@ -1,4 +1,4 @@
-"""What is looked at around a found architecture. Needs neither torch nor pydantic."""
+"""What is looked at around a found architecture. Needs no torch."""
 
 from dataclasses import dataclass
 

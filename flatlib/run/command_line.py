@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flatlib.run.checkpoint import RunStoppedError
-from flatlib.run.config import Config, Parameters, allowed, check_names, parameter
+from flatlib.run.config import Config, Parameters, allowed, check_values, parameter
 
 PLAIN = r"(?![\[\]{}|>&*!%@`\"'#,?]|- |-$)\S+(?:\s+(?!#)\S+)*"  # up to a comment
 LINE = re.compile(rf"""(\w+)\s*:\s+("[^"\\]*"|'[^']*'|{PLAIN})\s*(?:\s\#.*)?""")
@@ -85,7 +85,7 @@ def read_arguments(argv: list[str], config: type[Config], options: type[Option])
     if len(files) > 1:
         raise ValueError(f"{files[1]!r}: one YAML file at most, then --name value; --help lists the names")
     values = (read_yaml(Path(files[0]), known) if files else {}) | given
-    check_names(values, known)
+    check_values(known.values(), values)
     of_options = {f.name: values.pop(f.name) for f in fields(options) if f.name in values}
     return config(**values), options(**of_options)
 

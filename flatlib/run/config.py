@@ -2,22 +2,33 @@
 
 import difflib
 import math
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 
+class ParameterError(ValueError):
+    """Parameters that cannot serve: a line for each, with the value got and the values allowed."""
+
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()  # Jupyter, papermill and nbconvert show the lines, not the stack
+
+
 def parameter(default: Any, help: str, **limits: Any) -> Any:
-    """A field with its help text and limits: ge, le, gt, lt, multiple_of, choices (names, or what returns them)."""
+    """A field with its help text and limits.
+
+    ge, le, gt, lt, multiple_of, choices (names, or what returns them), check (raises ValueError with the reason).
+    """
     return field(default=default, metadata={"help": help, **limits})
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Base of a config, whose fields are checked one by one: ValueError, one line."""
+    """Base of a config, whose fields are checked one by one; ParameterError for those that cannot serve."""
 
     def __post_init__(self) -> None:
+        check_values(fields(self), vars(self))
         for f in fields(self):
-            check_value(f, getattr(self, f.name))
             if type(f.default) is float:  # an int there is the same config
                 object.__setattr__(self, f.name, float(getattr(self, f.name)))
 
@@ -26,8 +37,8 @@ Config = TypeVar("Config", bound=Parameters)
 
 
 def make(kind: type[Config], values: dict[str, Any]) -> Config:
-    """A checked config from names and values; ValueError, one line, for an unknown name."""
-    check_names(values, {f.name: f for f in fields(kind)})
+    """A checked config from names and values; ParameterError, a line for each mistake, an unknown name too."""
+    check_values(fields(kind), values)
     return kind(**values)
 
 
@@ -40,25 +51,53 @@ def seeds(config: Config, runs: int) -> list[Config]:
 # --- one line a mistake ---------------------------------------------------------------------------
 
 
-def check_value(f: Field, value: Any) -> None:
-    """ValueError, one line, for a value of another type, out of range or no choice."""
+def check_values(known: Iterable[Field], values: dict[str, Any]) -> None:
+    """ParameterError for values of another type, out of range or no choice, and for names that are not known."""
+    fields_of = {f.name: f for f in known}
+    lines = [_mistake(fields_of, name, value) for name, value in values.items()]
+    if any(lines):
+        raise ParameterError("\n".join(" ".join(line.split()) for line in lines if line))
+
+
+def _mistake(known: dict[str, Field], name: str, value: Any) -> str:
+    """Why a value cannot serve; '' where it can."""
+    got = f"{name if str(name).isidentifier() else ascii(name)} = {_shown(value)}"
+    if name not in known:
+        near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0)[0]
+        return f"{got}: no such parameter; did you mean {near!r}? ({allowed(known[near])})"
+    f = known[name]
     kind, limits = type(f.default), f.metadata
-    wrong = type(value) is not kind and not (kind is float and type(value) is int)
-    if type(value) is int and abs(value) >= 2**63:
-        raise ValueError(f"{f.name}: a number of {value.bit_length()} bits; allowed: {allowed(f)} and below 2 ** 63")
-    if not wrong and "choices" in limits:
-        wrong = value not in choices(f)
-    elif not wrong and kind is not str:
-        wrong = not (
-            value >= limits.get("ge", value)
-            and value <= limits.get("le", value)
-            and value > limits.get("gt", float("-inf"))
-            and value < limits.get("lt", float("inf"))
-            and ("multiple_of" not in limits or value % limits["multiple_of"] == 0)
-            and math.isfinite(value)
-        )
-    if wrong:
-        raise ValueError(f"{f.name} = {value!r}: allowed: {allowed(f)} ({limits['help']})")
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        hint = "; YAML takes 1e-3 for text, 1.0e-3 for a number" if (kind, type(value)) == (float, str) else ""
+        return f"{got}: allowed: {allowed(f)} ({limits['help']}){hint}"
+    beyond = " and below 2 ** 63" if type(value) is int and abs(value) >= 2**63 else ""  # numpy's and torch's integers
+    if beyond or not _is_within(f, value):
+        return f"{got}: allowed: {allowed(f)}{beyond} ({limits['help']})"
+    try:
+        limits.get("check", str)(value)
+    except ValueError as error:
+        return f"{got}: {error}; allowed: {limits['help']}"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # a number of thousands of digits, or a foreign object
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _is_within(f: Field, value: Any) -> bool:
+    limits = f.metadata
+    if "choices" in limits:
+        return value in choices(f)
+    return isinstance(value, str | bool) or (
+        math.isfinite(value)
+        and limits.get("ge", value) <= value <= limits.get("le", value)
+        and limits.get("gt", -math.inf) < value < limits.get("lt", math.inf)
+        and ("multiple_of" not in limits or value % limits["multiple_of"] == 0)
+    )
 
 
 def choices(f: Field) -> tuple[str, ...]:
@@ -74,12 +113,3 @@ def allowed(f: Field) -> str:
     words = {"ge": "at least", "le": "at most", "gt": "above", "lt": "below", "multiple_of": "a multiple of"}
     limits = [f"{words[name]} {f.metadata[name]}" for name in words if name in f.metadata]
     return " ".join([f"{type(f.default).__name__}", " and ".join(limits)]).strip()
-
-
-def check_names(values: dict[str, Any], known: dict[str, Field]) -> None:
-    """ValueError, one line, for a name that is no parameter: it names the nearest one."""
-    for name, value in values.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-            name = name if name.isidentifier() else ascii(name)
-            raise ValueError(f"{name} = {value!r}: no such parameter; did you mean {near}? ({allowed(known[near])})")

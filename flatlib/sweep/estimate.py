@@ -9,7 +9,7 @@ from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.cost import cost
 from flatlib.evaluation.plan import IMAGES as SHAPES
 from flatlib.search.config import SearchConfig
-from flatlib.sweep.plan import FOUND, Job, search_configs
+from flatlib.sweep.plan import Job, search_configs
 
 TFLOPS = 1.0  # sustained by a data-center GPU on these networks, whose depthwise layers wait for memory: assumed
 IMAGES = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000, "imagenet": 1_281_167}  # of training
@@ -34,13 +34,8 @@ def gpu_hours(job: Job, tflops: float = TFLOPS) -> Hours:
     searches = sum(map(search_hours, search_configs(job)))
     if job.notebook != "04_evaluation":
         return Hours(searches, 0.0)
-    cells: list[str] = []
-    for word in (word.strip() for word in settings.train.split(";")):
-        found = [STAND_IN] * sum(len(search_configs(one)) for one in job.searches)
-        cells += found if word == FOUND else list(catalogue()) if word == "all" else [word] if word else []
-    trainings = (
-        config for cell in cells for config in settings.model_copy(update={"train": cell}).configs({}).values()
-    )
+    unknown = dict.fromkeys(range(sum(len(search_configs(one)) for one in job.searches)), catalogue()[STAND_IN].cell)
+    trainings = settings.configs({str(number): cell for number, cell in unknown.items()}).values()
     return Hours(searches, settings.runs * sum(training_hours(config, tflops) for config in trainings))
 
 

@@ -1,18 +1,24 @@
-"""One job of a sweep: its notebook run in a folder of its own, or read back where it is finished."""
+"""One job of a sweep: its notebook run in a folder of its own or read back, and what it measured."""
 
 import json
 import os
 import socket
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+from papermill.exceptions import PapermillExecutionError
+
+from flatlib.evaluation.runs import finished_run as finished_training
 from flatlib.run.checkpoint import write_beside
+from flatlib.run.config import seeds
 from flatlib.run.folder import check_identity, open_run, reading
 from flatlib.run.notebook import execute_notebook
-from flatlib.sweep.numbers import numbers
-from flatlib.sweep.plan import MODELS, NOTEBOOKS, Job, cells_to_train
+from flatlib.search.runs import read_run
+from flatlib.sweep.plan import MODELS, NOTEBOOKS, Job, cells_to_train, search_folders
 
 BUSY = "is at work on this run"  # of another process, in a run folder that two jobs share
 GPUS = "FLATLIB_GPUS"  # how many a local cluster's workers share
@@ -81,10 +87,8 @@ def _identity(job: Job) -> dict[str, Any]:
 
 def _execute(job: Job, folder: Path, output: Path) -> None:
     """The notebook's run; JobError, one line, where a cell fails."""
-    from papermill.exceptions import PapermillExecutionError
-
     places = {"reports_dir": str(folder / job.key), "runs_dir": str(folder / "runs")}
-    known = MODELS[job.notebook].model_fields
+    known = {f.name for f in fields(MODELS[job.notebook])}
     given = job.parameters | {name: place for name, place in places.items() if name in known}
     given |= {"train": cells_to_train(job, folder)} if job.searches else {}
     while True:
@@ -105,3 +109,46 @@ def _own_gpu() -> None:
         from distributed import get_worker
 
         os.environ["CUDA_VISIBLE_DEVICES"] = str(int(get_worker().name) % gpus)
+
+
+# --- what it measured -----------------------------------------------------------------------------
+
+Number = tuple[str, str, float]  # a method, a trained cell or a table's row; what it is, with its unit; its value
+MEASURES = {  # of a search's result.json
+    "valid_accuracy": "validation accuracy of the mixture (%)",
+    "valid_loss": "validation loss of the mixture (nats)",
+    "spread": "spread over neighbors (nats)",
+    "entropy": "entropy of alpha (nats)",
+}
+
+
+def numbers(job: Job, folder: Path) -> pd.DataFrame:
+    """All of them; of an evaluation that follows searches the trainings alone, else the tables' lines."""
+    trained = job.notebook == "04_evaluation" and job.searches
+    found = [*_trainings(job, folder)] if trained else [*_searches(job, folder), *_tables(folder / job.key)]
+    frame = pd.DataFrame(found, columns=["series", "measure", "value"])
+    return frame[frame.value.abs() < float("inf")]
+
+
+def _searches(job: Job, folder: Path) -> Iterator[Number]:
+    for path in search_folders(job, folder / "runs"):
+        run = read_run(path)
+        if run.result:
+            for name, label in MEASURES.items():
+                yield run.config.method, label, run.result.final.get(name, float("nan"))
+
+
+def _trainings(job: Job, folder: Path) -> Iterator[Number]:
+    settings = job.settings(train=cells_to_train(job, folder))
+    for config in settings.configs({}).values():
+        for one in seeds(config, settings.runs):
+            if run := finished_training(folder / "runs", one):
+                yield "found cells", f"test error, {one.dataset} (%)", run.test_error
+
+
+def _tables(place: Path) -> Iterator[Number]:
+    """Lines with a number of ours; a count is the same in every job, so it is left out."""
+    for path in sorted(place.glob("tables/*/*.csv")):
+        frame = pd.read_csv(path, dtype={"row": str}).reindex(columns=["row", "column", "unit", "ours", "n"])
+        for line in frame.dropna(subset=["ours", "n"]).itertuples():
+            yield line.row, f"{path.stem.replace('_', ' ')}: {line.column} ({line.unit})", line.ours

@@ -4,14 +4,13 @@ import itertools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from flatlib import parameters as notebook_parameters
-from flatlib.parameter_check import ParameterError, validate
-from flatlib.run.config import seeds
+from flatlib.parameters import words
+from flatlib.run.config import make, seeds
 from flatlib.run.folder import digest
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import run_path
@@ -53,8 +52,8 @@ class Job:
         return f"{re.sub('[^A-Za-z0-9_.,=-]', '', f'{self.stage}-{words}')[:80].rstrip('-')}-{unique}"
 
     def settings(self, **more: Any) -> Any:
-        """The notebook's checked parameters; ParameterError for what cannot serve."""
-        return validate(MODELS[self.notebook], self.parameters | more)
+        """The notebook's checked parameters; ValueError for what cannot serve."""
+        return make(MODELS[self.notebook], self.parameters | more)
 
 
 @dataclass(frozen=True)
@@ -67,55 +66,42 @@ class Sweep:
     slurm: dict[str, Any] = field(default_factory=dict)  # dask_jobqueue.SLURMCluster's options
 
 
-class _Keys(BaseModel):
-    """Of a YAML mapping; anything else is a mistake."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
-
-
-class _Stage(_Keys):
-    notebook: Literal[tuple(MODELS)]  # type: ignore[valid-type]
-    id: str = Field("", pattern=rf"^({NAME})?$")
-    preset: Names = []
-    parameters: dict[str, Any] = {}
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
-    each: Names = []
-    last: bool = False
+FILE = {"name": str, "about": str, "stages": list, "slurm": dict}  # key -> what its value is
+STAGE = {
+    "notebook": str,
+    "id": str,
+    "preset": (str, list),
+    "parameters": dict,
+    "grid": dict,
+    "each": (str, list),
+    "last": bool,
+}
 
 
-class _File(_Keys):
-    name: str = Field("", pattern=rf"^({NAME})?$")
-    about: str = ""
-    stages: list[Any] = Field(min_length=1)
-    slurm: dict[str, Any] = {}
+def _mapping(where: str, content: Any, keys: dict[str, Any], *needed: str) -> dict[str, Any]:
+    """A YAML mapping with these keys; ValueError, one line, for anything else."""
+    known = f"its keys are {', '.join(keys)}, as in notebooks/sweeps/small.yaml"
+    if not isinstance(content, dict):
+        raise ValueError(f"{where}: {content!r:.60}: not a mapping; {known}")
+    for name, value in (dict.fromkeys(needed) | content).items():
+        named = name not in ("name", "id") or re.fullmatch(NAME, str(value))
+        if name not in keys or not isinstance(value, keys[name]) or not named or value == []:
+            why = "no such key" if name not in keys else "cannot serve"
+            raise ValueError(f"{where}: {name} = {value!r:.60}: {why}; {known}")
+    return content
 
 
-K = TypeVar("K", bound=_Keys)
-
-
-def _checked(kind: type[K], where: str, value: Any) -> K:
-    """ValueError, one line, for the first mistake."""
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name, reason = ".".join(map(str, first["loc"])), first["msg"][0].lower() + first["msg"][1:]
-        got = f"{name} = {first['input']!r:.60}: {reason}" if name else f"{value!r:.60}: not a mapping"
-        known = ", ".join(kind.model_fields)
-        raise ValueError(f"{where}: {got}; its keys are {known}, as in notebooks/sweeps/small.yaml") from None
+def _names(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def read_sweep(path: Path) -> Sweep:
     """The sweep that a YAML file describes; ValueError, one line, for a mistake in it or in any job's parameters."""
-    file = _checked(_File, path.name, _yaml(path, NOTEBOOKS / "sweeps"))
+    file = _mapping(path.name, _yaml(path, NOTEBOOKS / "sweeps"), FILE, "stages")
     jobs: dict[str, list[Job]] = {}
-    for at, content in enumerate(file.stages, 1):
+    for at, content in enumerate(file["stages"], 1):
         where = f"{path.name}, stage {at}"
-        stage = _checked(_Stage, where, content)
-        found = _stage_jobs(where, stage, jobs, path.parent)
+        found = _stage_jobs(where, _mapping(where, content, STAGE, "notebook"), jobs, path.parent)
         if found[0].stage in jobs:
             raise ValueError(f"{where}: a stage named {found[0].stage} is there already; give this one another id")
         jobs[found[0].stage] = found
@@ -123,7 +109,7 @@ def read_sweep(path: Path) -> Sweep:
     works = [(job.notebook, job.parameters, job.searches) for job in every]
     if twice := next((job for job, work in zip(every, works, strict=True) if works.count(work) > 1), None):
         raise ValueError(f"{path.name}: {twice.key} comes twice; change or drop one of the two")
-    return Sweep(file.name or path.stem, file.about, every, file.slurm)
+    return Sweep(file.get("name", path.stem), file.get("about", ""), every, file.get("slurm", {}))
 
 
 def _yaml(path: Path, beside: Path) -> Any:
@@ -140,44 +126,48 @@ def _yaml(path: Path, beside: Path) -> Any:
     return content
 
 
-def _stage_jobs(where: str, stage: _Stage, before: dict[str, list[Job]], folder: Path) -> list[Job]:
+def _stage_jobs(where: str, stage: dict[str, Any], before: dict[str, list[Job]], folder: Path) -> list[Job]:
     """The jobs of one stage, each of them checked."""
-    searches = _searches(where, stage, before)
-    listed = {"preset": stage.preset} if len(stage.preset) > 1 else {}
+    notebook, presets = stage["notebook"], _names(stage.get("preset", []))
+    if notebook not in MODELS:
+        raise ValueError(f"{where}: notebook = {notebook!r}: no such notebook; there are {', '.join(MODELS)}")
+    grid = ({"preset": presets} if len(presets) > 1 else {}) | stage.get("grid", {})
+    for name, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"{where}: grid: {name} = {values!r:.60}: allowed: a list of values")
+    searches = _searches(where, notebook, _names(stage.get("each", [])), before)
     jobs = []
-    for search, *point in itertools.product(searches or (None,), *(listed | stage.grid).values()):
-        shown = dict(zip(listed | stage.grid, point, strict=True))
-        values = dict(shown)
-        presets = [values.pop("preset")] if listed else stage.preset
-        given = {name: value for preset in presets for name, value in _preset(where, preset).items()}
+    for search, *point in itertools.product(searches or (None,), *grid.values()):
+        shown = dict(zip(grid, point, strict=True))
+        varied = dict(shown)
+        chosen = [varied.pop("preset")] if len(presets) > 1 else presets
+        given = {name: value for preset in chosen for name, value in _preset(where, preset).items()}
         if search:  # what varied there varies here too
             shown = {f"search {key}" if key in shown else key: value for key, value in search.grid.items()} | shown
+        given = _placed(given | stage.get("parameters", {}) | varied, folder)
         parents = (search,) if search else ()
-        given = _placed(given | stage.parameters | values, folder)
-        job = Job(stage.id or stage.notebook, stage.notebook, given, shown, parents, stage.last)
-        _check(where, job)
-        jobs.append(job)
+        jobs.append(Job(stage.get("id", notebook), notebook, given, shown, parents, stage.get("last", False)))
+        _check(where, jobs[-1])
     return jobs
 
 
-def _searches(where: str, stage: _Stage, before: dict[str, list[Job]]) -> list[Job]:
+def _searches(where: str, notebook: str, each: list[str], before: dict[str, list[Job]]) -> list[Job]:
     """The jobs that `each` names, one evaluation for each of them."""
-    if stage.each and stage.notebook != "04_evaluation":
-        raise ValueError(f"{where}: each = {stage.each}: only 04_evaluation follows searches, not {stage.notebook}")
-    for name in stage.each:
+    if each and notebook != "04_evaluation":
+        raise ValueError(f"{where}: each = {each}: only 04_evaluation follows searches, not {notebook}")
+    for name in each:
         if name not in before:
             known = f"above are {', '.join(before)}" if before else "no stage stands above it"
             raise ValueError(f"{where}: each = {name!r}: not a stage above; {known}")
-    return [job for name in stage.each for job in before[name]]
+    return [job for name in each for job in before[name]]
 
 
 def _preset(where: str, name: str) -> dict[str, Any]:
     """The values of a file of notebooks/params/."""
     try:
-        values = _yaml(NOTEBOOKS / "params" / Path(name).name, NOTEBOOKS / "params")
+        return dict(_yaml(NOTEBOOKS / "params" / Path(str(name)).name, NOTEBOOKS / "params"))
     except ValueError as error:
         raise ValueError(f"{where}: preset = {name!r}: {error}") from None
-    return dict(values)
 
 
 def _placed(given: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -192,16 +182,12 @@ def _check(where: str, job: Job) -> None:
     """ValueError, one line, for parameters that cannot serve, or a place, which is the sweep's own."""
     if taken := sorted(PLACES & job.parameters.keys()):
         raise ValueError(f"{where}: {taken[0]} is the sweep's own: each job writes to its folder; drop it")
-    if job.notebook == "04_evaluation" and not job.searches and FOUND in _words(job.parameters.get("train", FOUND)):
+    if job.notebook == "04_evaluation" and not job.searches and FOUND in words(str(job.parameters.get("train", FOUND))):
         raise ValueError(f"{where}: train = 'found' needs `each`, a stage of searches above; or name cells")
     try:
         job.settings()
-    except ParameterError as error:
+    except ValueError as error:
         raise ValueError(f"{where}: {str(error).splitlines()[0]}") from None
-
-
-def _words(text: Any) -> list[str]:
-    return [word.strip() for word in str(text).split(";") if word.strip()]
 
 
 # --- what a job searches and trains ----------------------------------------------------------------
@@ -210,8 +196,8 @@ def _words(text: Any) -> list[str]:
 def cells_to_train(job: Job, folder: Path) -> str:
     """`train` with the run folders of the job's searches in place of 'found'."""
     found = [str(path) for search in job.searches for path in search_folders(search, folder / "runs")]
-    words = _words(job.settings().train)
-    return "; ".join(dict.fromkeys(one for word in words for one in (found if word == FOUND else [word])))
+    named = words(job.settings().train)
+    return "; ".join(dict.fromkeys(one for word in named for one in (found if word == FOUND else [word])))
 
 
 def search_configs(job: Job) -> list[SearchConfig]:

@@ -64,7 +64,10 @@ def test_a_mistake_ends_the_run_before_any_work(stem, tmp_path):
     """Sees a misspelt parameter that runs with the default, as papermill alone would let it."""
     done = papermill(stem, tmp_path, "-p", "d_", "6")
     assert done.returncode != 0
-    assert done.stderr.strip().splitlines()[-1] == "d_ = 6: no such parameter; did you mean 'd'? (int, 1 to 6)"
+    assert (
+        done.stderr.strip().splitlines()[-1]
+        == "d_ = 6: no such parameter; did you mean 'd'? (int at least 1 and at most 6)"
+    )
     assert not (tmp_path / "tables").exists()
 
 

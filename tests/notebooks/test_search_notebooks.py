@@ -171,8 +171,8 @@ def test_variants(tmp_path, change, methods):
             NA_DARTS,
             ("d", "15", "dd", "6"),
             [
-                "d = 15: too large; allowed: 0 to 14 (edges perturbed in each cell type, Sec. D.1)",
-                "dd = 6: no such parameter; did you mean 'd'? (int, 0 to 14)",
+                "d = 15: allowed: int at least 0 and at most 14 (edges perturbed in each cell type, Sec. D.1)",
+                "dd = 6: no such parameter; did you mean 'd'? (int at least 0 and at most 14)",
             ],
         ),
         (

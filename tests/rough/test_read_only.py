@@ -13,8 +13,8 @@ import nbformat.v4 as v4
 import numpy as np
 import pytest
 
-from flatlib.parameter_check import ParameterError
 from flatlib.parameters import Assumption, check
+from flatlib.run.config import ParameterError
 
 ROOT = Path(__file__).parents[2]
 MOUNTED = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && cd "$0" && exec "$@"'
@@ -109,7 +109,7 @@ def test_a_notebook_is_told_before_its_work(tmp_path, monkeypatch):
     """Sees a reports folder that is there, but read-only, noticed at a notebook's last cell only."""
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     values = {"reports_dir": str(tmp_path), "In": ["", "seed: int = 0"]}
-    defaults = {name: field.default for name, field in Assumption.model_fields.items()}
+    defaults = {name: field.default for name, field in Assumption.__dataclass_fields__.items()}
     with pytest.raises(ParameterError, match=r"reports_dir = .* cannot be written \(read-only\); allowed: a folder"):
         check(Assumption, defaults | values)
 
