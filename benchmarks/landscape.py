@@ -20,10 +20,9 @@ import torch
 from machine import answer, describe, in_turn, timed
 
 from flatlib.landscape.config import LandscapeConfig
-from flatlib.landscape.found import Source
-from flatlib.landscape.hessian import hessian_on
+from flatlib.landscape.found import Source, for_batches, workers
+from flatlib.landscape.landscape import hessian_on
 from flatlib.landscape.plane import losses_on, random_directions, step_on_plane
-from flatlib.landscape.workers import for_batches, workers
 from flatlib.memory import keep_freed_memory
 from flatlib.search.config import SearchConfig
 from flatlib.search.curvature import hessian_vector_product, loss_of_alphas
@@ -91,9 +90,9 @@ def measure(folder: str, repetitions: int) -> None:
     source = Source(folder, LandscapeConfig().n_valid)
     n = len(source.open().batches)
     with workers(n) as pool:
-        for_batches(losses_on, source, np.full((1, *source.open().alphas.shape), 1 / 8), batches=range(n), pool=pool)
+        for_batches(losses_on, source, np.full((1, *source.open().alphas.shape), 1 / 8), pool=pool)
         begin = time.perf_counter()
-        for_batches(hessian_on, source, batches=range(n), pool=pool)
+        for_batches(hessian_on, source, pool=pool)
         print(f"whole Hessian, {n} batches, a process a core: {time.perf_counter() - begin:.1f} s")
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from flatlib.memory import keep_freed_memory
 from flatlib.search.kernels import build
-from flatlib.search.objective import build_neighbors, draw_neighbors
+from flatlib.search.objective import draw_neighbors
 from flatlib.search.supernet import Supernet
 from flatlib.spaces import DARTS
 
@@ -40,9 +40,7 @@ def problem(channels: int, cells: int, batch: int, pixels: int) -> tuple:
     net = Supernet(DARTS, channels, cells, 10)
     weights = net.initial_weights(generator)
     alphas = torch.softmax(1e-3 * torch.randn(2, 14, 8, generator=generator), -1).double().numpy()
-    neighbors = build_neighbors(
-        torch.tensor(alphas), draw_neighbors(alphas, N_NBR, 6, np.random.default_rng(0))
-    ).float()
+    neighbors = draw_neighbors(alphas, N_NBR, 6, np.random.default_rng(0))(torch.tensor(alphas)).float()
     images = torch.randn(batch, 3, pixels, pixels, generator=generator)
     labels = torch.randint(0, 10, (batch,), generator=generator)
     return net, weights, neighbors, images, labels

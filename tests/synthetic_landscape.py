@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from flatlib.landscape.hessian import Curvature
-from flatlib.landscape.landscape import Landscape
+from flatlib.landscape.landscape import Curvature, Landscape
 from flatlib.landscape.plane import Plane, random_directions, step_on_plane
 from flatlib.search.curvature import EigenResult
 from flatlib.spaces import Space

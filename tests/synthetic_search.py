@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from flatlib.search.config import SearchConfig
-from flatlib.search.runs import Result, Run
-from flatlib.search.trace import Epoch, SearchTrace, entropy
+from flatlib.search.runs import Epoch, Result, Run, SearchTrace, entropy
 from flatlib.spaces import Genotype, Space
 
 

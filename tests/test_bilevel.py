@@ -110,17 +110,17 @@ def test_noise_and_temperature_follow_the_epochs():
 
 
 def spied(monkeypatch):
-    """What the step's neighbors, Gumbel samples and draws were: build_neighbors and gumbel_softmax leave a note."""
+    """What the step's neighbors and Gumbel samples were: draw_neighbors and gumbel_softmax leave a note."""
     notes = {}
 
     def noting(name, function):
-        def noted(*arguments):
-            notes[name] = (*arguments, function(*arguments))
+        def noted(*arguments, **options):
+            notes[name] = (*arguments, function(*arguments, **options))
             return notes[name][-1]
 
         return noted
 
-    monkeypatch.setattr(bilevel, "build_neighbors", noting("build", bilevel.build_neighbors))
+    monkeypatch.setattr(bilevel, "draw_neighbors", noting("draw", bilevel.draw_neighbors))
     monkeypatch.setattr(variants, "gumbel_softmax", noting("gumbel", variants.gumbel_softmax))
     return notes
 
@@ -135,7 +135,7 @@ def test_arch_step_is_algorithm_1_and_adam(method, aggregator, monkeypatch):
     step = own.arch_step(train, valid)
 
     leaf = {name: values.clone().requires_grad_() for name, values in before.items()}
-    neighbors = bilevel.build_neighbors(torch.softmax(leaf["logits"], -1), notes["build"][1])
+    neighbors = notes["draw"][-1](torch.softmax(leaf["logits"], -1))
     if method.endswith("snas"):
         neighbors = variants.gumbel_softmax(neighbors, *notes["gumbel"][1:3])
     gamma = variants.normalize_edges(leaf["edge_logits"], own.space) if "edge_logits" in leaf else None
@@ -154,7 +154,7 @@ def test_arch_step_is_algorithm_1_and_adam(method, aggregator, monkeypatch):
     assert len(step.losses) == (3 if method.startswith("na-") else 1)
     assert np.allclose(step.losses, f.detach().numpy(), rtol=1e-12, atol=0)
     assert step.objective == pytest.approx(aggregators.aggregator(aggregator, 0.5)(step.losses), rel=1e-13)
-    assert step.objective == pytest.approx(g.item(), rel=1e-12) and step.valid_loss == step.losses[0]
+    assert step.objective == pytest.approx(g.item(), rel=1e-12) and step.loss == step.losses[0]
     for name in own.arch:
         assert np.allclose(own.arch[name].grad, leaf[name].grad, rtol=1e-8, atol=1e-10 * leaf[name].grad.abs().max())
         moved, *_ = adam_by_hand(before[name].numpy(), own.arch[name].grad.numpy(), 0, 0, 1, rate)
@@ -261,7 +261,7 @@ def test_second_order_step():
         )
         (expected,) = torch.autograd.grad(alphas, logits, gradient)
         step = own.arch_step(train, valid)
-        assert step.objective == step.valid_loss == pytest.approx(value.item(), rel=1e-10) and step.losses.shape == (1,)
+        assert step.objective == step.loss == pytest.approx(value.item(), rel=1e-10) and step.losses.shape == (1,)
         assert (own.arch["logits"].grad - expected).norm() < 1e-8 * expected.norm()
         own.weight_step(train)
 

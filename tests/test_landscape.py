@@ -11,11 +11,9 @@ import torch.nn.functional as F
 from naive_supernet import NaiveSupernet
 
 from flatlib.landscape.config import LandscapeConfig
-from flatlib.landscape.found import Source, fixed_batches
-from flatlib.landscape.hessian import curvatures
-from flatlib.landscape.landscape import discrete_neighbors, known_landscape, look_around
+from flatlib.landscape.found import Source, workers
+from flatlib.landscape.landscape import curvatures, discrete_neighbors, known_landscape, look_around
 from flatlib.landscape.plane import losses, plane, random_directions, step_on_plane
-from flatlib.landscape.workers import workers
 from flatlib.neighborhoods import cell_distance
 from flatlib.run.checkpoint import RunError
 from flatlib.search.config import SearchConfig
@@ -229,10 +227,10 @@ def test_config_mistakes(change, line):
         LandscapeConfig(**change)
 
 
-def test_too_few_images_for_a_batch():
+def test_too_few_images_for_a_batch(nb201):
     """Sees a Hessian over no batches."""
     with pytest.raises(ValueError, match=r"n_valid = 10: less than a batch of 16; allowed: 16 to 48, or 0: all$"):
-        fixed_batches(None, torch.arange(50), 16, 10, torch.float32)
+        Source(str(nb201.folder), 10).open()
 
 
 def test_the_stored_config_needs_no_landscape(nb201):

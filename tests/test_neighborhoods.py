@@ -23,7 +23,7 @@ from flatlib.neighborhoods import (
     perturbed_edges,
     total_variation,
 )
-from flatlib.search.objective import build_neighbors, draw_neighbors
+from flatlib.search.objective import draw_neighbors
 
 seeded = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 ULP = np.finfo(float).eps
@@ -64,7 +64,7 @@ def refusal(function, *arguments, **options):
 
 def sample_relaxed(alphas, n_nbr, d, rng, **options):
     """As a search draws them."""
-    return build_neighbors(torch.tensor(alphas), draw_neighbors(alphas, n_nbr, d, rng, **options)).numpy()
+    return draw_neighbors(alphas, n_nbr, d, rng, **options)(torch.tensor(alphas)).numpy()
 
 
 # --- Distances (Eq. 2) ----------------------------------------------------------------------------

@@ -5,11 +5,16 @@ import pytest
 import torch
 
 from flatlib import aggregators
-from flatlib.neighborhoods import additive_neighbor, multiplicative_neighbor, one_hot
+from flatlib.neighborhoods import (
+    additive_neighbor,
+    additive_noise,
+    degraded_operations,
+    multiplicative_neighbor,
+    one_hot,
+)
 from flatlib.search.objective import (
     CrossEntropy,
     aggregated_gradient,
-    build_neighbors,
     degraded_indices,
     draw_neighbors,
     loss_weights,
@@ -34,6 +39,15 @@ def g_of(losses, aggregator, lam):
     return losses[0] + lam * ((losses - losses.mean()) ** 2).mean() ** 0.5
 
 
+def drawn(alphas, n_nbr, d, seed, *, degraded=()):
+    """The neighbors as a function of alpha, and the constants that it must have drawn."""
+    neighbors = draw_neighbors(alphas, n_nbr, d, np.random.default_rng(seed), eps=0.1, degraded=degraded)
+    batch, rng = np.stack([alphas] * (n_nbr - 1)), np.random.default_rng(seed)
+    if degraded:
+        return neighbors, degraded_operations(batch.shape[:-1], d, degraded, rng)
+    return neighbors, additive_noise(batch, d, 0.1, rng)
+
+
 @pytest.fixture
 def toy():
     """A loss with curvature, alphas (T, E, O) and a draw of six neighbors in float64."""
@@ -53,19 +67,17 @@ def toy():
 @pytest.mark.parametrize("degraded", [(), (0, 3)])
 def test_neighbors_are_those_of_numpy(degraded):
     """Sees a torch neighbor that differs from Eq. 6 or A as numpy has it, and alpha that is not first or moved."""
-    rng = np.random.default_rng(0)
-    alphas = random_alphas(rng, 2, 14, 8)
-    draw = draw_neighbors(alphas, 5, 6, rng, eps=0.1, degraded=degraded)
-    neighbors = build_neighbors(torch.tensor(alphas), draw).numpy()
+    alphas = random_alphas(np.random.default_rng(0), 2, 14, 8)
+    draw, constants = drawn(alphas, 5, 6, 1, degraded=degraded)
+    neighbors = draw(torch.tensor(alphas)).numpy()
     assert neighbors.shape == (5, 2, 14, 8)
     assert (neighbors[0] == alphas).all()
     batch = np.stack([alphas] * 4)
     if degraded:
-        assert draw.noise is None and set(np.unique(draw.chosen)) == {-1, 0, 3}
-        assert (neighbors[1:] == multiplicative_neighbor(batch, one_hot(draw.chosen, 8))).all()
+        assert set(np.unique(constants)) == {-1, 0, 3}
+        assert (neighbors[1:] == multiplicative_neighbor(batch, one_hot(constants, 8))).all()
     else:
-        assert draw.chosen is None
-        assert np.allclose(neighbors[1:], additive_neighbor(batch, draw.noise), rtol=1e-15, atol=0)
+        assert np.allclose(neighbors[1:], additive_neighbor(batch, constants), rtol=1e-15, atol=0)
 
 
 @pytest.mark.parametrize("degraded", [(), (0, 1)])
@@ -73,7 +85,7 @@ def test_each_neighbor_and_cell_type_has_its_own_d_edges(degraded):
     """Sees edges drawn once for all neighbors, or once for both cell types, or another number than d."""
     alphas = random_alphas(np.random.default_rng(1), 2, 14, 8)
     draw = draw_neighbors(alphas, 9, 5, np.random.default_rng(2), degraded=degraded)
-    moved = draw.chosen >= 0 if degraded else (draw.noise != 0).any(-1)
+    moved = (draw(torch.tensor(alphas))[1:].numpy() != alphas).any(-1)
     assert (moved.sum(-1) == 5).all()
     assert len(np.unique(moved.reshape(-1, 14), axis=0)) > 12
 
@@ -82,7 +94,7 @@ def test_float32_neighbors_stay_on_the_simplex():
     """Sees noise drawn below -alpha once it is rounded to float32, so that an entry goes below 0."""
     rng = np.random.default_rng(0)
     alphas = torch.softmax(torch.tensor(8 * rng.normal(size=(2, 14, 8)), dtype=torch.float32), -1)
-    neighbors = build_neighbors(alphas, draw_neighbors(alphas.double().numpy(), 200, 14, rng, eps=0.9))
+    neighbors = draw_neighbors(alphas.double().numpy(), 200, 14, rng, eps=0.9)(alphas)
     assert neighbors.dtype == torch.float32 and (neighbors >= 0).all()
     assert (neighbors.sum(-1) - 1).abs().max() < 1e-6
 
@@ -91,7 +103,7 @@ def test_one_neighbor_is_alpha_and_draws_nothing():
     """Sees plain DARTS that uses up random numbers or gets a neighbor that is not alpha."""
     alphas, rng = np.full((2, 14, 8), 0.125), np.random.default_rng(0)
     for degraded in ((), (0, 3)):
-        neighbors = build_neighbors(torch.tensor(alphas), draw_neighbors(alphas, 1, 6, rng, degraded=degraded))
+        neighbors = draw_neighbors(alphas, 1, 6, rng, degraded=degraded)(torch.tensor(alphas))
         assert neighbors.shape == (1, 2, 14, 8) and (neighbors.numpy() == alphas).all()
     assert rng.random() == np.random.default_rng(0).random()
 
@@ -107,11 +119,11 @@ def test_neighbors_are_differentiable_in_the_logits(degraded):
     """Sees a wrong gradient through softmax and Eq. 6 or A; in A a moved edge is a constant."""
     rng = np.random.default_rng(0)
     logits = torch.tensor(rng.normal(size=(1, 4, 3)), requires_grad=True)
-    draw = draw_neighbors(torch.softmax(logits, -1).detach().numpy(), 4, 2, rng, degraded=degraded)
-    assert torch.autograd.gradcheck(lambda logits: build_neighbors(torch.softmax(logits, -1), draw), logits)
+    draw, constants = drawn(torch.softmax(logits, -1).detach().numpy(), 4, 2, 1, degraded=degraded)
+    assert torch.autograd.gradcheck(lambda logits: draw(torch.softmax(logits, -1)), logits)
     if degraded:
-        (slope,) = torch.autograd.grad(build_neighbors(torch.softmax(logits, -1), draw)[1].square().sum(), logits)
-        assert ((slope[0] == 0).all(-1).numpy() == (draw.chosen[0, 0] >= 0)).all()
+        (slope,) = torch.autograd.grad(draw(torch.softmax(logits, -1))[1].square().sum(), logits)
+        assert ((slope[0] == 0).all(-1).numpy() == (constants[0, 0] >= 0)).all()
 
 
 # --- Weights of the losses ------------------------------------------------------------------------
@@ -161,7 +173,7 @@ def test_gradient_is_that_of_g_as_a_whole(toy, aggregator, chunk):
     """Sees a wrong weight, a neighbor lost between chunks or in another's place; against autograd through all of g."""
     loss_of, alphas, draw = toy
     leaf = torch.tensor(alphas, requires_grad=True)
-    neighbors = build_neighbors(leaf, draw)
+    neighbors = draw(leaf)
     found = aggregated_gradient(loss_of, neighbors, aggregator, 0.7, chunk)
     losses = loss_of(neighbors)
     g = g_of(losses, aggregator, 0.7)
@@ -200,7 +212,7 @@ def test_passes_and_memory(toy, aggregator, graphs):
         calls.append((len(part), torch.is_grad_enabled() and part.requires_grad))
         return loss_of(part)
 
-    aggregated_gradient(counted, build_neighbors(torch.tensor(alphas), draw), aggregator, 1.0, 2)
+    aggregated_gradient(counted, draw(torch.tensor(alphas)), aggregator, 1.0, 2)
     assert max(n for n, _ in calls) <= 2
     assert sum(n for n, graph in calls if graph) == graphs
     assert sum(n for n, graph in calls if not graph) == (0 if aggregator == "mean" else 6)
@@ -219,20 +231,20 @@ def test_one_neighbor_takes_one_pass(toy):
 # --- On the supernet ------------------------------------------------------------------------------
 
 
-def naive_step(net, weights, images, labels, logits, draw, aggregator, lam):
+def naive_step(net, weights, images, labels, logits, constants, aggregator, lam):
     """Algorithm 1 as it is written: one neighbor after the other, loss.backward() for each; g and dg / dlogits."""
     logits = logits.clone().requires_grad_()
     values, gradients = [], []
-    for n in range(1 + len(draw.noise if draw.chosen is None else draw.chosen)):
+    for n in range(1 + len(constants)):
         logits.grad = None
         alphas = torch.softmax(logits, -1)
-        if n and draw.chosen is None:
-            moved = alphas + torch.tensor(draw.noise[n - 1])
+        if n and constants.dtype == float:  # noise (N - 1, T, E, O), else operations (N - 1, T, E)
+            moved = alphas + torch.tensor(constants[n - 1])
             alphas = moved / moved.sum(-1, keepdim=True)
         elif n:
             r = torch.zeros_like(alphas)
             for kind, edge in np.ndindex(alphas.shape[:2]):
-                chosen = draw.chosen[n - 1, kind, edge]
+                chosen = constants[n - 1, kind, edge]
                 r[kind, edge] = 1 if chosen < 0 else torch.eye(alphas.shape[-1])[chosen]
             alphas = r * alphas / (r * alphas).sum(-1, keepdim=True)
         loss = torch.nn.CrossEntropyLoss()(net.logits(weights, images, alphas[None])[0], labels)
@@ -271,11 +283,11 @@ def test_supernet_gradient_is_that_of_the_naive_loop(space, aggregator, multipli
     leaf = logits.clone().requires_grad_()
     alphas = torch.softmax(leaf, -1)
     degraded = degraded_indices(space) if multiplicative else ()
-    draw = draw_neighbors(alphas.detach().numpy(), 3, 2, rng, degraded=degraded)
-    neighbors, loss = build_neighbors(alphas, draw), CrossEntropy(net, images, labels)
+    draw, constants = drawn(alphas.detach().numpy(), 3, 2, 1, degraded=degraded)
+    neighbors, loss = draw(alphas), CrossEntropy(net, images, labels)
     found = aggregated_gradient(lambda part: loss(weights, part), neighbors, aggregator, 0.5, 2)
     (gradient,) = torch.autograd.grad(neighbors, leaf, found.gradient)
-    value, expected, losses = naive_step(net, weights, images, labels, logits, draw, aggregator, 0.5)
+    value, expected, losses = naive_step(net, weights, images, labels, logits, constants, aggregator, 0.5)
     # The same float64 operations in another order: 1e-10 is 1e6 roundings wide, and any wrong weight is larger
     assert found.value == pytest.approx(value, rel=1e-12)
     assert np.allclose(found.losses.numpy(), losses, rtol=1e-12, atol=0)

@@ -14,9 +14,8 @@ import torch
 from flatlib.run import checkpoint, folder
 from flatlib.run.checkpoint import RunError, RunStoppedError, write_beside
 from flatlib.run.config import make
-from flatlib.search.config import SearchConfig, identity
-from flatlib.search.runs import Result, finished_run, read_run, read_runs, run_path
-from flatlib.search.trace import Epoch, SearchTrace
+from flatlib.search.config import SearchConfig
+from flatlib.search.runs import Epoch, Result, SearchTrace, finished_run, identity, read_run, read_runs, run_path
 from flatlib.spaces import Genotype
 
 CONFIG = SearchConfig(epochs=2)

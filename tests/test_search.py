@@ -15,12 +15,12 @@ from naive_supernet import naive_loss_on
 from flatlib.data.images import Stream, augment, load_images, split_halves
 from flatlib.run import checkpoint
 from flatlib.run.checkpoint import RunError, RunStoppedError
-from flatlib.search import estimate, search, searcher
-from flatlib.search.__main__ import summary
-from flatlib.search.bilevel import ArchStep, Learner, WeightStep
-from flatlib.search.config import SearchConfig, identity
+from flatlib.run.progress import summary
+from flatlib.search import bilevel, search, searcher
+from flatlib.search.bilevel import Learner, Step
+from flatlib.search.config import SearchConfig
 from flatlib.search.derive import derive
-from flatlib.search.runs import run_path
+from flatlib.search.runs import identity, run_path
 from flatlib.search.search import load_for
 from flatlib.spaces import DARTS
 
@@ -177,7 +177,7 @@ def test_a_plain_loop_finds_the_same(reference):
 
 def test_global_random_states_are_left_alone(tmp_path):
     before = torch.get_rng_state(), copy.deepcopy(np.random.get_state()[1])  # noqa: NPY002
-    estimate.estimate(TINY, IMAGES)
+    search.estimate(TINY, IMAGES)
     run_search(replace(TINY, epochs=1), tmp_path, image_set=IMAGES)
     assert torch.equal(before[0], torch.get_rng_state())
     np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
@@ -195,17 +195,17 @@ class Scripted(Learner):
         if self.chunk > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
         self.seen.append(("arch", self.epoch, valid_batch[1]))
-        return ArchStep(3.0, np.array([1.0, 3.0]), 1.0, 50.0)
+        return Step(1.0, 50.0, 3.0, np.array([1.0, 3.0]))
 
     def weight_step(self, train_batch):
         self.seen.append(("weight", self.epoch, train_batch[1]))
         self.steps += 1
-        return WeightStep(float(self.steps), 25.0)
+        return Step(float(self.steps), 25.0)
 
 
 @pytest.fixture
 def scripted(monkeypatch):
-    monkeypatch.setattr(searcher, "Learner", Scripted)
+    monkeypatch.setattr(bilevel, "Learner", Scripted)
     monkeypatch.setattr(Scripted, "seen", [])
     return Scripted
 
@@ -249,7 +249,7 @@ def test_darts_es_watches_the_hessian_of_the_logits(tmp_path):
     config = replace(TINY, method="darts-es", space="nas-bench-201", d=2, epochs=1, precision="float64", n_train=32)
     one = searcher.Searcher(config, load_for(config), chunk=1)
     one.step()
-    ((images, labels),) = one.hessian_batches()
+    ((images, labels),) = one.fixed_batches(config.batch_size)
     loss = naive_loss_on(one.learner.net, one.learner.weights)((images.double(), labels))
     logits = one.learner.arch["logits"].detach()
     hessian = torch.autograd.functional.hessian(lambda b: loss(b.softmax(-1)[None])[0], logits).view(30, 30)
@@ -369,12 +369,12 @@ def test_runs_are_summarized_over_seeds():
 def test_neighbors_at_once_follow_from_the_sizes(channels, batch, pixels, chunk):
     images = replace(IMAGES, images={"train": torch.zeros(4, 3, pixels, pixels, dtype=torch.uint8)})
     config = SearchConfig(channels=channels, batch_size=batch)
-    assert estimate.choose_chunk(config, images, "plain") == chunk
-    assert estimate.choose_chunk(replace(config, method="darts"), images, "plain") == 1
+    assert search.choose_chunk(config, images, "plain") == chunk
+    assert search.choose_chunk(replace(config, method="darts"), images, "plain") == 1
 
 
 def test_the_estimate_counts_epochs_steps_and_warm_up(monkeypatch):
-    monkeypatch.setattr(estimate, "_time_step", lambda learner, _: (0.5 * learner.searches, 0.25))
+    monkeypatch.setattr(search, "_time_step", lambda learner, _: (0.5 * learner.searches, 0.25))
     config = replace(TINY, method="na-pc-darts", channels=8, epochs=10)  # 3 of 10 epochs warm up
-    text = estimate.estimate(config, IMAGES)  # 4 * (7 * 0.5 + 10 * 0.25) s
+    text = search.estimate(config, IMAGES)  # 4 * (7 * 0.5 + 10 * 0.25) s
     assert text.startswith("about 24 s for 10 epochs of 4 steps, ") and "; 2 of 2 neighbors" in text

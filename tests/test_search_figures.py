@@ -13,7 +13,7 @@ from flatlib.display import live
 from flatlib.display import search_figures as search
 from flatlib.display.card import PLOTLY_MIME
 from flatlib.search.derive import one_hot_alphas
-from flatlib.search.trace import SearchTrace
+from flatlib.search.runs import SearchTrace
 from flatlib.spaces import DARTS, NAS_BENCH_201, Genotype
 
 SPACES = pytest.mark.parametrize("space", [DARTS, NAS_BENCH_201], ids=lambda space: space.name)
@@ -184,7 +184,7 @@ import sys
 sys.path.insert(0, {tests!r})
 from synthetic_search import synthetic_trace
 from flatlib.display.live import LivePanel
-from flatlib.search.trace import SearchTrace
+from flatlib.search.runs import SearchTrace
 from flatlib.spaces import DARTS
 trace, panel = synthetic_trace(DARTS, 3), LivePanel(DARTS, 3, "a search")
 for n in range(4):

@@ -11,8 +11,7 @@ from synthetic_search import synthetic_trace
 from flatlib.display import searches
 from flatlib.evaluation.catalogue import cell_key
 from flatlib.search.config import SearchConfig
-from flatlib.search.runs import Result, Run
-from flatlib.search.trace import SearchTrace
+from flatlib.search.runs import Result, Run, SearchTrace
 from flatlib.spaces import DARTS, SPACES, Genotype
 
 CELL = (("skip_connect", 0), ("sep_conv_3x3", 1)) * 3 + (("max_pool_3x3", 0), ("skip_connect", 4))

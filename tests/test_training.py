@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_is_one_line_and_keeps_the_checkpoint(tmp_path
 
     def spoiled(self):
         plain(self)
-        if self.epochs_done == 1:
+        if len(self.done) == 1:
             self.sums += np.nan
 
     monkeypatch.setattr(Trainer, "step", spoiled)
@@ -319,13 +319,13 @@ def test_what_it_prints_and_that_a_finished_training_is_read(tmp_path, capsys, m
         r"2 of 2 trainings of DARTS_V2 to do, each: about \S+ \w+ for 2 epochs of 4 steps \(\S+ s a step\), "
         r".+; 1 thread, .+", lines[0]
     )  # fmt: skip
-    assert re.match(r"DARTS_V2, seed 0, epoch 1/2: training \d\.\d{3} \(\d+\.\d %\), test .* left", lines[1])
+    assert re.match(r"seed 0, epoch 1/2: training \d\.\d{3} \(\d+\.\d %\), test .* left", lines[1])
     assert re.match(r"DARTS_V2, seed 0: test error \d+\.\d\d %; ", lines[3])
-    assert re.fullmatch(r"test error: \S+ \+- \S+ % \(n = 2\)", lines[-1])
+    assert re.fullmatch(r"test_error: \S+ \+- \S+ \(n = 2\)", lines[7])
     monkeypatch.setattr(evaluation, "load_batches", None)
     assert command.start(words) == 0
     again = capsys.readouterr().out.splitlines()
-    assert [line.replace("read from ", "") for line in again] == [lines[3], lines[6], lines[7]]
+    assert [line.replace("read from ", "") for line in again] == [lines[3], lines[6], *lines[7:]]
 
 
 @pytest.mark.parametrize(

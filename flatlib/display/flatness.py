@@ -11,8 +11,7 @@ from pandas.io.formats.style import Styler
 
 from flatlib.display.reproduction import COLUMNS, write_csv
 from flatlib.display.tables import by_method
-from flatlib.landscape.hessian import Curvature
-from flatlib.landscape.landscape import Landscape
+from flatlib.landscape.landscape import Curvature, Landscape
 from flatlib.landscape.plane import Plane, mean_rise
 
 

@@ -9,11 +9,9 @@ from tqdm.auto import tqdm
 
 from flatlib.display.searches import run_searches
 from flatlib.landscape.config import LandscapeConfig
-from flatlib.landscape.estimate import estimate
-from flatlib.landscape.found import Source
-from flatlib.landscape.landscape import PARTS, Landscape, known_landscape, look_around
+from flatlib.landscape.found import Source, workers
+from flatlib.landscape.landscape import PARTS, Landscape, estimate, known_landscape, look_around
 from flatlib.landscape.plane import losses
-from flatlib.landscape.workers import workers
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run, read_run
 

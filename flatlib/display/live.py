@@ -23,7 +23,7 @@ from flatlib.display.search_figures import (
     style_alphas,
 )
 from flatlib.run.progress import duration
-from flatlib.search.trace import SearchTrace
+from flatlib.search.runs import SearchTrace
 from flatlib.spaces import Space
 
 

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from flatlib.display.cell import Counts, bar_style, cells, count_operations, short_name
 from flatlib.display.plots import PALETTE, lay_out
 from flatlib.search.derive import derive
-from flatlib.search.trace import SearchTrace, entropy
+from flatlib.search.runs import SearchTrace, entropy
 from flatlib.spaces import Genotype, Space
 
 DASHES = {"train": "solid", "f(α), validation": "dash", "g(f(N(α)))": "dot"}

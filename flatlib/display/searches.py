@@ -26,10 +26,8 @@ from flatlib.run.config import seeds
 from flatlib.run.hardware import resolve_device
 from flatlib.search.config import SearchConfig
 from flatlib.search.derive import random_cell
-from flatlib.search.estimate import estimate
-from flatlib.search.runs import Run, finished_run
-from flatlib.search.search import load_for, search
-from flatlib.search.trace import SearchTrace
+from flatlib.search.runs import Run, SearchTrace, finished_run
+from flatlib.search.search import estimate, load_for, search
 from flatlib.spaces import SPACES, Genotype
 
 LABELS = {

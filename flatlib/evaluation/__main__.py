@@ -5,15 +5,10 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.run.command_line import Options, main, set_up
 from flatlib.run.config import parameter, seeds
-
-if TYPE_CHECKING:
-    from flatlib.evaluation.runs import EvaluationTrace
-    from flatlib.evaluation.training import StepProgress
 
 USAGE = """usage: python -m flatlib.evaluation [config.yaml] [--name value ...]
 
@@ -24,6 +19,11 @@ which all see runs_dir: torchrun --nproc-per-node 4 -m flatlib.evaluation ...
 example: python -m flatlib.evaluation --cell DARTS_V2 --epochs 10 --runs 3
 example: python -m flatlib.evaluation notebooks/params/04_cifar10.yaml --cell runs/na-darts-cifar10-darts-seed0-1a2b3c4d
 """
+STEP = "loss {0.loss:.3f}, accuracy {0.accuracy:.1f} %"
+EPOCH = (
+    "training {0.train_loss:.3f} ({0.train_accuracy:.1f} %)",
+    "test {0.test_loss:.3f} ({0.test_accuracy:.1f} %)",
+)
 
 
 @dataclass(frozen=True)
@@ -34,75 +34,46 @@ class EvaluationOptions(Options):
 
 
 def prepare(config: EvaluationConfig, options: EvaluationOptions) -> Callable[[], None]:
-    """Everything that can be wrong, then the estimate; what is returned does the work."""
-    from flatlib.evaluation.evaluate import batches_of, estimate
+    """Everything that can be wrong, then the estimate; what is returned trains from each seed."""
+    from flatlib.evaluation.evaluate import batches_of, estimate, evaluate
     from flatlib.evaluation.processes import own_share
-    from flatlib.evaluation.runs import finished_run, identity, run_path
-    from flatlib.run.folder import tell_begun
+    from flatlib.evaluation.runs import EvaluationRun
+    from flatlib.run.progress import Progress, summary
 
     set_up(options)
+    first = not own_share().rank  # of several processes, which alone speaks
     configs = seeds(config, options.runs)
-    waiting = [one for one in configs if finished_run(options.runs_dir, one) is None]
+    waiting = [one for one in configs if not EvaluationRun.finished(options.runs_dir, one)]
     batches = batches_of(config, data_dir=options.data_dir, workers=options.workers) if waiting else None
-    for one in waiting if not own_share().rank else ():
-        tell_begun(run_path(options.runs_dir, one), identity(one))
-    if batches:
-        say(f"{len(waiting)} of {len(configs)} trainings of {config.name} to do, each: {estimate(config, batches)}")
-    return lambda: work(configs, waiting, options)
+    EvaluationRun.tell_begun(options.runs_dir, waiting if first else ())
+    each = estimate(config, batches) if batches else ""
+    if batches and first:
+        print(f"{len(waiting)} of {len(configs)} trainings of {config.name} to do, each: {each}", flush=True)
 
+    def work() -> None:
+        results = []
+        with closing(Progress(STEP, EPOCH)) as progress:
+            for one in configs:
+                run = evaluate(
+                    one,
+                    options.runs_dir,
+                    data_dir=options.data_dir,
+                    checkpoint_seconds=options.checkpoint_seconds,
+                    workers=options.workers,
+                    on_epoch=progress.epoch if first else None,
+                    on_step=progress.step if first else None,
+                )
+                read = "" if one in waiting else "read from "
+                if first:
+                    print(
+                        f"{one.name}, seed {one.seed}: test error {run.test_error:.2f} %; {read}{run.folder}",
+                        flush=True,
+                    )
+                results.append(run.result or {})
+        if first and len(results) > 1:
+            print("\n".join(summary(results)))
 
-def work(configs: list[EvaluationConfig], waiting: list[EvaluationConfig], options: EvaluationOptions) -> None:
-    """Training after training, then their mean."""
-    import numpy as np
-
-    from flatlib.evaluation.evaluate import evaluate
-    from flatlib.evaluation.processes import own_share
-    from flatlib.run.progress import Progress
-
-    runs, first = [], not own_share().rank
-    with closing(Progress(step_words, epoch_words)) as progress:
-        for config in configs:
-            run = evaluate(
-                config,
-                options.runs_dir,
-                data_dir=options.data_dir,
-                checkpoint_seconds=options.checkpoint_seconds,
-                workers=options.workers,
-                on_epoch=progress.epoch if first else None,
-                on_step=progress.step if first else None,
-            )
-            read = "" if config in waiting else "read from "
-            say(f"{config.name}, seed {config.seed}: test error {run.test_error:.2f} %; {read}{run.folder}")
-            runs.append(run)
-    if len(runs) > 1:
-        errors = np.array([run.test_error for run in runs])
-        say(f"test error: {errors.mean():.2f} +- {errors.std():.2f} % (n = {len(runs)})")
-
-
-def say(line: str) -> None:
-    """Once, by the first of several processes."""
-    from flatlib.evaluation.processes import own_share
-
-    if not own_share().rank:
-        print(line, flush=True)
-
-
-def step_words(now: "StepProgress") -> str:
-    return f"loss {now.loss:.3f}, accuracy {now.accuracy:.1f} %"
-
-
-def epoch_words(config: EvaluationConfig, trace: "EvaluationTrace") -> str:
-    """What an epoch brought, and the time left by the mean of the epochs so far."""
-    from flatlib.run.progress import duration
-
-    last, left = trace.epochs[-1], config.epochs - len(trace.epochs)
-    words = [
-        f"training {last.train_loss:.3f} ({last.train_accuracy:.1f} %)",
-        f"test {last.test_loss:.3f} ({last.test_accuracy:.1f} %)",
-    ]
-    if left:
-        words.append(f"{duration(left * float(trace.column('seconds').mean()))} left")
-    return f"{config.name}, seed {config.seed}, epoch {last.epoch}/{config.epochs}: {', '.join(words)}"
+    return work
 
 
 def start(argv: list[str]) -> int:

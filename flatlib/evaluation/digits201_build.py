@@ -19,7 +19,7 @@ from flatlib.evaluation.digits201 import Recipe, measure
 from flatlib.memory import keep_freed_memory
 from flatlib.run.checkpoint import RunError, write_beside
 from flatlib.run.folder import one_line, open_run
-from flatlib.run.orphans import end_with_parent
+from flatlib.run.hardware import end_with_parent
 from flatlib.spaces import all_archs, isomorphism_classes
 
 PART = 64  # cells trained as one batch

@@ -1,14 +1,12 @@
 """The run folders of trainings: `<runs_dir>/evaluation/<cell>-<data set>-seed<seed>-<digest>`."""
 
-import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.run.config import make
-from flatlib.run.folder import Trace, digest, if_finished, read_finished, reading, stored
+from flatlib.run.folder import Run, Trace
 
 NUMBERS = ("test_error", "test_error_top5", "test_loss", "epochs", "seconds")
 
@@ -26,7 +24,6 @@ class Epoch(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True)
 class EvaluationTrace(Trace):
     """A training over time."""
 
@@ -34,14 +31,26 @@ class EvaluationTrace(Trace):
 
 
 @dataclass(frozen=True)
-class EvaluationRun:
-    """A run folder's content; `result` is None until the training is finished."""
+class EvaluationRun(Run):
+    """A training; its result holds test_error and test_error_top5 (percent), test_loss (nats), epochs, seconds."""
 
-    folder: Path
+    kind = EvaluationConfig
+    below = "evaluation"
     config: EvaluationConfig
     trace: EvaluationTrace
-    result: dict[str, float] | None  # test_error, test_error_top5 (percent), test_loss (nats), epochs, seconds
-    hardware: dict[str, Any]
+    result: dict[str, float] | None
+
+    @staticmethod
+    def name(config: EvaluationConfig) -> str:
+        return f"{re.sub('[^A-Za-z0-9_.-]', '-', config.name)}-{config.dataset}"
+
+    @staticmethod
+    def read_trace(folder: Path, config: EvaluationConfig) -> EvaluationTrace:
+        return EvaluationTrace(EvaluationTrace.read_epochs(folder))
+
+    @staticmethod
+    def read_result(values: dict[str, Any], config: EvaluationConfig, trace: EvaluationTrace) -> dict[str, float]:
+        return {name: float(values[name]) for name in NUMBERS}
 
     @property
     def test_error(self) -> float:
@@ -50,38 +59,5 @@ class EvaluationRun:
         return self.result["test_error"]
 
 
-def identity(config: EvaluationConfig) -> dict[str, Any]:
-    """What makes a training itself, as JSON has it."""
-    return {"parameters": asdict(config)}
-
-
-def run_path(runs_dir: str | Path, config: EvaluationConfig) -> Path:
-    """A readable name, unique for each configuration."""
-    name = f"{re.sub('[^A-Za-z0-9_.-]', '-', config.name)}-{config.dataset}-seed{config.seed}"
-    return Path(runs_dir).expanduser() / "evaluation" / f"{name}-{digest(identity(config))}"
-
-
-def read_run(folder: str | Path) -> EvaluationRun:
-    """A run as far as it is; RunError, one line, for a folder that is none or whose files are damaged."""
-    folder = Path(folder)
-    about = stored(folder)
-    with reading(folder / "config.json"):
-        config, hardware = make(EvaluationConfig, about["parameters"]), dict(about["hardware"])
-    trace = EvaluationTrace(EvaluationTrace.read_epochs(folder))
-    result = None
-    if (folder / "result.json").exists():
-        with reading(folder / "result.json") as path:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            result = {name: float(found[name]) for name in NUMBERS}
-    return EvaluationRun(folder, config, trace, result, hardware)
-
-
-def read_runs(runs_dir: str | Path) -> list[EvaluationRun]:
-    """All finished trainings below `runs_dir`, by name; others are left out, with one warning each."""
-    configs = (Path(runs_dir).expanduser() / "evaluation").glob("*/config.json")
-    return read_finished([path.parent for path in sorted(configs)], read_run)
-
-
-def finished_run(runs_dir: str | Path, config: EvaluationConfig) -> EvaluationRun | None:
-    """The run of this very configuration, if it is finished."""
-    return if_finished(run_path(runs_dir, config), identity(config), read_run)
+identity, run_path, finished_run = EvaluationRun.identity, EvaluationRun.path, EvaluationRun.finished
+read_run, read_runs = EvaluationRun.read, EvaluationRun.read_all

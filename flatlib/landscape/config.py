@@ -19,3 +19,8 @@ class LandscapeConfig(Parameters):
         super().__post_init__()
         if self.grid % 2 == 0:
             raise ValueError(f"grid = {self.grid}: allowed: 3, 5, 7, ..., so that (0, 0) is a point of the grid")
+
+    @property
+    def coarse(self) -> int:
+        """Points an axis of the random plane: enough for a comparison."""
+        return self.grid // 4 * 2 + 1

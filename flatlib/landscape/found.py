@@ -1,19 +1,27 @@
-"""What a finished search left: its weights, alpha, and the validation images in fixed batches (reading 6 of DESIGN)."""
+"""What a finished search left, and work on it: its weights, alpha, and the validation images in fixed batches.
 
+BatchNorm makes the loss depend on how the images are split (reading 6 of DESIGN), so the batches are always the same.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from flatlib.data.images import ImageSet, normalize
+from flatlib.memory import keep_freed_memory
 from flatlib.run.checkpoint import RunError, load_checkpoint
-from flatlib.run.hardware import resolve_device
-from flatlib.search.config import SearchConfig, identity
+from flatlib.run.hardware import end_with_parent, resolve_device
 from flatlib.search.curvature import Batch
-from flatlib.search.estimate import CACHE_BYTES, widest_bytes
-from flatlib.search.runs import read_run
-from flatlib.search.search import load_for
+from flatlib.search.runs import identity, read_run
+from flatlib.search.search import CACHE_BYTES, load_for, widest_bytes
 from flatlib.search.searcher import Searcher
 from flatlib.search.supernet import Supernet
 
@@ -36,7 +44,6 @@ class Source:
 class Found:
     """A found architecture, and the loss around it."""
 
-    config: SearchConfig
     net: Supernet
     weights: Tensor  # (P,) those of the search's end, also where DARTS-ES took an earlier alpha
     alphas: Tensor  # (T, E, O)
@@ -57,28 +64,59 @@ def _open(source: Source) -> Found:
     images = load_for(run.config, source.data_dir).to(resolve_device(run.config.device))
     searcher = Searcher(run.config, images, chunk=1)
     searcher.restore(state)
-    weights, gamma = searcher.learner.weights.detach(), run.trace.edge_weights
-    epoch, kernels = run.result.epoch, searcher.learner.net.kernels  # the epoch whose cell the search took
+    net, weights, gamma = searcher.learner.net, searcher.learner.weights.detach(), run.trace.edge_weights
+    epoch = run.result.epoch  # whose cell the search took
     return Found(
-        run.config,
-        searcher.learner.net,
+        net,
         weights,
         torch.from_numpy(run.trace.alphas[epoch]).to(weights),
         None if gamma is None else torch.from_numpy(gamma[epoch]).to(weights),
-        fixed_batches(images, searcher.valid_half, run.config.batch_size, source.n_valid, weights.dtype),
-        GPU_CHUNK if weights.is_cuda else max(1, CACHE_BYTES[kernels] // widest_bytes(run.config, images)),
+        searcher.fixed_batches(source.n_valid),
+        GPU_CHUNK if weights.is_cuda else max(1, CACHE_BYTES[net.kernels] // widest_bytes(run.config, images)),
     )
 
 
-def fixed_batches(
-    images: ImageSet, rows: Tensor, batch_size: int, n_valid: int, dtype: torch.dtype
-) -> tuple[Batch, ...]:
-    """The first `n_valid` of some training images, in whole batches; ValueError, one line, for less than one."""
-    n = (min(n_valid, len(rows)) or len(rows)) // batch_size * batch_size
-    if not n:
-        most = len(rows) // batch_size * batch_size
-        raise ValueError(
-            f"n_valid = {n_valid}: less than a batch of {batch_size}; allowed: {batch_size} to {most}, or 0: all"
-        )
-    shown = normalize(images.images["train"][rows[:n]], images).to(dtype)
-    return tuple(zip(shown.split(batch_size), images.labels["train"][rows[:n]].split(batch_size), strict=True))
+# --- work on each batch, in a process a core ----------------------------------------------------------
+
+
+def n_workers(batches: int) -> int:
+    """A process of one thread for each core, but no more than batches; this one alone with a GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if torch.cuda.is_available() else min(cores, batches)
+
+
+@contextmanager
+def workers(batches: int) -> Iterator[Executor | None]:
+    """`n_workers` processes; None where that is this process alone."""
+    if (n := n_workers(batches)) == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), _begin_worker) as pool:
+        yield pool
+
+
+def _begin_worker() -> None:
+    end_with_parent()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+
+
+def for_batches(
+    work: Callable[..., np.ndarray],  # of what was found, the batch's number, and some arguments
+    source: Source,
+    *arguments: Any,
+    pool: Executor | None = None,  # None: this process
+    on_part: Callable[[], Any] = lambda: None,  # called after each batch
+) -> np.ndarray:  # (batches, ...)
+    """work(found, batch, *arguments) for each batch, in their order."""
+    results: list[np.ndarray] = []
+    for result in (pool.map if pool else map)(
+        partial(_on_batch, work, source, arguments), range(len(source.open().batches))
+    ):
+        results.append(result)
+        on_part()
+    return np.stack(results)
+
+
+def _on_batch(work: Callable[..., np.ndarray], source: Source, arguments: tuple, at: int) -> np.ndarray:
+    return work(source.open(), at, *arguments)

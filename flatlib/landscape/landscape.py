@@ -1,25 +1,41 @@
-"""All that is seen around one found architecture, kept in the search's run folder."""
+"""All that is seen around one found architecture (Sec. E), kept in the search's run folder."""
 
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
+import torch
 
 from flatlib.landscape.config import LandscapeConfig
-from flatlib.landscape.found import Source
-from flatlib.landscape.hessian import Curvature, curvatures
-from flatlib.landscape.plane import Plane, losses, plane, random_directions
+from flatlib.landscape.found import Found, Source, for_batches, n_workers
+from flatlib.landscape.plane import Plane, losses, losses_on, plane, random_directions
 from flatlib.neighborhoods import perturbed_edges
 from flatlib.run.checkpoint import write_beside
 from flatlib.run.folder import digest, open_run, reading
-from flatlib.search.config import identity
+from flatlib.run.hardware import machine, peak_bytes
+from flatlib.run.progress import duration
+from flatlib.search import curvature
+from flatlib.search.curvature import EigenResult, hessian_of_logits, loss_of_alphas, top_eigenpairs
 from flatlib.search.derive import derive, one_hot_alphas
-from flatlib.search.runs import Run
+from flatlib.search.runs import Run, identity
 from flatlib.spaces import SPACES, Space
 
 FORMAT = 2
 PARTS = 4  # of the work on a batch: Hessian, two planes, discrete neighbors
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Second derivatives at a found architecture; k eigenpairs, the algebraically largest first."""
+
+    of: str  # 'alpha' or 'logits': what the loss is a function of
+    pairs: EigenResult
+    halves: np.ndarray  # (2, k) the same eigenvalues from either half of the batches alone: their sampling error
+    images: int  # validation images
+    batch_size: int
 
 
 @dataclass(frozen=True)
@@ -59,8 +75,7 @@ def look_around(
     of_alpha, of_logits = curvatures(source, **how)
     shape = tuple(found.alphas.shape)
     along = plane(source, of_alpha.pairs.vectors, config.grid, config.reach, **how)
-    coarse = config.grid // 4 * 2 + 1  # enough for a comparison
-    random = plane(source, random_directions(shape, own.seed), coarse, config.reach, **how)
+    random = plane(source, random_directions(shape, own.seed), config.coarse, config.reach, **how)
     edge_weights = None if found.edge_weights is None else found.edge_weights.double().cpu().numpy()
     cells = discrete_neighbors(SPACES[own.space], along.alphas, edge_weights, config, own.seed)
     values = losses(source, cells.reshape(-1, *shape), **how)[0].reshape(cells.shape[:2])
@@ -69,6 +84,37 @@ def look_around(
     with open_run(run.folder, identity(run.config)):  # no other process writes the same file
         write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
     return result
+
+
+def curvatures(source: Source, *, k: int = 2, **how: Any) -> list[Curvature]:  # how: as `for_batches`
+    """The Hessian's top eigenpairs with respect to alpha and to the logits, over all batches and over either half.
+
+    Each batch's Hessian is computed once; that of the logits follows. ValueError, one line, where it has a nan.
+    """
+    found = source.open()
+    n, size, shape = len(found.batches), len(found.batches[0][1]), tuple(found.alphas.shape)
+    parts = for_batches(hessian_on, source, **how)  # (batches, P + 1, P)
+    alphas = found.alphas.double().cpu().numpy()
+
+    def pairs_over(of: str, batches: slice) -> EigenResult:
+        mean = parts[batches].mean(0)
+        full, slope = mean[:-1], mean[-1].reshape(shape)
+        return top_eigenpairs(full if of == "alpha" else hessian_of_logits(full, slope, alphas), shape, k)
+
+    results = []
+    for of in ("alpha", "logits"):
+        halves = np.full((2, k), np.nan)
+        if n > 1:
+            halves = np.stack([pairs_over(of, half).values for half in (slice(n // 2), slice(n // 2, n))])
+        results.append(Curvature(of, pairs_over(of, slice(n)), halves, n * size, size))
+    return results
+
+
+def hessian_on(found: Found, at: int) -> np.ndarray:  # (P + 1, P) float64
+    """Of alpha on one batch; the last row is the gradient."""
+    loss_on, batches = loss_of_alphas(found.net, found.weights, found.edge_weights), [found.batches[at]]
+    slope = curvature.gradient(loss_on, found.alphas, batches)
+    return np.concatenate([curvature.hessian(loss_on, found.alphas, batches), slope.reshape(1, -1)])
 
 
 def discrete_neighbors(
@@ -86,6 +132,32 @@ def discrete_neighbors(
         moved = perturbed_edges((config.n_discrete, *start.shape), k, rng)
         rows.append((start + moved * rng.integers(1, m, moved.shape)) % m)
     return np.eye(m)[np.stack(rows)]
+
+
+def estimate(run: Run, config: LandscapeConfig) -> str:
+    """What a landscape will take, in one line, from the time of seven Hessian rows and some points on one batch."""
+    found = Source(str(run.folder), config.n_valid).open()
+    n, size, device = len(found.batches), found.alphas.numel(), found.weights.device.type
+    some = torch.eye(size).to(found.alphas)[:7].view(-1, *found.alphas.shape)
+    loss_on = loss_of_alphas(found.net, found.weights, found.edge_weights)
+    chunk = found.alphas.double().cpu()[None].expand(found.chunk, -1, -1, -1).numpy()
+
+    def seconds(work: Callable[[], object]) -> float:
+        work()  # the first also warms up
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    product = seconds(lambda: curvature.hessian_vector_product(loss_on, found.alphas, some, found.batches[:1])) / 7
+    point = seconds(lambda: losses_on(found, 0, chunk)) / found.chunk
+    points = config.grid**2 + config.coarse**2 + (config.distance + 1) * config.n_discrete
+    processes = n_workers(n)
+    memory = peak_bytes(device) * processes
+    return (
+        f"about {duration(n * (size * product + points * point) / processes)}, {memory / 1e9:.1f} GB: a Hessian of "
+        f"{size} x {size} and {points:,} points on {n} batches of {run.config.batch_size}; {processes} "
+        f"process{'es' * (processes > 1)}, {machine(device)}"
+    )
 
 
 # --- kept in the run folder -------------------------------------------------------------------------

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from flatlib.landscape.found import Found, Source
-from flatlib.landscape.workers import for_batches
+from flatlib.landscape.found import Found, Source, for_batches
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def random_directions(shape: tuple[int, ...], seed: int) -> np.ndarray:  # (2, *
 
 def losses(source: Source, alphas: np.ndarray, **how: Any) -> np.ndarray:  # (N, T, E, O) -> (2, N)
     """Loss (nats) and accuracy (percent) of each architecture, means over all batches."""
-    return for_batches(losses_on, source, alphas, batches=range(len(source.open().batches)), **how).mean(0)
+    return for_batches(losses_on, source, alphas, **how).mean(0)
 
 
 @torch.no_grad()

@@ -22,20 +22,17 @@ class RunStoppedError(RuntimeError):
     """A run that cannot go on: why, what is kept, what to do; one line."""
 
 
-def difference(got: Any, expected: dict[str, Any]) -> str:
+def difference(got: dict[str, Any], expected: dict[str, Any]) -> str:
     """The first number two identities disagree on, 'channels = 4, not 8'; '' where they agree.
 
     >>> difference({"parameters": {"d": 2}, "recipe": {}}, {"parameters": {"d": 6}, "recipe": {}})
     'd = 2, not 6'
     """
     for group, values in expected.items():
-        found = got.get(group) if isinstance(got, dict) else None
-        if not isinstance(found, dict):
-            return f"no {group}"
-        for name in [*values, *found]:
-            if found.get(name) != values.get(name):
+        for name in values | got[group]:
+            if (found := got[group].get(name)) != values.get(name):
                 shown = name if name in values else ascii(name)[:40]  # a foreign name may have several lines
-                return f"{shown} = {found.get(name)!r:.40}, not {values.get(name)!r}"
+                return f"{shown} = {found!r:.40}, not {values.get(name)!r}"
     return ""
 
 
@@ -72,12 +69,9 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | No
     import torch
 
     anew = "move it away to start this run from the beginning"
-    try:
-        stored = path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror or error}); {anew}") from None
+    stored = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
             if damaged := archive.testzip():  # torch itself compares no checksum
@@ -85,10 +79,10 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | No
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
         if (content["format"], content["version"]) != (FORMAT, VERSION):
             raise ValueError("another format or version")
-        found, state = content["identity"], content["state"]
+        other, state = difference(content["identity"], identity), content["state"]
     except Exception:  # what torch's zip reader, its unpickler or Python find: RuntimeError, EOFError, OSError, ...
         size = f"{len(stored):,} bytes"
         raise RunError(f"{path}: damaged, or no checkpoint of this flatlib ({size}); {anew}") from None
-    if other := difference(found, identity):
+    if other:
         raise RunError(f"{path}: belongs to another run ({other}); {anew}, or take another runs_dir")
     return state

@@ -9,19 +9,20 @@ import hashlib
 import io
 import json
 import os
+import platform
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 
 from flatlib.run.checkpoint import RunError, difference, load_checkpoint, save_checkpoint, write_beside
-from flatlib.run.hardware import hardware, versions
-
-Run = TypeVar("Run", bound=Any)  # a folder's content: its config, trace and result, None until it is finished
+from flatlib.run.config import Parameters, make
+from flatlib.run.hardware import hardware
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,78 @@ class Trace:
             return tuple(cls.line(int(line[0]), *map(float, line[1:])) for line in lines)
 
 
+@dataclass(frozen=True)
+class Run:
+    """A run folder's content. A kind of run says what its config, name, trace and result are."""
+
+    kind: ClassVar[type[Parameters]]  # of its config
+    below: ClassVar[str] = ""  # where its folders are in `runs_dir`
+    name: ClassVar[Any]  # config -> what a reader knows the run by, without its seed
+    read_trace: ClassVar[Any]  # folder, config -> trace
+    read_result: ClassVar[Any]  # values of result.json, config, trace -> result
+    folder: Path
+    config: Any
+    trace: Any
+    result: Any  # None until the run is finished
+    hardware: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def identity(config: Any) -> dict[str, Any]:
+        """What makes a run itself, as JSON has it."""
+        return {"parameters": asdict(config)}
+
+    @classmethod
+    def path(cls, runs_dir: str | Path, config: Any) -> Path:
+        """A readable name, unique for each configuration: `na-darts-digits-darts-seed0-1a2b3c4d`."""
+        name = f"{cls.name(config)}-seed{config.seed}-{digest(cls.identity(config))}"
+        return Path(runs_dir).expanduser() / cls.below / name
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """A run as far as it is; RunError, one line, for a folder that is none or whose files are damaged."""
+        folder = Path(folder)
+        with reading(folder / "config.json") as path:
+            about = json.loads(path.read_text(encoding="utf-8"))
+            config, on = make(cls.kind, about["parameters"]), dict(about["hardware"])
+        trace, result = cls.read_trace(folder, config), None
+        if (folder / "result.json").exists():
+            with reading(folder / "result.json") as path:
+                result = cls.read_result(json.loads(path.read_text(encoding="utf-8")), config, trace)
+        return cls(folder, config, trace, result, on)
+
+    @classmethod
+    def read_all(cls, runs_dir: str | Path) -> list[Self]:
+        """All finished runs of `runs_dir`, by name; others are left out, with one warning each."""
+        runs = []
+        for path in sorted((Path(runs_dir).expanduser() / cls.below).glob("*/config.json")):
+            try:
+                run = cls.read(path.parent)
+                if not run.result:
+                    done = f"{len(run.trace.epochs)} of {run.config.epochs} epochs"
+                    raise RunError(f"{run.folder}: not finished, {done}; the same run goes on")
+                runs.append(run)
+            except RunError as error:
+                warnings.warn(f"left out: {error}", stacklevel=2)
+        return runs
+
+    @classmethod
+    def finished(cls, runs_dir: str | Path, config: Any) -> Self | None:
+        """The run of this very configuration, if it is finished."""
+        folder = cls.path(runs_dir, config)
+        if not (folder / "result.json").exists():
+            return None
+        check_identity(folder, cls.identity(config))
+        return cls.read(folder)
+
+    @classmethod
+    def tell_begun(cls, runs_dir: str | Path, configs: Sequence[Any]) -> None:
+        """Say which runs go on; RunError, one line, where one could not be written."""
+        for config in configs:
+            with open_run(cls.path(runs_dir, config), cls.identity(config)) as folder:
+                if folder.load():
+                    print(f"going on with {folder.path}")
+
+
 def digest(identity: dict[str, Any]) -> str:
     """Eight letters that make a folder's name unique."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
@@ -67,7 +140,8 @@ class RunFolder:
 
     def write_config(self, *, device: str, **about: Any) -> None:
         """The identity, and the machine that the run is on now."""
-        machine = {"versions": versions(), "hardware": hardware(device)}
+        versions = {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
+        machine = {"versions": versions, "hardware": hardware(device)}
         self._write_json("config.json", self.identity | machine | about)
 
     def save(self, state: dict[str, Any]) -> None:
@@ -127,48 +201,12 @@ def _lock(lock: io.TextIOWrapper, path: Path) -> None:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def stored(folder: Path) -> Any:
-    """What config.json holds; RunError, one line, where it cannot be read."""
-    with reading(folder / "config.json") as path:
-        return json.loads(path.read_text(encoding="utf-8"))
-
-
 def check_identity(path: Path, identity: dict[str, Any]) -> None:
     """RunError, one line, for the folder of another run."""
-    if other := difference(stored(path), identity):
+    with reading(path / "config.json") as file:
+        other = difference(json.loads(file.read_text(encoding="utf-8")), identity)
+    if other:
         raise RunError(f"{path}: holds another run ({other}); move the folder away or take another runs_dir")
-
-
-def read_finished(folders: Iterable[Path], read: Callable[[Path], Run]) -> list[Run]:
-    """The finished runs among some folders; others are left out, with one warning each."""
-    runs = []
-    for folder in folders:
-        try:
-            run = read(folder)
-        except RunError as error:
-            warnings.warn(f"left out: {error}", stacklevel=3)
-            continue
-        if run.result:
-            runs.append(run)
-        else:
-            done = f"{len(run.trace.epochs)} of {run.config.epochs} epochs"
-            warnings.warn(f"left out: {folder}: not finished, {done}; the same run goes on", stacklevel=3)
-    return runs
-
-
-def if_finished(folder: Path, identity: dict[str, Any], read: Callable[[Path], Run]) -> Run | None:
-    """The run of this very identity, if it is finished."""
-    if not (folder / "result.json").exists():
-        return None
-    check_identity(folder, identity)
-    return read(folder)
-
-
-def tell_begun(folder: Path, identity: dict[str, Any]) -> None:
-    """Say so where a run goes on; RunError, one line, where it could not."""
-    with open_run(folder, identity) as held:
-        if held.load():
-            print(f"going on with {folder}")
 
 
 @contextmanager

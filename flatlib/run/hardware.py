@@ -1,12 +1,13 @@
-"""What a run runs on, for its folder and its estimate."""
+"""What a run runs on: its device, the machine as its folder and its estimate tell it, worker processes."""
 
+import multiprocessing
 import os
 import platform
 import sys
+import threading
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import torch
 
 
@@ -18,14 +19,13 @@ def resolve_device(name: str) -> str:
     return "cuda" if there and name == "auto" else name.replace("auto", "cpu")
 
 
-def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
-
-
 def hardware(device: str = "cpu") -> dict[str, Any]:
     """Names of processor and device, cores and torch's threads."""
+    cpu = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration), open("/proc/cpuinfo", encoding="utf-8") as file:  # Linux knows better
+        cpu = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     name = torch.cuda.get_device_name() if device == "cuda" else device
-    return {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": name}
+    return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": name}
 
 
 def machine(device: str) -> str:
@@ -45,9 +45,12 @@ def peak_bytes(device: str) -> int:
     return (1 if sys.platform == "darwin" else 1024) * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def cpu_name() -> str:
-    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:  # Linux; elsewhere Python's own answer
-        for line in file:
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+def end_with_parent() -> None:
+    """In a worker: end as soon as the parent does. A pool's workers would wait for ever for one that was killed."""
+
+    def follow() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -7,15 +7,19 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from flatlib.run.folder import RunFolder, Trace
+from flatlib.run.folder import RunFolder
 
 
-class Work(Protocol):
-    """What can be stopped between two steps, and goes on from its state."""
+class Work:
+    """What can be stopped between two steps, and goes on from its state.
+
+    It has a method `step`, which counts `at`, and `end_epoch`; `trace`, `so_far` for on_step, `result()` for
+    result.json; `state()` and `restore(state)` for the checkpoint.
+    """
 
     config: Any  # with its number of epochs
     done: list[Any]  # a line an epoch
@@ -33,25 +37,12 @@ class Work(Protocol):
         return self.spent + time.monotonic() - self.since
 
     @property
-    def epochs_done(self) -> int:
-        return len(self.done)
-
-    @property
     def finished(self) -> bool:
         return len(self.done) == self.config.epochs
 
-    @property
-    def so_far(self) -> Any: ...  # where it stands within the epoch, for on_step
-    @property
-    def trace(self) -> Trace: ...
-    def step(self) -> None: ...
-    def end_epoch(self) -> None: ...
-    def state(self) -> dict[str, Any]: ...  # for the checkpoint
-    def result(self) -> dict[str, Any]: ...  # for result.json
-
 
 def run_to_end(
-    work: Work,
+    work: Any,  # a Work
     folder: RunFolder,
     interrupted: Callable[[], bool],  # asked after each step and epoch
     *,
@@ -65,10 +56,7 @@ def run_to_end(
     try:
         while not work.finished:
             ends, whole = work.at == work.steps, False
-            if ends:
-                work.end_epoch()
-            else:
-                work.step()
+            (work.end_epoch if ends else work.step)()
             whole = True
             if ends or time.monotonic() - saved >= checkpoint_seconds:
                 folder.save(work.state())
@@ -82,9 +70,10 @@ def run_to_end(
     except KeyboardInterrupt:
         if whole:
             folder.save(work.state())
-        kept = f"epoch {work.epochs_done + 1}, step {work.at}" if whole else "the last checkpoint"
-        again = "the same command goes on from there"
-        raise KeyboardInterrupt(f"interrupted; {folder.path} keeps {kept}, and {again}") from None
+        kept = f"epoch {len(work.done) + 1}, step {work.at}" if whole else "the last checkpoint"
+        raise KeyboardInterrupt(
+            f"interrupted; {folder.path} keeps {kept}, and the same command goes on from there"
+        ) from None
     folder.write_result(work.result())
 
 

@@ -1,21 +1,22 @@
-"""How far a run is, as lines or a bar. Needs tqdm for the bar only."""
+"""How far runs are, as lines or a bar, and their mean. Needs tqdm for the bar only."""
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 QUIET = 30.0  # seconds without a line, at most
+NO_RESULTS = ("epochs", "learning_rate", "seconds")
 
 
 class Progress:
     """A line an epoch; within it a bar on a terminal with tqdm, elsewhere a line every half minute."""
 
-    def __init__(self, step_words: Callable[[Any], str], epoch_words: Callable[[Any, Any], str]) -> None:
-        """Words for so_far, which has an epoch, a step and the epoch's steps; for a config and its trace."""
-        self.step_words, self.epoch_words = step_words, epoch_words
-        self.bar: Any = None
-        self.said = time.monotonic()
+    def __init__(self, step: str, epoch: Sequence[str]) -> None:
+        """Formats of where a run stands within an epoch, and of a trace's line, where those with a nan are left out."""
+        self.words, self.epoch_words, self.bar, self.said = step, epoch, None, time.monotonic()
 
     def close(self) -> None:
         if self.bar is not None:
@@ -23,20 +24,24 @@ class Progress:
         self.bar = None
 
     def step(self, config: Any, now: Any) -> None:
-        if self.bar is None:
-            self.bar = _bar(now)
+        """`now` has an epoch, a step and the epoch's steps."""
+        self.bar = self.bar or _bar(now)
         if self.bar is not None:
-            self.bar.set_postfix_str(self.step_words(now), refresh=False)
+            self.bar.set_postfix_str(self.words.format(now), refresh=False)
             self.bar.update()
         elif time.monotonic() - self.said > QUIET and now.step < now.steps:
-            self._print(f"seed {config.seed}, epoch {now.epoch}, step {now.step}/{now.steps}: {self.step_words(now)}")
+            self._print(config, f"{now.epoch}, step {now.step}/{now.steps}", [self.words.format(now)])
 
     def epoch(self, config: Any, trace: Any) -> None:
+        """What it brought, and the time left by the mean of the epochs so far."""
         self.close()
-        self._print(self.epoch_words(config, trace))
+        last, left = trace.epochs[-1], config.epochs - len(trace.epochs)
+        words = [text for text in (words.format(last) for words in self.epoch_words) if "nan" not in text]
+        words += [f"{duration(left * float(trace.column('seconds').mean()))} left"] if left else []
+        self._print(config, f"{last.epoch}/{config.epochs}", words)
 
-    def _print(self, line: str) -> None:
-        print(line, flush=True)
+    def _print(self, config: Any, at: str, words: Sequence[str]) -> None:
+        print(f"seed {config.seed}, epoch {at}: {', '.join(words)}", flush=True)
         self.said = time.monotonic()
 
 
@@ -49,6 +54,17 @@ def _bar(now: Any) -> Any:
     except ImportError:
         return None
     return tqdm(total=now.steps, initial=now.step - 1, desc=f"epoch {now.epoch}", leave=False)
+
+
+def summary(finals: Sequence[dict[str, float]]) -> list[str]:
+    """Mean and population standard deviation of each final number over the runs that have it."""
+    lines = []
+    for name in finals[0]:
+        values = np.array([final[name] for final in finals])
+        values = values[np.isfinite(values)]
+        if len(values) and name not in NO_RESULTS:
+            lines.append(f"{name}: {values.mean():.4g} +- {values.std():.2g} (n = {len(values)})")
+    return lines
 
 
 def duration(seconds: float) -> str:

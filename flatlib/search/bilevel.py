@@ -5,14 +5,14 @@ DARTS is NA-DARTS with one neighbor, so the methods share this code; what is spe
 
 import copy
 import math
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from flatlib.data.images import ImageSet
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.search import variants
 from flatlib.search.config import SearchConfig, recipe
@@ -22,7 +22,6 @@ from flatlib.search.objective import (
     Aggregated,
     CrossEntropy,
     aggregated_gradient,
-    build_neighbors,
     degraded_indices,
     draw_neighbors,
 )
@@ -32,22 +31,13 @@ from flatlib.spaces import SPACES
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "float64": torch.float64}
 
 
-@dataclass(frozen=True)
-class ArchStep:
-    """What an architecture step saw, before it moved alpha. SNAS: at a Gumbel sample; order 2: at w'."""
+class Step(NamedTuple):
+    """What a step saw, before it moved alpha or the weights. SNAS: at a Gumbel sample; order 2: at w'."""
 
-    objective: float  # g(f(N(alpha))), nats
-    losses: np.ndarray  # (N,) f of each neighbor, alpha's first
-    valid_loss: float  # f(alpha)
+    loss: float  # nats, f(alpha)
     accuracy: float  # percent, of alpha
-
-
-@dataclass(frozen=True)
-class WeightStep:
-    """What a weight step saw, before it moved the weights."""
-
-    loss: float  # nats
-    accuracy: float  # percent
+    objective: float = math.nan  # of an architecture step: g(f(N(alpha))), nats
+    losses: np.ndarray = np.full(1, math.nan)  # (N,) f of each neighbor, alpha's first
 
 
 class Learner:
@@ -74,7 +64,10 @@ class Learner:
         self.arch = {"logits": self._leaf(torch.from_numpy(1e-3 * first.standard_normal(shape)))}
         if self.recipe.partial > 1:
             self.arch["edge_logits"] = self._leaf(torch.from_numpy(1e-3 * first.standard_normal(shape[:2])))
-        self.sgd, self.adam = self._optimizers()
+        own = self.recipe
+        self.sgd = torch.optim.SGD([self.weights], momentum=own.momentum, weight_decay=own.weight_decay)
+        rate, betas, decay = own.arch_learning_rate, own.arch_betas, own.arch_weight_decay
+        self.adam = torch.optim.Adam(self.arch.values(), rate, betas, weight_decay=decay)
         self.rng = np.random.default_rng([config.seed, 1])  # neighbors and noise
         self.steps = 0  # weight steps done
         self.begin_epoch(0)
@@ -84,12 +77,6 @@ class Learner:
     def _leaf(self, values: Tensor) -> Tensor:
         kept = torch.float64 if self.dtype == torch.float64 else torch.float32
         return values.to(self.device, kept).requires_grad_()
-
-    def _optimizers(self) -> tuple[torch.optim.SGD, torch.optim.Adam]:
-        own = self.recipe
-        sgd = torch.optim.SGD([self.weights], momentum=own.momentum, weight_decay=own.weight_decay)
-        decay = own.arch_weight_decay
-        return sgd, torch.optim.Adam(self.arch.values(), own.arch_learning_rate, own.arch_betas, weight_decay=decay)
 
     def begin_epoch(self, epoch: int) -> None:
         """Set what follows the epoch, 0 for the first: learning rate, noise, temperature, architecture steps or not."""
@@ -105,7 +92,7 @@ class Learner:
 
     # --- steps -------------------------------------------------------------------------------------
 
-    def arch_step(self, train_batch: Batch, valid_batch: Batch) -> ArchStep:
+    def arch_step(self, train_batch: Batch, valid_batch: Batch) -> Step:
         """Descend g(f(N(alpha))) on validation data at the current weights (Algorithm 1), or DARTS's unrolled loss."""
         alphas, gamma = torch.softmax(self.arch["logits"], -1), self.gamma()
         neighbors = self._sample(self._neighbors(alphas))
@@ -121,9 +108,9 @@ class Learner:
         for learned, slope in zip(self.arch.values(), slopes, strict=True):
             learned.grad = slope
         self.adam.step()
-        return ArchStep(found.value, losses, float(losses[0]), loss.accuracy)
+        return Step(float(losses[0]), loss.accuracy, found.value, losses)
 
-    def weight_step(self, train_batch: Batch) -> WeightStep:
+    def weight_step(self, train_batch: Batch) -> Step:
         """Descend the training loss at alpha: at noised alpha with SDARTS-RS, at a Gumbel sample with SNAS."""
         with torch.no_grad():
             alphas, gamma = torch.softmax(self.arch["logits"], -1)[None], self.gamma()
@@ -139,7 +126,7 @@ class Learner:
         torch.nn.utils.clip_grad_norm_([self.weights], self.recipe.gradient_clip)
         self.sgd.step()
         self.steps += 1
-        return WeightStep(value.item(), loss.accuracy)
+        return Step(value.item(), loss.accuracy)
 
     def gamma(self) -> Tensor | None:  # (T, E)
         """PC-DARTS's normalized edge weights, differentiable."""
@@ -148,9 +135,7 @@ class Learner:
     def _neighbors(self, alphas: Tensor) -> Tensor:  # (T, E, O) -> (N, T, E, O)
         own, values = self.config, alphas.detach().double().cpu().numpy()
         degraded = degraded_indices(self.space) if own.multiplicative else ()
-        return build_neighbors(
-            alphas, draw_neighbors(values, own.neighbors, own.d, self.rng, eps=own.eps, degraded=degraded)
-        )
+        return draw_neighbors(values, own.neighbors, own.d, self.rng, eps=own.eps, degraded=degraded)(alphas)
 
     def _sample(self, alphas: Tensor) -> Tensor:  # (N, T, E, O); SNAS: a Gumbel sample of each
         if self.temperature is None:
@@ -225,3 +210,10 @@ class Learner:
 
 
 LEARNERS: dict[str, type[Learner]] = {}  # method added to RECIPES -> what makes its steps, if not Learner
+
+
+def learner_for(config: SearchConfig, image_set: ImageSet, *, chunk: int, kernels: str = "auto") -> Learner:
+    """The method's learner for these images, on their device."""
+    images, kind = image_set.images["train"], LEARNERS.get(config.base_method, Learner)
+    sizes = {"n_classes": image_set.n_classes, "in_channels": images.shape[1]}
+    return kind(config, **sizes, device=images.device, chunk=chunk, kernels=kernels)

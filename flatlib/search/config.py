@@ -1,70 +1,10 @@
 """What a search is: its parameters, their limits, and each method's recipe. Needs neither torch nor pydantic."""
 
-import json
-import sys
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
+from flatlib.aggregators import AGGREGATORS
 from flatlib.run.config import Parameters, parameter
-
-METHODS = ("darts", "darts-es", "pc-darts", "snas", "sdarts-rs")
-EDGES = {"darts": 14, "s3": 14, "nas-bench-201": 6}  # of the spaces that ship
-ALL_METHODS = tuple(prefix + name for name in METHODS for prefix in ("na-", ""))  # na-: with the neighborhood
-
-
-@dataclass(frozen=True)
-class SearchConfig(Parameters):
-    """One search from one seed. The defaults are a small search on a laptop; the paper's are in params/."""
-
-    space: str = parameter("darts", "search space", choices=lambda: spaces())
-    dataset: str = parameter("digits", "images searched on", choices=("digits", "cifar10", "cifar100"))
-    n_train: int = parameter(0, "training images used, both halves together; 0: all", ge=0)
-    method: str = parameter("na-darts", "search method", choices=lambda: methods())
-    order: int = parameter(1, "1: first order, 2: unrolled (without neighborhood)", ge=1, le=2)
-    aggregator: str = parameter("mean", "g of Eq. 5", choices=lambda: aggregators())
-    representation: str = parameter(
-        "auto",
-        "of neighbors; 'auto': multiplicative for max, else additive",
-        choices=("auto", "additive", "multiplicative"),
-    )
-    d: int = parameter(6, "edges perturbed in each cell type, Sec. D.1", ge=0, le=14)
-    n_nbr: int = parameter(10, "neighbors a step, alpha itself included, Sec. D.1", ge=1)
-    eps: float = parameter(0.1, "noise threshold, Sec. D.1", gt=0, lt=1)
-    lam: float = parameter(1.0, "lambda of the variance aggregator, Sec. A.1", ge=0)
-    channels: int = parameter(4, "C of the first cells; 16 in the paper", ge=2, multiple_of=2)
-    cells: int = parameter(4, "cells of the supernet; 8 in the paper", ge=3)
-    epochs: int = parameter(8, "epochs of search; 50 in the paper", ge=1)
-    batch_size: int = parameter(32, "images a step from each half; 64 in the paper", ge=2)
-    arch_learning_rate: float = parameter(
-        0.03, "Adam's, for the logits; 0: the method's own, 3e-4 (PC-DARTS 6e-4) for 19,550 steps", ge=0
-    )
-    hessian_batches: int = parameter(1, "validation batches whose Hessian DARTS-ES takes after each epoch", ge=1)
-    precision: str = parameter("float32", "of the supernet", choices=("float32", "tf32", "bf16", "float64"))
-    device: str = parameter("auto", "'auto': a GPU if there is one", choices=("auto", "cpu", "cuda"))
-    seed: int = parameter(0, "seed of every random draw", ge=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_together(self)
-
-    @property
-    def neighborhood_aware(self) -> bool:
-        return self.method.startswith("na-")
-
-    @property
-    def base_method(self) -> str:
-        """The method without its neighborhood."""
-        return self.method.removeprefix("na-")
-
-    @property
-    def neighbors(self) -> int:
-        """Architectures an architecture step looks at."""
-        return self.n_nbr if self.neighborhood_aware else 1
-
-    @property
-    def multiplicative(self) -> bool:
-        """Eq. A instead of Eq. 6; Sec. A.2.1 says that max works better with it."""
-        return self.representation == "multiplicative" or (self.representation == "auto" and self.aggregator == "max")
+from flatlib.spaces import SPACES
 
 
 @dataclass(frozen=True)
@@ -104,19 +44,85 @@ def methods() -> tuple[str, ...]:
     return tuple(prefix + name for name in RECIPES for prefix in ("na-", ""))
 
 
-def spaces() -> tuple[str, ...]:
-    """Names of `flatlib.spaces.SPACES`."""
-    return tuple(dict.fromkeys((*EDGES, *_loaded("flatlib.spaces", "SPACES"))))
+METHODS, ALL_METHODS = tuple(RECIPES), methods()  # that ship
 
 
-def aggregators() -> tuple[str, ...]:
-    """Names of `flatlib.search.objective.SLOPES` beside those whose slopes it has itself."""
-    return ("mean", "max", "variance", *_loaded("flatlib.search.objective", "SLOPES"))
+@dataclass(frozen=True)
+class SearchConfig(Parameters):
+    """One search from one seed. The defaults are a small search on a laptop; the paper's are in params/."""
 
+    space: str = parameter("darts", "search space", choices=lambda: tuple(SPACES))
+    dataset: str = parameter("digits", "images searched on", choices=("digits", "cifar10", "cifar100"))
+    n_train: int = parameter(0, "training images used, both halves together; 0: all", ge=0)
+    method: str = parameter("na-darts", "search method", choices=methods)
+    order: int = parameter(1, "1: first order, 2: unrolled (without neighborhood)", ge=1, le=2)
+    aggregator: str = parameter(
+        "mean", "g of Eq. 5", choices=lambda: tuple(name for name in AGGREGATORS if name != "median")
+    )
+    representation: str = parameter(
+        "auto",
+        "of neighbors; 'auto': multiplicative for max, else additive",
+        choices=("auto", "additive", "multiplicative"),
+    )
+    d: int = parameter(6, "edges perturbed in each cell type, Sec. D.1", ge=0, le=14)
+    n_nbr: int = parameter(10, "neighbors a step, alpha itself included, Sec. D.1", ge=1)
+    eps: float = parameter(0.1, "noise threshold, Sec. D.1", gt=0, lt=1)
+    lam: float = parameter(1.0, "lambda of the variance aggregator, Sec. A.1", ge=0)
+    channels: int = parameter(4, "C of the first cells; 16 in the paper", ge=2, multiple_of=2)
+    cells: int = parameter(4, "cells of the supernet; 8 in the paper", ge=3)
+    epochs: int = parameter(8, "epochs of search; 50 in the paper", ge=1)
+    batch_size: int = parameter(32, "images a step from each half; 64 in the paper", ge=2)
+    arch_learning_rate: float = parameter(
+        0.03, "Adam's, for the logits; 0: the method's own, 3e-4 (PC-DARTS 6e-4) for 19,550 steps", ge=0
+    )
+    hessian_batches: int = parameter(1, "validation batches whose Hessian DARTS-ES takes after each epoch", ge=1)
+    precision: str = parameter("float32", "of the supernet", choices=("float32", "tf32", "bf16", "float64"))
+    device: str = parameter("auto", "'auto': a GPU if there is one", choices=("auto", "cpu", "cuda"))
+    seed: int = parameter(0, "seed of every random draw", ge=0)
 
-def _loaded(module: str, names: str) -> tuple[str, ...]:
-    """Names of a dict that may have been added to; a module that is not loaded, as for --help, is as it ships."""
-    return tuple(getattr(sys.modules.get(module), names, ()))
+    def __post_init__(self) -> None:
+        """ValueError, one line, for parameters out of range or that contradict each other."""
+        super().__post_init__()
+        if self.order == 2 and (self.neighborhood_aware or self.base_method not in ("darts", "darts-es")):
+            raise ValueError(
+                f"order = 2 with method = {self.method}: the unrolled step is DARTS's own; NA-DARTS is first order "
+                "(Algorithm 1); use order = 1, or method = darts or darts-es"
+            )
+        if self.order == 2 and self.precision in ("tf32", "bf16"):
+            raise ValueError(
+                f"precision = {self.precision} with order = 2: it rounds the small difference of weights away; "
+                "allowed: float32, float64"
+            )
+        edges = len(SPACES[self.space].edges)
+        if self.d > edges:
+            raise ValueError(f"d = {self.d}: a cell of {self.space} has {edges} edges; allowed: 0 to {edges}")
+        if self.space == "nas-bench-201" and self.cells % 3:
+            raise ValueError(f"cells = {self.cells}: {self.space} has three stages; allowed: 3, 6, 9, ...")
+        partial = recipe(self).partial
+        if self.channels % (2 * partial) and partial > 1:
+            raise ValueError(
+                f"channels = {self.channels} with method = {self.method}: a {partial}th of them passes the "
+                f"operations; allowed: multiples of {2 * partial}"
+            )
+
+    @property
+    def neighborhood_aware(self) -> bool:
+        return self.method.startswith("na-")
+
+    @property
+    def base_method(self) -> str:
+        """The method without its neighborhood."""
+        return self.method.removeprefix("na-")
+
+    @property
+    def neighbors(self) -> int:
+        """Architectures an architecture step looks at."""
+        return self.n_nbr if self.neighborhood_aware else 1
+
+    @property
+    def multiplicative(self) -> bool:
+        """Eq. A instead of Eq. 6; Sec. A.2.1 says that max works better with it."""
+        return self.representation == "multiplicative" or (self.representation == "auto" and self.aggregator == "max")
 
 
 def recipe(config: SearchConfig) -> Recipe:
@@ -127,40 +133,3 @@ def recipe(config: SearchConfig) -> Recipe:
     """
     own = RECIPES[config.base_method]
     return replace(own, arch_learning_rate=config.arch_learning_rate or own.arch_learning_rate)
-
-
-def identity(config: SearchConfig) -> dict[str, Any]:
-    """What makes a search itself, as JSON has it: its parameters and its method's recipe."""
-    return json.loads(json.dumps({"parameters": asdict(config), "recipe": asdict(recipe(config))}))
-
-
-def check_together(config: SearchConfig) -> None:
-    """ValueError, one line, for parameters that contradict each other."""
-    if config.order == 2 and (config.neighborhood_aware or config.base_method not in ("darts", "darts-es")):
-        raise ValueError(
-            f"order = 2 with method = {config.method}: the unrolled step is DARTS's own; NA-DARTS is first order "
-            "(Algorithm 1); use order = 1, or method = darts or darts-es"
-        )
-    if config.order == 2 and config.precision in ("tf32", "bf16"):
-        raise ValueError(
-            f"precision = {config.precision} with order = 2: it rounds the small difference of weights away; "
-            "allowed: float32, float64"
-        )
-    edges = EDGES.get(config.space) or _edges_of(config.space)
-    if config.d > edges:
-        raise ValueError(f"d = {config.d}: a cell of {config.space} has {edges} edges; allowed: 0 to {edges}")
-    if config.space == "nas-bench-201" and config.cells % 3:
-        raise ValueError(f"cells = {config.cells}: {config.space} has three stages; allowed: 3, 6, 9, ...")
-    partial = recipe(config).partial
-    if config.channels % (2 * partial) and partial > 1:
-        raise ValueError(
-            f"channels = {config.channels} with method = {config.method}: a {partial}th of them passes the "
-            f"operations; allowed: multiples of {2 * partial}"
-        )
-
-
-def _edges_of(space: str) -> int:
-    """Of a space that was added; only then does a config wait for numpy."""
-    from flatlib.spaces import SPACES
-
-    return len(SPACES[space].edges)

@@ -78,8 +78,6 @@ def hessian_vector_product(
     tensor([[1., 0.],
             [0., 2.]], dtype=torch.float64)
     """
-    if not batches:
-        raise ValueError("no batches: a Hessian needs at least one validation batch")
     total = torch.zeros_like(vectors, dtype=torch.float64)
     for batch in batches:
         loss = loss_on(batch)
@@ -153,8 +151,6 @@ def top_eigenpairs(
     bad = int((~np.isfinite(hessian)).sum())
     if bad:
         raise ValueError(f"the Hessian has {bad} of {hessian.size} entries nan or inf: did the search diverge?")
-    if not 1 <= k <= len(hessian):
-        raise ValueError(f"k = {k}: allowed: 1 to {len(hessian)}, the Hessian's rows")
     ascending, columns = np.linalg.eigh(hessian)
     values, vectors = ascending[::-1][:k], columns.T[::-1][:k]
     vectors = vectors * np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(1, keepdims=True), axis=1))

@@ -12,10 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from flatlib.search.convolutions import depthwise, fold_images, fold_rows, pointwise
-from flatlib.search.feature_maps import conv, factorized_reduce, pool
+from flatlib.search.feature_maps import (
+    NORM_EPS,
+    conv,
+    depthwise,
+    factorized_reduce,
+    fold_images,
+    fold_rows,
+    pointwise,
+    pool,
+)
 from flatlib.search.kernels import sums
-from flatlib.search.operations import NORM_EPS, Weights
+from flatlib.search.operations import Weights
 from flatlib.spaces import Space
 
 
@@ -61,31 +69,30 @@ def operation_outputs(space: Space, state: Tensor, weights: Weights, n_edges: in
 
 def raw_outputs(space: Space, state: Tensor, weights: Weights, n_edges: int, stride: int) -> list[Raw]:
     """All operations of the space but `none`, unweighted."""
-    index, x = space.operations.index, F.relu(state)
-    raws = []
+    x, n, raws = F.relu(state), state.shape[3], list[Raw]()
+
+    def add(name: str, outputs: Tensor, normed: bool = True) -> None:
+        """The operation of that name and those that follow it."""
+        first = space.operations.index(name)
+        raws.append(Raw(slice(first, first + outputs.shape[1]), outputs, normed))
+
     if sizes := [size for size in (3, 5) if f"depthwise_{size}" in weights]:
-        first = index(f"sep_conv_{sizes[0]}x{sizes[0]}")
-        separable = slice(first, first + len(sizes))
         folded = fold_images(x, len(sizes) * n_edges)
-        raws.append(Raw(separable, _separable(folded, weights, sizes, state.shape[3], stride), True))
+        add(f"sep_conv_{sizes[0]}x{sizes[0]}", _separable(folded, weights, sizes, n, stride))
         if "dil_conv_3x3" in space.operations:
-            first = index("dil_conv_3x3")
-            dilated = slice(first, first + len(sizes))
-            raws.append(Raw(dilated, _dilated(x, folded, weights, sizes, stride), True))
-    for size in (1, 3):
-        if f"conv_{size}" in weights:
-            raws.append(Raw(_one(index(f"nor_conv_{size}x{size}")), _standard(x, weights[f"conv_{size}"]), True))
-    raws += [
-        Raw(_one(index(name)), _pool(state, name, stride), "max_pool_3x3" in space.operations)
-        for name in ("max_pool_3x3", "avg_pool_3x3")
-        if name in space.operations
-    ]
+            add("dil_conv_3x3", _dilated(x, folded, weights, sizes, stride))
+    for size in (1, 3):  # NAS-Bench-201's (E, C, C, s, s)
+        if (kernel := weights.get(f"conv_{size}")) is not None:
+            y = conv(x, kernel.flatten(0, 1)).unflatten(4, (n_edges, -1))
+            add(f"nor_conv_{size}x{size}", _edge_rows(y))
+    if with_max := "max_pool_3x3" in space.operations:
+        add("max_pool_3x3", _rows(pool(state, F.max_pool2d, 3, stride, padding=1)))
+    if "avg_pool_3x3" in space.operations:
+        y = pool(state, F.avg_pool2d, 3, stride, padding=1, count_include_pad=False)
+        add("avg_pool_3x3", _rows(y), normed=with_max)  # NAS-Bench-201's has no norm
     skip = _rows(state) if stride == 1 else _edge_rows(factorized_reduce(x, weights["reduce"]))
-    return [*raws, Raw(_one(index("skip_connect")), skip, stride == 2)]
-
-
-def _one(index: int) -> slice:
-    return slice(index, index + 1)
+    add("skip_connect", skip, normed=stride == 2)
+    return raws
 
 
 def _rows(x: Tensor) -> Tensor:  # (B, H, W, N, C) -> (M, 1, 1, N C)
@@ -98,8 +105,7 @@ def _edge_rows(x: Tensor) -> Tensor:  # (B, H, W, N, E, C) -> (M, 1, E, N C)
 
 def _kernels(weights: Weights, sizes: list[int], at: int) -> tuple[Tensor, Tensor]:
     """Depthwise (K, E, C, s, s) and pointwise (K, E, C, C) kernels of all sizes, the smaller padded with zeros."""
-    largest = max(sizes)
-    padded = [F.pad(weights[f"depthwise_{size}"][at], [(largest - size) // 2] * 4) for size in sizes]
+    padded = [F.pad(weights[f"depthwise_{size}"][at], [(max(sizes) - size) // 2] * 4) for size in sizes]
     return torch.stack(padded), torch.stack([weights[f"pointwise_{size}"][at] for size in sizes])
 
 
@@ -120,19 +126,6 @@ def _dilated(x: Tensor, folded: Tensor, weights: Weights, sizes: list[int], stri
     else:
         y = depthwise(folded, deep, n, 1, dilation=2)
     return fold_rows(pointwise(y, point, n), *deep.shape[:2])
-
-
-def _standard(x: Tensor, kernel: Tensor) -> Tensor:
-    """NAS-Bench-201's convolutions (E, C, C, s, s)."""
-    return _edge_rows(conv(x, kernel.flatten(0, 1)).unflatten(4, (len(kernel), -1)))
-
-
-def _pool(state: Tensor, name: str, stride: int) -> Tensor:
-    if name == "max_pool_3x3":
-        y = pool(state, F.max_pool2d, 3, stride, padding=1)
-    else:
-        y = pool(state, F.avg_pool2d, 3, stride, padding=1, count_include_pad=False)
-    return _rows(y)
 
 
 # --- alpha and the last norm ------------------------------------------------------------------------

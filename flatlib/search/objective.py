@@ -6,6 +6,7 @@ of alpha, and dg/dalpha = sum_n (dg/df_n) df_n/dalpha'_n dalpha'_n/dalpha needs 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,14 +27,6 @@ from flatlib.spaces import Space
 Loss = Callable[[Tensor], Tensor]  # alphas (n, T, E, O) -> losses (n,)
 
 
-@dataclass(frozen=True)
-class NeighborDraw:
-    """The random constants of a step's neighbors, alpha itself left out: `noise` of Eq. 6 or `chosen` of Eq. A."""
-
-    noise: np.ndarray | None = None  # (N - 1, T, E, O), zero on edges that stay
-    chosen: np.ndarray | None = None  # (N - 1, T, E) operation; -1: the edge stays
-
-
 def draw_neighbors(
     alphas: np.ndarray,  # (T, E, O) float64
     n_nbr: int,  # N, alpha itself included
@@ -42,26 +35,24 @@ def draw_neighbors(
     *,
     eps: float = 0.1,
     degraded: tuple[int, ...] = (),
-) -> NeighborDraw:
-    """d edges a cell type, anew for each neighbor: additive with threshold eps, or multiplicative with `degraded`."""
+) -> Callable[[Tensor], Tensor]:  # (T, E, O) -> (N, T, E, O), alpha itself first
+    """The neighbors as a differentiable function of alpha, whose random constants are drawn now.
+
+    d edges a cell type, anew for each neighbor: additive with threshold eps (Eq. 6), or multiplicative with the
+    `degraded` operations (Eq. A).
+    """
     batch = np.repeat(alphas[None], n_nbr - 1, axis=0)
     if degraded:
-        return NeighborDraw(chosen=degraded_operations(batch.shape[:-1], d, degraded, rng))
-    return NeighborDraw(noise=additive_noise(batch, d, eps, rng))
+        chosen = degraded_operations(batch.shape[:-1], d, degraded, rng)
+        neighbor, constants = partial(multiplicative_neighbor), one_hot(chosen, alphas.shape[-1])
+    else:
+        neighbor, constants = partial(additive_neighbor), additive_noise(batch, d, eps, rng)
+    return lambda point: torch.cat([point[None], neighbor(point, torch.as_tensor(constants).to(point))])
 
 
 def degraded_indices(space: Space) -> tuple[int, int]:
     """Where zero and skip stand among the space's operations."""
     return space.operations.index("none"), space.operations.index("skip_connect")
-
-
-def build_neighbors(alphas: Tensor, draw: NeighborDraw) -> Tensor:  # (T, E, O) -> (N, T, E, O)
-    """The neighbors as a differentiable function of alpha, alpha itself first (Eq. 6 or A)."""
-    if draw.chosen is not None:
-        moved = multiplicative_neighbor(alphas, torch.as_tensor(one_hot(draw.chosen, alphas.shape[-1])).to(alphas))
-    else:
-        moved = additive_neighbor(alphas, torch.as_tensor(draw.noise).to(alphas))
-    return torch.cat([alphas[None], moved])
 
 
 # --- f --------------------------------------------------------------------------------------------
@@ -154,7 +145,8 @@ def aggregated_gradient(
     if aggregator == "mean" or len(neighbors) == 1:  # known before the losses
         losses, weights = None, loss_weights(neighbors.new_zeros(len(neighbors)), aggregator, lam)
     else:
-        losses = torch.cat([_without_graph(loss_of, part) for part in neighbors.split(size)])
+        with torch.no_grad():
+            losses = torch.cat([loss_of(part) for part in neighbors.split(size)])
         weights = loss_weights(losses, aggregator, lam)
     gradient, seen = torch.zeros_like(neighbors), list[Tensor]()
     totals = tuple(torch.zeros_like(other) for other in others)
@@ -168,8 +160,3 @@ def aggregated_gradient(
     losses = torch.cat(seen) if losses is None else losses
     g = aggregators.aggregator(aggregator, lam)(losses.double().cpu().numpy())
     return Aggregated(float(g), losses, gradient, totals)
-
-
-@torch.no_grad()
-def _without_graph(loss_of: Loss, alphas: Tensor) -> Tensor:
-    return loss_of(alphas)

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flatlib.spaces import Space
+from flatlib.search.feature_maps import NORM_EPS, factorized_reduce
+from flatlib.spaces import NAS_BENCH_201, Space
 
-NORM_EPS = 1e-5  # torch's default
 Weights = dict[str, Tensor]  # of one source node
 Shapes = dict[str, tuple[int, ...]]  # of one source node, the edges first in what WEIGHTS adds
 WEIGHTS: dict[str, Callable[[int, int, int], Shapes]] = {}  # operation added to OPERATIONS -> (C, E, stride) -> its own
@@ -51,15 +51,6 @@ def norm(x: Tensor) -> Tensor:  # (B, C, H, W)
     return F.batch_norm(x, None, None, training=True, eps=NORM_EPS)
 
 
-def _depthwise(x: Tensor, kernel: Tensor, stride: int, dilation: int = 1) -> Tensor:
-    padding = dilation * (kernel.shape[-1] // 2)
-    return F.conv2d(x, kernel[:, None], None, stride, padding, dilation, groups=x.shape[1])
-
-
-def _pointwise(x: Tensor, kernel: Tensor) -> Tensor:
-    return F.linear(x.permute(0, 2, 3, 1), kernel).permute(0, 3, 1, 2)
-
-
 def zero(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
     return x[:, :, ::stride, ::stride] * 0
 
@@ -68,43 +59,29 @@ def max_pool(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
     return norm(F.max_pool2d(x.contiguous(), 3, stride, padding=1))  # vmap asks for it
 
 
-def avg_pool(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-    return norm(F.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False))
-
-
-def plain_avg_pool(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-    """NAS-Bench-201's pooling has no norm."""
+def average_pool(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
     return F.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False)
 
 
 def skip(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-    return x if stride == 1 else factorized_reduce(x, *weights["reduce"][:, edge])
+    if stride == 1:
+        return x
+    halved = factorized_reduce(F.relu(x).permute(0, 2, 3, 1).unsqueeze(3), weights["reduce"][:, edge, None])
+    return norm(halved.flatten(3).permute(0, 3, 1, 2))
 
 
-def factorized_reduce(x: Tensor, even: Tensor, odd: Tensor) -> Tensor:
-    """ReLU, two pointwise convolutions of stride 2, one pixel apart, side by side, norm; odd sides are padded."""
-    x = F.relu(x)
-    shifted = F.pad(x[:, :, 1:, 1:], (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-    halves = _pointwise(x[:, :, ::2, ::2], even), _pointwise(shifted[:, :, ::2, ::2], odd)
-    return norm(torch.cat(halves, dim=1))
+def depthwise_separable(size: int, which: slice, dilation: int = 1) -> "Operation":
+    """ReLU, depthwise, pointwise, norm for each of some convolutions, of which the first has the stride."""
 
-
-def separable(size: int) -> "Operation":
-    def separable_conv(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-        depthwise, pointwise = weights[f"depthwise_{size}"][:2, edge], weights[f"pointwise_{size}"][:2, edge]
-        for kernel, mix, step in zip(depthwise, pointwise, (stride, 1), strict=True):
-            x = norm(_pointwise(_depthwise(F.relu(x), kernel, step), mix))
+    def convolutions(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
+        kernels, mixes = weights[f"depthwise_{size}"][which, edge], weights[f"pointwise_{size}"][which, edge]
+        for kernel, mix in zip(kernels, mixes, strict=True):
+            padding = dilation * (size // 2)
+            y = F.conv2d(F.relu(x), kernel[:, None], None, stride, padding, dilation, groups=x.shape[1])
+            x, stride = norm(F.conv2d(y, mix[:, :, None, None])), 1
         return x
 
-    return separable_conv
-
-
-def dilated(size: int) -> "Operation":
-    def dilated_conv(x: Tensor, weights: Weights, edge: int, stride: int) -> Tensor:
-        kernel, mix = weights[f"depthwise_{size}"][2, edge], weights[f"pointwise_{size}"][2, edge]
-        return norm(_pointwise(_depthwise(F.relu(x), kernel, stride, dilation=2), mix))
-
-    return dilated_conv
+    return convolutions
 
 
 def standard(size: int) -> "Operation":
@@ -118,21 +95,15 @@ Operation = Callable[[Tensor, Weights, int, int], Tensor]  # x (B, C, H, W), wei
 OPERATIONS: dict[str, Operation] = {
     "none": zero,
     "max_pool_3x3": max_pool,
-    "avg_pool_3x3": avg_pool,
+    "avg_pool_3x3": lambda *of: norm(average_pool(*of)),
     "skip_connect": skip,
-    "sep_conv_3x3": separable(3),
-    "sep_conv_5x5": separable(5),
-    "dil_conv_3x3": dilated(3),
-    "dil_conv_5x5": dilated(5),
+    "sep_conv_3x3": depthwise_separable(3, slice(2)),
+    "sep_conv_5x5": depthwise_separable(5, slice(2)),
+    "dil_conv_3x3": depthwise_separable(3, slice(-1, None), dilation=2),
+    "dil_conv_5x5": depthwise_separable(5, slice(-1, None), dilation=2),
     "nor_conv_1x1": standard(1),
     "nor_conv_3x3": standard(3),
 }
-
-
-def operations_of(space: Space) -> list[Operation]:
-    """The space's operations, in the order of its alphas."""
-    pool = {"avg_pool_3x3": plain_avg_pool} if space.name == "nas-bench-201" else {}
-    return [(OPERATIONS | pool)[name] for name in space.operations]
 
 
 def mixed_operations(
@@ -147,7 +118,8 @@ def mixed_operations(
     Plain differentiable torch, twice differentiable too, so this is what a Hessian is taken of.
     An operation whose constant coefficient is 0 is not computed: a one-hot cell costs what it needs.
     """
-    operations = operations_of(space)
+    plain = {"avg_pool_3x3": average_pool} if space == NAS_BENCH_201 else {}  # its pooling has no norm
+    operations = [(OPERATIONS | plain)[name] for name in space.operations]
     neighbors = [x.permute(0, 3, 1, 2) for x in state.unbind(3)]
 
     def edge_term(x: Tensor, edge: int, alpha: Tensor) -> Tensor:

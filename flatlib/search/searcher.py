@@ -1,5 +1,6 @@
 """A search at the border between two steps: it can be stopped there and goes on to the same bits (Algorithm 1)."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,12 +9,11 @@ import torch
 from flatlib.data.images import ImageSet, Stream, augment, normalize, split_halves
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.run.loop import Work
-from flatlib.search.bilevel import LEARNERS, Learner
+from flatlib.search.bilevel import Learner, Step, learner_for
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.curvature import Batch, largest_eigenvalue, loss_of_logits
 from flatlib.search.derive import derive
-from flatlib.search.runs import Result
-from flatlib.search.trace import Epoch, SearchTrace, entropy
+from flatlib.search.runs import Epoch, Result, SearchTrace, entropy
 from flatlib.search.variants import stopped_at
 from flatlib.spaces import SPACES
 
@@ -47,9 +47,7 @@ class Searcher(Work):
         self.valid_half = halves[1]
         self.streams = [Stream(half, config.batch_size, seed) for half, seed in zip(halves, seeds[1:3], strict=True)]
         self.generator = torch.Generator().manual_seed(seeds[3])  # of the augmentation
-        sizes = {"n_classes": image_set.n_classes, "in_channels": self.images.shape[1]}
-        own = LEARNERS.get(config.base_method, Learner)
-        self.learner = own(config, **sizes, device=device, chunk=chunk, kernels=kernels)
+        self.learner = learner_for(config, image_set, chunk=chunk, kernels=kernels)
         self.steps = self.streams[0].batches_per_pass  # of an epoch
         self.done: list[Epoch] = []
         self.alphas, self.edge_weights = [self.learner.alphas()], [self.learner.edge_weights()]
@@ -72,30 +70,37 @@ class Searcher(Work):
 
         Validation batches are augmented too: DARTS's public code draws both halves through its training transform.
         """
-        train, seen = self._batch(self.streams[0]), [np.nan] * 4
+        train, arch = self._batch(self.streams[0]), Step(np.nan, np.nan)
         if self.learner.searches:
             arch = self.learner.arch_step(train, self._batch(self.streams[1]))
-            seen = [arch.valid_loss, arch.accuracy, arch.objective, float(np.std(arch.losses))]
         weight = self.learner.weight_step(train)
-        self.sums += [weight.loss, weight.accuracy, *seen]
+        seen = [weight.loss, weight.accuracy, arch.loss, arch.accuracy, arch.objective, float(np.std(arch.losses))]
+        self.sums += seen
         self.at += 1
 
     def end_epoch(self) -> None:
         """Close the line of the trace; with DARTS-ES the largest eigenvalue belongs to it."""
         alphas, eigenvalue = self.learner.alphas(), np.nan
         if recipe(self.config).watches_curvature and self.learner.searches:
-            eigenvalue = eigenvalue_of_logits(self.learner, self.hessian_batches())
+            batches = self.fixed_batches(self.config.hessian_batches * self.config.batch_size)
+            eigenvalue = eigenvalue_of_logits(self.learner, batches)
         means, rate = (self.sums / self.at).tolist(), self.learner.learning_rate
         self.done.append(Epoch._make([len(self.done) + 1, *means, entropy(alphas), eigenvalue, rate, self.seconds]))
         self.alphas.append(alphas)
         self.edge_weights.append(self.learner.edge_weights())
         self._begin_epoch()
 
-    def hessian_batches(self) -> list[Batch]:
-        """The first validation images, always the same and not augmented, in batches of the search's size."""
-        size = self.config.batch_size
-        batches = self.valid_half[: size * self.config.hessian_batches].split(size)
-        return [(normalize(self.images[rows], self.image_set), self.labels[rows]) for rows in batches]
+    def fixed_batches(self, n_valid: int) -> tuple[Batch, ...]:
+        """The first validation images (0: all), always the same, not augmented, in whole batches of the search's size.
+
+        BatchNorm makes the loss depend on how they are split. ValueError, one line, for less than a batch.
+        """
+        rows, size = self.valid_half, self.config.batch_size
+        n, most = (min(n_valid, len(rows)) or len(rows)) // size * size, len(rows) // size * size
+        if not n:
+            raise ValueError(f"n_valid = {n_valid}: less than a batch of {size}; allowed: {size} to {most}, or 0: all")
+        shown = normalize(self.images[rows[:n]], self.image_set).to(self.learner.weights.dtype)
+        return tuple(zip(shown.split(size), self.labels[rows[:n]].split(size), strict=True))
 
     @property
     def so_far(self) -> StepProgress:
@@ -104,10 +109,9 @@ class Searcher(Work):
 
     @property
     def stopped_at(self) -> int | None:
-        """DARTS-ES: the epoch whose alpha is kept, once the curvature rose."""
+        """DARTS-ES: the epoch whose alpha is kept, once the curvature rose; of other methods all are nan."""
         own = recipe(self.config)
-        eigenvalues = [epoch.eigenvalue for epoch in self.done]
-        return stopped_at(eigenvalues, own.window, own.tolerance) if own.watches_curvature else None
+        return stopped_at([epoch.eigenvalue for epoch in self.done], own.window, own.tolerance)
 
     @property
     def finished(self) -> bool:
@@ -161,11 +165,10 @@ class Searcher(Work):
         self.at, self.sums, self.spent = state["step"], np.array(state["sums"]), state["seconds"]
 
 
-def eigenvalue_of_logits(learner: Learner, batches: list[Batch]) -> float:
+def eigenvalue_of_logits(learner: Learner, batches: Sequence[Batch]) -> float:
     """What DARTS-ES watches: the largest eigenvalue of the Hessian with respect to the logits."""
-    loss_of = loss_of_logits(learner.net, learner.weights, learner.gamma())
-    batches = [(images.to(learner.weights), labels) for images, labels in batches]
     try:
-        return largest_eigenvalue(loss_of, learner.arch["logits"].detach(), batches)
+        loss_on = loss_of_logits(learner.net, learner.weights, learner.gamma())
+        return largest_eigenvalue(loss_on, learner.arch["logits"].detach(), batches)
     except ValueError as error:
         raise RunStoppedError(f"after epoch {learner.epoch + 1}, curvature: {error}") from None

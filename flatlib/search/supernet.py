@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flatlib.search.feature_maps import add, norm, pool, residual_block, shuffle
+from flatlib.search.feature_maps import NORM_EPS, add, norm, pool, residual_block, shuffle
 from flatlib.search.kernels import folds
 from flatlib.search.layouts import Lanes, Layout, Pixels
-from flatlib.search.operations import NORM_EPS, OPERATIONS, Weights, fan_in, node_weights
+from flatlib.search.operations import OPERATIONS, Weights, fan_in, node_weights
 from flatlib.spaces import NAS_BENCH_201, Space
 
 Shared = dict[tuple[int, int], Any]  # (cell, source) -> operations that no alpha reaches

@@ -89,8 +89,7 @@ def here(jobs: list[Job]) -> list[str]:
     ValueError or OSError, one line, where its images are missing.
     """
     from flatlib.run.hardware import resolve_device
-    from flatlib.search.estimate import estimate
-    from flatlib.search.search import load_for
+    from flatlib.search.search import estimate, load_for
 
     lines = []
     for job in {job.stage: job for job in reversed(jobs)}.values():

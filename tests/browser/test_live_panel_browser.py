@@ -19,7 +19,7 @@ import sys, time
 sys.path.insert(0, {tests!r})
 from synthetic_search import synthetic_trace
 from flatlib.display.live import LivePanel
-from flatlib.search.trace import SearchTrace
+from flatlib.search.runs import SearchTrace
 from flatlib.spaces import DARTS
 above = []
 for name in ("one", "two"):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from flatlib.run.checkpoint import load_checkpoint
-from flatlib.search.config import SearchConfig, identity
-from flatlib.search.runs import finished_run
+from flatlib.search.config import SearchConfig
+from flatlib.search.runs import finished_run, identity
 from flatlib.search.search import search
 
 pytestmark = [pytest.mark.realdata, pytest.mark.usefixtures("one_thread")]
