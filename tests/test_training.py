@@ -19,14 +19,14 @@ from kept import kept
 from flatlib.data.images import ImageSet, augment, load_images, normalize
 from flatlib.evaluation import __main__ as command
 from flatlib.evaluation import evaluate as evaluation
-from flatlib.evaluation.batches import MemoryBatches, load_batches
+from flatlib.evaluation.batches import MemoryBatches, batches_of
 from flatlib.evaluation.catalogue import catalogue, find_cell
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.evaluate import batches_of, evaluate
+from flatlib.evaluation.evaluate import evaluate
 from flatlib.evaluation.networks import Network, draw_keep
 from flatlib.evaluation.runs import finished_run, identity, read_run, read_runs, run_path
-from flatlib.evaluation.training import Trainer, TrainingError, learning_rate
-from flatlib.run.checkpoint import RunError, load_checkpoint
+from flatlib.evaluation.training import Trainer, learning_rate
+from flatlib.run.checkpoint import RunError, RunStoppedError, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_warnings")
 TINY = EvaluationConfig(channels=2, cells=3, epochs=2, n_train=64, batch_size=16, device="cpu")
@@ -218,7 +218,7 @@ def test_a_loss_that_is_not_finite_is_one_line_and_keeps_the_checkpoint(tmp_path
             self.sums += np.nan
 
     monkeypatch.setattr(Trainer, "step", spoiled)
-    with pytest.raises(TrainingError, match=r"epoch 2, .*the loss is nan; try a smaller learning_rate") as error:
+    with pytest.raises(RunStoppedError, match=r"epoch 2, .*the loss is nan; try a smaller learning_rate") as error:
         evaluate(config, tmp_path)
     assert "\n" not in str(error.value) and len(read_run(run_path(tmp_path, config)).trace.epochs) == 1
 
@@ -322,7 +322,7 @@ def test_what_it_prints_and_that_a_finished_training_is_read(tmp_path, capsys, m
     assert re.match(r"DARTS_V2, seed 0, epoch 1/2: training \d\.\d{3} \(\d+\.\d %\), test .* left", lines[1])
     assert re.match(r"DARTS_V2, seed 0: test error \d+\.\d\d %; ", lines[3])
     assert re.fullmatch(r"test error: \S+ \+- \S+ % \(n = 2\)", lines[-1])
-    monkeypatch.setattr(evaluation, "load_batches", None)
+    monkeypatch.setattr(evaluation, "batches_of", None)
     assert command.start(words) == 0
     again = capsys.readouterr().out.splitlines()
     assert [line.replace("read from ", "") for line in again] == [lines[3], lines[6], lines[7]]
@@ -374,9 +374,9 @@ sys.exit(10 * start(["--help"]) + start(["--epochs", "-1"]))
 
 def test_augmentation_reaches_the_batches():
     """Sees a cutout that is not cut, or images that are shared out wrongly."""
-    batches = load_batches("digits", n_classes=10, batch_size=8, cutout=4, seed=3)
+    config = EvaluationConfig(batch_size=8, cutout=4, seed=3, device="cpu")
+    batches, again = batches_of(config), batches_of(config)
     images, labels = batches.next()
-    again = load_batches("digits", n_classes=10, batch_size=8, cutout=4, seed=3)
     rows = again.stream.next()
     own = augment(again.image_set.images["train"][rows], again.image_set, again.generator)
     torch.testing.assert_close(images, own, rtol=0, atol=0)

@@ -1,7 +1,6 @@
 """A training from its config to its folder, and what it will take."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import torch
 
-from flatlib.evaluation.batches import Batches, load_batches
+from flatlib.evaluation.batches import Batches, batches_of
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.processes import any_of, from_first, own_share
 from flatlib.evaluation.runs import EvaluationRun, EvaluationTrace, finished_run, identity, read_run, run_path
@@ -20,17 +19,14 @@ from flatlib.run.hardware import machine, peak_bytes, resolve_device
 from flatlib.run.loop import held_interrupt, is_out_of_memory, run_to_end, warn_of_threads
 from flatlib.run.progress import duration
 
-OnEpoch = Callable[[EvaluationConfig, EvaluationTrace], Any]
-OnStep = Callable[[EvaluationConfig, StepProgress], Any]
-
 
 def evaluate(
     config: EvaluationConfig,
     runs_dir: str | Path,
     *,
     data_dir: str | Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    on_step: OnStep | None = None,
+    on_epoch: Callable[[EvaluationConfig, EvaluationTrace], Any] | None = None,
+    on_step: Callable[[EvaluationConfig, StepProgress], Any] | None = None,
     checkpoint_seconds: float = 60.0,  # within an epoch; after each epoch anyway
     workers: int = 2,  # processes that decode ImageNet
 ) -> EvaluationRun:
@@ -38,61 +34,28 @@ def evaluate(
 
     The bits are the same with the same number of threads and processes; on a GPU with deterministic algorithms.
     Ctrl-C waits for the end of the step. Raises RunError (nothing was started), RunStoppedError (a loss that is not
-    finite, too little memory, no room), KeyboardInterrupt, and what `load_batches` raises: one line each.
+    finite, too little memory, no room), KeyboardInterrupt, and what `batches_of` raises: one line each.
     """
     if run := finished_run(runs_dir, config):
         return run
     path, device = run_path(runs_dir, config), resolve_device(config.device)
     batches = batches_of(config, data_dir=data_dir, workers=workers)
+    telling: Any = {"checkpoint_seconds": checkpoint_seconds, "on_epoch": on_epoch, "on_step": on_step}
     with _folder(path, config) as folder, held_interrupt() as asked:
-        if run := finished_run(runs_dir, config):  # by another process, meanwhile
-            return run
         saved = from_first(folder.load())
         try:
             trainer = Trainer(config, batches, device)
             if saved:
                 warn_of_threads(saved["threads"], path)
-                _warn_of_processes(saved["processes"], path)
                 trainer.restore(saved)
             folder.write_config(device=device, name=config.name, processes=own_share().world)
-            run_to_end(
-                trainer,
-                folder,
-                lambda: any_of(asked()),
-                checkpoint_seconds=checkpoint_seconds,
-                on_epoch=on_epoch,
-                on_step=on_step,
-            )
+            run_to_end(trainer, folder, lambda: any_of(asked()), **telling)
             any_of(False)  # all wait here until the first has written the result
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             raise RunStoppedError(f"out of memory: take a smaller batch_size or fewer channels; {path}") from None
     return read_run(path)
-
-
-def _warn_of_processes(before: int, path: Path) -> None:
-    if before != (now := own_share().world):
-        warnings.warn(f"{path}: begun with {before} processes, now {now}: last digits may differ", stacklevel=3)
-
-
-def batches_of(config: EvaluationConfig, *, data_dir: str | Path | None = None, workers: int = 2) -> Batches:
-    """The config's images, this process's share; ValueError or FileNotFoundError, one line, for what is missing."""
-    device = resolve_device(config.device)
-    if config.precision == "tf32" and device == "cpu":
-        raise ValueError("precision = tf32: only a GPU has it; allowed on a processor: float32, bf16, float64")
-    return load_batches(
-        config.dataset,
-        data_dir=Path(data_dir) if data_dir else None,
-        n_train=config.n_train,
-        n_classes=config.images.n_classes,
-        batch_size=config.batch_size,
-        cutout=config.cutout,
-        seed=config.seed,
-        device=device,
-        share=own_share(),
-        workers=workers,
-    )
 
 
 class _NoFolder(RunFolder):
@@ -140,9 +103,9 @@ def estimate(config: EvaluationConfig, batches: Batches) -> str:
     )
 
 
-def _seconds(work: Callable[[], Any]) -> float:
+def _seconds(step: Callable[[], Any]) -> float:
     begin = time.perf_counter()
-    work()
+    step()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - begin

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -11,17 +12,12 @@ from torch import Tensor, nn
 from flatlib.evaluation.batches import Batches
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.networks import Network, draw_keep
-from flatlib.evaluation.plan import has_loose_ends
 from flatlib.evaluation.processes import joined, own_share, summed
 from flatlib.evaluation.runs import Epoch, EvaluationTrace
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.run.loop import Work
 
 DECAY = 0.97  # of the learning rate, an epoch, on ImageNet
-
-
-class TrainingError(RunStoppedError):
-    """The training cannot go on; one line."""
 
 
 class StepProgress(NamedTuple):
@@ -42,29 +38,18 @@ class StepProgress(NamedTuple):
 
 
 class Trainer(Work):
-    """Network, optimizer, data and trace: all that a checkpoint holds."""
+    """Network, optimizer, data (this process's share) and trace: all that a checkpoint holds."""
 
-    def __init__(
-        self,
-        config: EvaluationConfig,
-        batches: Batches,  # this process's share
-        device: str | torch.device,
-    ) -> None:
+    def __init__(self, config: EvaluationConfig, batches: Batches, device: str | torch.device) -> None:
         self.config, self.batches, self.device, self.share = config, batches, torch.device(device), own_share()
         if self.device.type == "cuda":  # torch itself lets convolutions use tf32
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32  # bf16: of the layers alone
-        own = Network(config.plan(), torch.Generator().manual_seed(config.seed))
-        own.to(self.device, self.dtype)
+        own = Network(config.plan(), torch.Generator().manual_seed(config.seed)).to(self.device, self.dtype)
         self.own = nn.utils.convert_conv2d_weight_memory_format(own, torch.channels_last)
-        self.network = joined(self.own, loose_ends=has_loose_ends(config.plan()))
-        self.optimizer = torch.optim.SGD(
-            self.own.parameters(),
-            config.learning_rate,
-            momentum=0.9,
-            weight_decay=config.weight_decay,
-            nesterov=config.optimizer == "nesterov",
-        )
+        self.network = joined(self.own)
+        sgd: Any = {"momentum": 0.9, "weight_decay": config.weight_decay, "nesterov": config.optimizer == "nesterov"}
+        self.optimizer = torch.optim.SGD(self.own.parameters(), config.learning_rate, **sgd)
         self.generator = torch.Generator().manual_seed(config.seed + 2**32)  # of dropped paths
         self.steps = batches.steps  # of an epoch
         self.done: list[Epoch] = []
@@ -84,11 +69,9 @@ class Trainer(Work):
         images, labels = self.batches.next()
         self.network.train()
         logits, auxiliary = self.logits(images, self._keep())
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-        total = loss
-        if auxiliary is not None:
-            extra = F.cross_entropy(auxiliary, labels, label_smoothing=self.config.label_smoothing)
-            total = loss + self.config.auxiliary * extra
+        entropy = partial(F.cross_entropy, target=labels, label_smoothing=self.config.label_smoothing)
+        loss = entropy(logits)
+        total = loss if auxiliary is None else loss + self.config.auxiliary * entropy(auxiliary)
         self.optimizer.zero_grad()
         total.backward()
         if self.config.gradient_clip:
@@ -130,7 +113,7 @@ class Trainer(Work):
         return loss_, top1, top5
 
     def end_epoch(self) -> None:
-        """Test, and close the line of the trace. TrainingError for a loss that is not finite."""
+        """Test, and close the line of the trace. RunStoppedError for a loss that is not finite."""
         loss, accuracy = (summed(self.sums.clone()) / self.at / self.share.world).tolist()
         self._check(loss)
         line = [loss, accuracy, *self.test(), self.learning_rate, self.seconds]
@@ -139,7 +122,7 @@ class Trainer(Work):
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise TrainingError(
+            raise RunStoppedError(
                 f"epoch {len(self.done) + 1}, step {self.at}: the loss is {loss}; try a smaller learning_rate (now "
                 f"{self.config.learning_rate}), precision = float32 or another seed, and check that all images are fine"
             )
@@ -175,7 +158,6 @@ class Trainer(Work):
             "sums": self.sums.tolist(),
             "seconds": self.seconds,
             "threads": torch.get_num_threads(),
-            "processes": self.share.world,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
