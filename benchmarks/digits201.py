@@ -46,7 +46,7 @@ def main() -> None:
     classes, recipe = np.unique(isomorphism_classes(all_archs())), Recipe()
     rows = np.random.default_rng(0).choice(classes, PART, replace=False)
     start = time.perf_counter()
-    measure(all_archs()[rows], rows, load_digits201("digits"), 0, recipe)
+    measure(rows, load_digits201("digits"), 0, recipe)
     batched = (time.perf_counter() - start) / PART
     start = time.perf_counter()
     for row in rows[:12]:

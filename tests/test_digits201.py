@@ -38,7 +38,7 @@ def test_batched_training_equals_one_by_one_in_float64():
     rows = np.concatenate([[0, 15624, 3 * 5**5], rng.choice(15625, 10, replace=False)])
     data, recipe = load_digits201("digits-shifted"), Recipe(epochs=1)
     images, labels = map(torch.from_numpy, data["train"])
-    batch = CellBatch(all_archs()[rows], rows, 10, recipe, seed=7, dtype=torch.float64)
+    batch = CellBatch(rows, 10, recipe, seed=7, dtype=torch.float64)
     nets = [copy_weights(batch, row) for row in range(len(rows))]
     batched = torch.stack(list(train_steps(batch, images, labels, seed=7)))  # (steps, A)
     assert batched.shape == (12, len(rows))
@@ -80,7 +80,7 @@ def test_a_sample_built_twice_is_equal_to_the_bit(tmp_path):
 def test_another_recipe_does_not_touch_the_parts(tmp_path):
     """Sees a build that mixes the parts of two recipes."""
     build(tmp_path, recipe=Recipe(epochs=1), classes=_sample(2), runs=[("digits", 0)], processes=1)
-    with pytest.raises(ValueError, match=r"another recipe; name another folder") as caught:
+    with pytest.raises(ValueError, match=r"holds another run \(epochs = 1, not 2\); move the folder away") as caught:
         build(tmp_path, recipe=Recipe(epochs=2), classes=_sample(2), runs=[("digits", 0)], processes=1)
     assert "\n" not in str(caught.value)
 
@@ -93,7 +93,7 @@ def test_rebuilt_sample_lies_within_the_noise_band_of_the_shipped_table():
     one cell in four by more than 5 points.
     """
     rows, table = _sample(32), load_table()
-    valid, _ = measure(all_archs()[rows], rows, load_digits201("digits"), 0, Recipe())
+    valid, _ = measure(rows, load_digits201("digits"), 0, Recipe())
     shipped = table.quantity("digits-valid/12/x-valid").accuracy[rows]  # (32, seeds, epochs)
     gap = np.abs(valid - shipped[:, 0])
     assert abs((valid - shipped[:, 0])[:, -1].mean()) < 1.0

@@ -23,7 +23,7 @@ ENDINGS = {".jpeg", ".jpg", ".png", ".webp"}
 SIDE, TEST_SIDE = 224, 256  # pixels: of what a network sees; of the shorter side from which a test crop is taken
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a training crop: share of the image, width by height
 BILINEAR = 2  # PIL.Image.Resampling.BILINEAR
-JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.2}
+JITTER = {"Brightness": 0.4, "Contrast": 0.4, "Color": 0.4, "hue": 0.2}  # PIL.ImageEnhance's, and the hue
 MOMENTS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and std of ImageNet's channels
 LAYOUT = "expected train/<class>/*.jpeg and val/<class>/*.jpeg with the same classes"
 
@@ -58,32 +58,32 @@ def read_folder(folder: Path | None, n_classes: int, n_train: int = 0) -> ImageF
             f"no train/ and val/ in {base} or {base / 'imagenet'}; {LAYOUT}: get ImageNet from its own site, or name "
             "another folder (data_dir, $FLATLIB_DATA)"
         )
-    train, paths, labels = _split(root / "train")
-    val, val_paths, val_labels = _split(root / "val")
-    if differing := sorted({*train} ^ {*val}):
-        where = "train/" if differing[0] in train else "val/"
+    found = {split: _classes(root / split) for split in ("train", "val")}
+    if differing := sorted(found["train"].keys() ^ found["val"].keys()):
+        where = "train/" if differing[0] in found["train"] else "val/"
         raise ValueError(f"{root}: class {differing[0]} is in {where} only; {LAYOUT}")
-    if len(train) != n_classes:
-        raise ValueError(f"{root}: train/ has {len(train):,} classes, expected {n_classes:,}; set n_classes for a part")
-    rows = training_rows(labels, n_train, str(root))
-    return ImageFolder({"train": paths[rows], "val": val_paths}, {"train": labels[rows], "val": val_labels})
+    if (n := len(found["train"])) != n_classes:
+        raise ValueError(f"{root}: train/ has {n:,} classes, expected {n_classes:,}; set n_classes for a part")
+    paths = {s: np.array([path for own in found[s].values() for path in own], dtype=object) for s in found}
+    labels = {s: np.repeat(np.arange(n), [len(own) for own in found[s].values()]) for s in found}
+    rows = training_rows(labels["train"], n_train, str(root))
+    paths["train"], labels["train"] = paths["train"][rows], labels["train"][rows]
+    return ImageFolder(paths, labels)
 
 
-def _split(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Classes, paths and labels; what systems and tools leave behind, such as macOS's ._a.JPEG, is no image."""
+def _classes(folder: Path) -> dict[str, list[Path]]:
+    """Images by class; what systems and tools leave behind, such as macOS's ._a.JPEG, is no image."""
     if not folder.is_dir():
         raise ValueError(f"{folder.parent}: no {folder.name}/; {LAYOUT}")
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not classes:
-        flat = len(_images(folder))
-        what = f"{flat:,} images lie in it without class folders" if flat else "it is empty"
-        raise ValueError(f"{folder}: {what}; {LAYOUT}: move each image into a folder named after its class")
-    found = [_images(folder / name) for name in classes]
-    for name, own in zip(classes, found, strict=True):
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = {name: _images(folder / name) for name in names}
+    if not found:
+        there = f"{len(_images(folder)):,} images lie in it without class folders"
+        raise ValueError(f"{folder}: {there}; {LAYOUT}: move each image into a folder named after its class")
+    for name, own in found.items():
         if not own:
             raise ValueError(f"{folder / name}: no image ({', '.join(sorted(ENDINGS))}); {LAYOUT}")
-    labels = np.repeat(np.arange(len(classes)), [len(own) for own in found])
-    return classes, np.array([path for own in found for path in own], dtype=object), labels
+    return found
 
 
 def _images(folder: Path) -> list[Path]:
@@ -95,22 +95,19 @@ def _images(folder: Path) -> list[Path]:
 
 def decode_train(path: Path, rng: np.random.Generator) -> np.ndarray:  # (3, 224, 224) uint8
     """A random part of an image at a random size, perhaps mirrored, its colors jittered."""
-    with _opened(path) as image:
-        left, top, width, height = crop_box(*image.size, rng)
-        part = image.crop((left, top, left + width, top + height))  # resize's own box would blend in what lies around
-    image = part.resize((SIDE, SIDE), BILINEAR)
-    return _pixels(jitter(image, rng), flip=rng.random() < 0.5)
+    image = _opened(path)
+    left, top, width, height = crop_box(*image.size, rng)
+    part = image.crop((left, top, left + width, top + height))  # resize's own box would blend in what lies around
+    pixels = _pixels(jitter(part.resize((SIDE, SIDE), BILINEAR), rng))
+    return np.ascontiguousarray(pixels[:, :, ::-1] if rng.random() < 0.5 else pixels)
 
 
 def decode_test(path: Path) -> np.ndarray:  # (3, 224, 224) uint8
     """The central square of an image whose shorter side has become 256 pixels."""
-    with _opened(path) as image:
-        width, height = image.size
-        short = min(width, height)
-        width, height = TEST_SIDE * width // short, TEST_SIDE * height // short
-        image = image.resize((width, height), BILINEAR)
+    image = _opened(path)
+    width, height = (TEST_SIDE * side // min(image.size) for side in image.size)
     left, top = round((width - SIDE) / 2), round((height - SIDE) / 2)
-    return _pixels(image.crop((left, top, left + SIDE, top + SIDE)), flip=False)
+    return _pixels(image.resize((width, height), BILINEAR).crop((left, top, left + SIDE, top + SIDE)))
 
 
 def crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:  # left, top, its size
@@ -129,14 +126,9 @@ def jitter(image: "Image", rng: np.random.Generator) -> "Image":
     """Brightness, contrast, saturation and hue changed by up to JITTER, in random order."""
     from PIL import ImageEnhance
 
-    enhance = {
-        "brightness": ImageEnhance.Brightness,
-        "contrast": ImageEnhance.Contrast,
-        "saturation": ImageEnhance.Color,
-    }
     for name in rng.permutation(list(JITTER)):
         strength = rng.uniform(-JITTER[name], JITTER[name])
-        image = turn_hue(image, strength) if name == "hue" else enhance[name](image).enhance(1 + strength)
+        image = turn_hue(image, strength) if name == "hue" else getattr(ImageEnhance, name)(image).enhance(1 + strength)
     return image
 
 
@@ -145,8 +137,8 @@ def turn_hue(image: "Image", turn: float) -> "Image":
     from PIL import Image
 
     hue, saturation, value = image.convert("HSV").split()
-    turned = (np.asarray(hue).astype(np.int16) + round(255 * turn)) % 256
-    return Image.merge("HSV", (Image.fromarray(turned.astype(np.uint8)), saturation, value)).convert("RGB")
+    hue = hue.point([(level + round(255 * turn)) % 256 for level in range(256)])
+    return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
 
 
 def _opened(path: Path) -> "Image":
@@ -163,6 +155,5 @@ def _opened(path: Path) -> "Image":
         raise ValueError(f"{path}: cannot be decoded ({reason}); replace the file or move it away") from None
 
 
-def _pixels(image: "Image", *, flip: bool) -> np.ndarray:
-    pixels = np.asarray(image).transpose(2, 0, 1)
-    return np.ascontiguousarray(pixels[:, :, ::-1] if flip else pixels)
+def _pixels(image: "Image") -> np.ndarray:  # (3, H, W)
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))

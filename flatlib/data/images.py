@@ -12,8 +12,6 @@ import torch.nn.functional as F
 from flatlib.data.cifar import LAYOUTS, read_cifar
 from flatlib.data.digits import shuffled_digits
 
-NAMES = ("digits", "cifar10", "cifar100")
-
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -42,15 +40,18 @@ class ImageSet:
         return replace(self, images=images, labels={split: tensor.to(device) for split, tensor in self.labels.items()})
 
 
-MOMENTS = {  # mean and std of the training images' channels
-    "digits": ((0.305248,), (0.375680,)),
-    "cifar10": ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),  # DARTS's cnn/utils.py
-    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),  # its own; DARTS takes CIFAR-10's
-}
-AUGMENTATIONS = {
-    "digits": Augmentation(padding=1, flip=False),  # a mirrored digit is another sign
-    "cifar10": Augmentation(padding=4, flip=True),
-    "cifar100": Augmentation(padding=4, flip=True),
+SETS = {  # mean and std of the training images' channels, and how they are augmented
+    "digits": ((0.305248,), (0.375680,), Augmentation(padding=1, flip=False)),  # a mirrored digit is another sign
+    "cifar10": (  # DARTS's cnn/utils.py
+        (0.49139968, 0.48215827, 0.44653124),
+        (0.24703233, 0.24348505, 0.26158768),
+        Augmentation(padding=4, flip=True),
+    ),
+    "cifar100": (  # its own; DARTS takes CIFAR-10's
+        (0.5071, 0.4865, 0.4409),
+        (0.2673, 0.2564, 0.2762),
+        Augmentation(padding=4, flip=True),
+    ),
 }
 
 
@@ -60,20 +61,14 @@ def load_images(name: str, folder: Path | None = None, n_train: int = 0) -> Imag
     CIFAR is read from `folder` ($FLATLIB_DATA, else ./data), see `read_cifar`; digits come with scikit-learn.
     Raises ValueError for a wrong name, number or file, FileNotFoundError or ImportError for what is missing.
     """
-    if name not in NAMES:
-        raise ValueError(f"no data set {name!r}; there are {', '.join(NAMES)}")
+    if name not in SETS:
+        raise ValueError(f"no data set {name!r}; there are {', '.join(SETS)}")
     splits = _read_digits() if name == "digits" else read_cifar(name, folder)
     images, labels = splits["train"]
     rows = training_rows(labels, n_train, name)
     splits["train"] = images[rows], labels[rows]
-    return ImageSet(
-        name,
-        {split: torch.from_numpy(images) for split, (images, _) in splits.items()},
-        {split: torch.from_numpy(labels) for split, (_, labels) in splits.items()},
-        LAYOUTS[name].n_classes if name in LAYOUTS else 10,
-        *MOMENTS[name],
-        AUGMENTATIONS[name],
-    )
+    tensors, targets = ({split: torch.from_numpy(both[at]) for split, both in splits.items()} for at in (0, 1))
+    return ImageSet(name, tensors, targets, LAYOUTS[name].n_classes if name in LAYOUTS else 10, *SETS[name])
 
 
 def _read_digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -83,21 +78,21 @@ def _read_digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {"train": (images[:1200], labels[:1200]), "test": (images[1200:], labels[1200:])}
 
 
-def training_rows(labels: np.ndarray, n_train: int, where: str) -> np.ndarray | slice:
-    """Those of n_train images, 0: all; ValueError, one line, for more than there are."""
+def training_rows(labels: np.ndarray, n_train: int, where: str) -> np.ndarray | slice:  # labels (n,)
+    """The first n_train of a fixed order, 0: all in their own; ValueError, one line, for more than there are.
+
+    The first k of the order hold each class k / n_classes times, to within 1, while each class lasts.
+    """
     if not 0 <= n_train <= len(labels):
         raise ValueError(f"n_train {n_train:,}: {where} has {len(labels):,} training images; 0 takes all")
-    return balanced_order(labels)[:n_train] if n_train else slice(None)
-
-
-def balanced_order(labels: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
-    """A fixed permutation whose first k hold each class k / n_classes times, to within 1, while each class lasts."""
+    if not n_train:
+        return slice(None)
     order = np.random.default_rng(0).permutation(len(labels))
     permuted = labels[order]
     turn = np.empty_like(order)  # how many of its class come before
     for label in np.unique(permuted):
         turn[permuted == label] = np.arange((permuted == label).sum())
-    return order[np.argsort(turn, kind="stable")]
+    return order[np.argsort(turn, kind="stable")][:n_train]
 
 
 def normalize(images: torch.Tensor, image_set: ImageSet) -> torch.Tensor:  # (B, C, H, W) uint8 -> float32
@@ -118,37 +113,21 @@ def augment(
     part: slice = slice(None),  # of the batch, where several processes share it: draws are made for all
 ) -> torch.Tensor:  # (B, C, H, W) float32
     """Crop, flip, normalize, cut out, in DARTS's order: a crop's border is black, a cut-out square 0 (the mean)."""
-    draws, images = _draw(images.shape, image_set.augmentation, generator)[part], images[part]
-    if images.is_cuda:  # copied from pageable memory they would wait for the GPU
-        draws = draws.pin_memory()
-    return _transform(images, image_set, draws.to(images.device, non_blocking=images.is_cuda))
-
-
-def _draw(shape: torch.Size, augmentation: Augmentation, generator: torch.Generator) -> torch.Tensor:  # (B, 5) int64
-    """For each image: the crop's top and left, flip (0 or 1), the cutout's center (row, column).
-
-    All five are always drawn: the crops stay the same when flip or cutout is switched off.
-    """
-    n, _, height, width = shape
-    shifts = 2 * augmentation.padding + 1
-    return torch.stack(
-        [torch.randint(bound, (n,), generator=generator) for bound in (shifts, shifts, 2, height, width)], dim=1
-    )
-
-
-def _transform(images: torch.Tensor, image_set: ImageSet, draws: torch.Tensor) -> torch.Tensor:
-    """`augment` with the draws given."""
-    n, channels, height, width = images.shape
-    padding, cutout = image_set.augmentation.padding, image_set.augmentation.cutout
-    top, left, flip, y, x = draws[:, :, None].unbind(1)  # (B, 1) each
+    (n, channels, height, width), own = images.shape, image_set.augmentation
+    shifts, padding = 2 * own.padding + 1, own.padding
+    bounds = (shifts, shifts, 2, height, width)  # all are always drawn: crops stay the same without flip or cutout
+    draws = torch.stack([torch.randint(bound, (n,), generator=generator) for bound in bounds], dim=1)[part]
+    images, gpu = images[part], images.is_cuda
+    draws = draws.pin_memory() if gpu else draws  # copied from pageable memory they would wait for the GPU
+    top, left, flip, y, x = draws.to(images.device, non_blocking=gpu)[:, :, None].unbind(1)  # (B, 1) each
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
-    mirrored = torch.where((flip == 1) & image_set.augmentation.flip, width - 1 - columns, columns)  # (B, W)
+    mirrored = torch.where((flip == 1) & own.flip, width - 1 - columns, columns)  # (B, W)
     at = (top + rows)[:, :, None] * (width + 2 * padding) + (left + mirrored)[:, None, :]  # (B, H, W) in the padded
     padded = F.pad(images, [padding] * 4).flatten(2)
-    cropped = padded.gather(2, at.view(n, 1, -1).expand(-1, channels, -1)).view(images.shape)
+    cropped = padded.gather(2, at.flatten(1)[:, None].expand(-1, channels, -1)).view(images.shape)
     result = normalize(cropped, image_set)
-    if cutout:
-        hidden = _near(rows, y, cutout)[:, :, None] & _near(columns, x, cutout)[:, None, :]  # (B, H, W)
+    if own.cutout:
+        hidden = _near(rows, y, own.cutout)[:, :, None] & _near(columns, x, own.cutout)[:, None, :]  # (B, H, W)
         result.masked_fill_(hidden[:, None], 0.0)
     return result
 

@@ -106,11 +106,8 @@ class FolderBatches:
         return {"turn": self.turn, "done": self.done, "images": self.folder.digest}
 
     def restore(self, state: dict[str, Any]) -> None:
-        if state["images"] != self.folder.digest:
-            raise ValueError(
-                f"state of other images ({state['images']}) than this folder's ({self.folder.digest}): resume with the "
-                "images of the run"
-            )
+        if (before := state["images"]) != (own := self.folder.digest):
+            raise ValueError(f"state of other images ({before}) than this folder's ({own}): resume with the former")
         self.turn, self.done, self._ahead = state["turn"], state["done"], None
 
 

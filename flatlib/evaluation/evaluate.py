@@ -1,8 +1,8 @@
 """A training from its config to its folder, and what it will take."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ def evaluate(
     path, device = run_path(runs_dir, config), resolve_device(config.device)
     batches = batches_of(config, data_dir=data_dir, workers=workers)
     telling: Any = {"checkpoint_seconds": checkpoint_seconds, "on_epoch": on_epoch, "on_step": on_step}
-    with _folder(path, config) as folder, held_interrupt() as asked:
+    own: Any = nullcontext(_NoFolder(path, {})) if own_share().rank else open_run(path, identity(config))
+    with own as folder, held_interrupt() as asked:
         saved = from_first(folder.load())
         try:
             trainer = Trainer(config, batches, device)
@@ -66,15 +67,6 @@ class _NoFolder(RunFolder):
     def load(self) -> None: ...
     def write_trace(self, trace: Any) -> None: ...
     def write_result(self, values: dict[str, Any]) -> None: ...
-
-
-@contextmanager
-def _folder(path: Path, config: EvaluationConfig) -> Iterator[RunFolder]:
-    if own_share().rank:
-        yield _NoFolder(path, identity(config))
-        return
-    with open_run(path, identity(config)) as folder:
-        yield folder
 
 
 # --- what it will take ------------------------------------------------------------------------------
