@@ -9,8 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from flatlib.data.digits import load_digits201
-from flatlib.evaluation.digits201 import Recipe, measure
+from flatlib.evaluation.digits201 import Recipe, load_digits201, measure
 from flatlib.evaluation.digits201_build import PART
 from flatlib.memory import keep_freed_memory
 from flatlib.spaces import all_archs, isomorphism_classes, prune_dead_edges

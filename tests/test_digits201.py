@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from plain_network import PlainNetwork
 
-from flatlib.data.digits import NAMES, load_digits201
-from flatlib.evaluation.digits201 import CellBatch, Recipe, measure, train_steps
+from flatlib.evaluation.digits201 import NAMES, CellBatch, Recipe, load_digits201, measure, train_steps
 from flatlib.evaluation.digits201_build import build
 from flatlib.spaces import all_archs, isomorphism_classes
 from flatlib.tabular.table_file import embedded_path, load_table

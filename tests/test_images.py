@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from flatlib.data.cifar import LAYOUTS
-from flatlib.data.digits import load_digits201
 from flatlib.data.fetch import SOURCES
-from flatlib.data.images import SETS, Augmentation, ImageSet, Stream, augment, load_images, normalize, split_halves
+from flatlib.data.images import NAMES, Augmentation, ImageSet, Stream, augment, load_images, normalize, split_halves
+from flatlib.evaluation.digits201 import load_digits201
 
 FILES = {  # name -> the official archive's folder, training files, test file, classes
     "cifar10": ("cifar-10-batches-bin", [f"data_batch_{i}.bin" for i in (1, 2, 3, 4, 5)], "test_batch.bin", 10),
@@ -249,7 +249,7 @@ def test_what_is_fetched_is_what_is_read():
     assert {name: layout.archive for name, layout in LAYOUTS.items()} == {
         name: source.url.rsplit("/", 1)[1] for name, source in SOURCES.items()
     }
-    assert set(SETS) == {"digits", *LAYOUTS}
+    assert set(NAMES) == {"digits", *LAYOUTS}
 
 
 def one_line(error) -> str:

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 
 from flatlib.data.cifar import LAYOUTS, read_cifar
-from flatlib.data.digits import shuffled_digits
 
 
 @dataclass(frozen=True)
@@ -40,18 +39,12 @@ class ImageSet:
         return replace(self, images=images, labels={split: tensor.to(device) for split, tensor in self.labels.items()})
 
 
-SETS = {  # mean and std of the training images' channels, and how they are augmented
-    "digits": ((0.305248,), (0.375680,), Augmentation(padding=1, flip=False)),  # a mirrored digit is another sign
-    "cifar10": (  # DARTS's cnn/utils.py
-        (0.49139968, 0.48215827, 0.44653124),
-        (0.24703233, 0.24348505, 0.26158768),
-        Augmentation(padding=4, flip=True),
-    ),
-    "cifar100": (  # its own; DARTS takes CIFAR-10's
-        (0.5071, 0.4865, 0.4409),
-        (0.2673, 0.2564, 0.2762),
-        Augmentation(padding=4, flip=True),
-    ),
+NAMES = ("digits", *LAYOUTS)
+MOMENTS = {  # mean and std of the training images' channels
+    "digits": ((0.305248,), (0.375680,)),
+    "cifar10": ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),  # DARTS's cnn/utils.py
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),  # its own; DARTS takes CIFAR-10's
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
 
@@ -61,21 +54,32 @@ def load_images(name: str, folder: Path | None = None, n_train: int = 0) -> Imag
     CIFAR is read from `folder` ($FLATLIB_DATA, else ./data), see `read_cifar`; digits come with scikit-learn.
     Raises ValueError for a wrong name, number or file, FileNotFoundError or ImportError for what is missing.
     """
-    if name not in SETS:
-        raise ValueError(f"no data set {name!r}; there are {', '.join(SETS)}")
-    splits = _read_digits() if name == "digits" else read_cifar(name, folder)
+    if name not in NAMES:
+        raise ValueError(f"no data set {name!r}; there are {', '.join(NAMES)}")
+    if name == "digits":  # 1,200 to train, 597 to test; 0..16 -> 0..255; a mirrored digit is another sign
+        pixels, digits = shuffled_digits()
+        gray = np.rint(pixels * (255 / 16)).astype(np.uint8)[:, None]
+        splits = {"train": (gray[:1200], digits[:1200]), "test": (gray[1200:], digits[1200:])}
+        n_classes, augmentation = 10, Augmentation(padding=1, flip=False)
+    else:
+        splits, n_classes = read_cifar(name, folder), LAYOUTS[name].n_classes
+        augmentation = Augmentation(padding=4, flip=True)
     images, labels = splits["train"]
     rows = training_rows(labels, n_train, name)
     splits["train"] = images[rows], labels[rows]
     tensors, targets = ({split: torch.from_numpy(both[at]) for split, both in splits.items()} for at in (0, 1))
-    return ImageSet(name, tensors, targets, LAYOUTS[name].n_classes if name in LAYOUTS else 10, *SETS[name])
+    return ImageSet(name, tensors, targets, n_classes, *MOMENTS[name], augmentation)
 
 
-def _read_digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Scikit-learn's 1,797 digits (n, 1, 8, 8) in digits.py's order: 1,200 to train, 597 to test."""
-    pixels, labels = shuffled_digits()
-    images = np.rint(pixels * (255 / 16)).astype(np.uint8)[:, None]  # 0..16 -> 0..255
-    return {"train": (images[:1200], labels[:1200]), "test": (images[1200:], labels[1200:])}
+def shuffled_digits() -> tuple[np.ndarray, np.ndarray]:  # (1797, 8, 8) gray values 0 to 16, (1797,) int64
+    """Scikit-learn's digits in the one order that every split is cut from, Digits201's too."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ImportError("digits need scikit-learn: pip install scikit-learn, or take --dataset cifar10") from None
+    pixels, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    return pixels[order].reshape(-1, 8, 8), labels[order].astype(np.int64)
 
 
 def training_rows(labels: np.ndarray, n_train: int, where: str) -> np.ndarray | slice:  # labels (n,)
@@ -117,24 +121,24 @@ def augment(
     shifts, padding = 2 * own.padding + 1, own.padding
     bounds = (shifts, shifts, 2, height, width)  # all are always drawn: crops stay the same without flip or cutout
     draws = torch.stack([torch.randint(bound, (n,), generator=generator) for bound in bounds], dim=1)[part]
-    images, gpu = images[part], images.is_cuda
-    draws = draws.pin_memory() if gpu else draws  # copied from pageable memory they would wait for the GPU
-    top, left, flip, y, x = draws.to(images.device, non_blocking=gpu)[:, :, None].unbind(1)  # (B, 1) each
+    images = images[part]
+    top, left, flip, y, x = sent(draws, images.device)[:, :, None].unbind(1)  # (B, 1) each
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     mirrored = torch.where((flip == 1) & own.flip, width - 1 - columns, columns)  # (B, W)
     at = (top + rows)[:, :, None] * (width + 2 * padding) + (left + mirrored)[:, None, :]  # (B, H, W) in the padded
     padded = F.pad(images, [padding] * 4).flatten(2)
     cropped = padded.gather(2, at.flatten(1)[:, None].expand(-1, channels, -1)).view(images.shape)
     result = normalize(cropped, image_set)
-    if own.cutout:
-        hidden = _near(rows, y, own.cutout)[:, :, None] & _near(columns, x, own.cutout)[:, None, :]  # (B, H, W)
-        result.masked_fill_(hidden[:, None], 0.0)
+    if half := own.cutout // 2:  # DARTS's: from center - half up to, not including, center + half
+        tall, wide = ((at >= center - half) & (at < center + half) for at, center in ((rows, y), (columns, x)))
+        result.masked_fill_((tall[:, :, None] & wide[:, None, :])[:, None], 0.0)
     return result
 
 
-def _near(at: torch.Tensor, center: torch.Tensor, side: int) -> torch.Tensor:  # (H,), (B, 1) -> (B, H) bool
-    """DARTS's Cutout: from center - side / 2 up to, not including, center + side / 2."""
-    return (at >= center - side // 2) & (at < center + side // 2)
+def sent(draws: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """To the device; copied from pageable memory they would wait for a GPU."""
+    gpu = device.type == "cuda"
+    return (draws.pin_memory() if gpu else draws).to(device, non_blocking=gpu)
 
 
 class Stream:

@@ -1,22 +1,24 @@
 """The batches that a training sees: images in memory or in a folder, shared out among processes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from flatlib.data.image_folder import MOMENTS, ImageFolder, decode_test, decode_train, read_folder
-from flatlib.data.images import ImageSet, Stream, augment, load_images, normalize
+from flatlib.data.images import MOMENTS, ImageSet, Stream, augment, load_images, normalize
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.processes import Share, own_share
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.run.hardware import resolve_device
+
+if TYPE_CHECKING:
+    from flatlib.data.image_folder import ImageFolder
 
 Batch = tuple[Tensor, Tensor]  # images (b, C, H, W) float32, labels (b,) int64, on the device
 TEST_BATCH, FOLDER_TEST_BATCH = 500, 100  # images
@@ -55,7 +57,7 @@ class FolderBatches:
 
     def __init__(
         self,
-        folder: ImageFolder,
+        folder: "ImageFolder",
         batch_size: int,
         seed: int,
         device: str | torch.device,
@@ -69,7 +71,7 @@ class FolderBatches:
         self.workers = min(workers, cores)  # of more torch warns; the images are the same
         self.n_train, self.n_test = (len(folder.labels[split]) for split in ("train", "val"))
         self.steps = self.n_train // batch_size
-        self.levels = [torch.tensor(values, device=self.device).view(-1, 1, 1) for values in MOMENTS]
+        self.levels = [torch.tensor(values, device=self.device).view(-1, 1, 1) for values in MOMENTS["imagenet"]]
         self.turn, self.done = 0, 0  # passes begun before this one, batches taken from it
         self._ahead: Iterator[Batch] | None = None
 
@@ -87,15 +89,15 @@ class FolderBatches:
         own = range(self.share.rank, self.n_test, self.share.world)
         return self._decoded("val", [own[at : at + FOLDER_TEST_BATCH] for at in range(0, len(own), FOLDER_TEST_BATCH)])
 
-    def _decoded(self, split: str, batches: list) -> Iterator[Batch]:
+    def _decoded(self, split: str, batches: Iterable[Sequence[int]]) -> Iterator[Batch]:
         """Batches of these rows; RunStoppedError, one line, for an image that cannot be decoded."""
-        images = _Images(self.folder, split, self.seed, self.turn)
+        places = ([(split, self.seed, self.turn, row) for row in rows] for rows in batches)
         gpu = self.device.type == "cuda"
         own = torch.Generator().manual_seed(self.seed)  # nothing is drawn from it, but the global one stays untouched
-        options: Any = {"batch_sampler": batches, "num_workers": self.workers, "pin_memory": gpu, "generator": own}
+        options: Any = {"batch_sampler": places, "num_workers": self.workers, "pin_memory": gpu, "generator": own}
         mean, std = self.levels
         try:
-            for batch in DataLoader(images, **options):
+            for batch in DataLoader(self.folder, **options):
                 pixels, labels = (part.to(self.device, non_blocking=True) for part in batch)
                 yield (pixels.float() / 255 - mean) / std, labels
         except ValueError as error:  # from a worker it comes with that process's traceback
@@ -111,19 +113,6 @@ class FolderBatches:
         self.turn, self.done, self._ahead = state["turn"], state["done"], None
 
 
-class _Images(Dataset):
-    """Decoded images by row; what is random comes from (seed, pass, row), whoever decodes."""
-
-    def __init__(self, folder: ImageFolder, split: str, *seeds: int) -> None:
-        self.paths, self.labels = folder.paths[split], torch.from_numpy(folder.labels[split])
-        self.seeds, self.training = seeds, split == "train"
-
-    def __getitem__(self, row: int) -> Batch:
-        rng = np.random.default_rng([*self.seeds, row])
-        pixels = decode_train(self.paths[row], rng) if self.training else decode_test(self.paths[row])
-        return torch.from_numpy(pixels), self.labels[row]
-
-
 Batches = MemoryBatches | FolderBatches
 
 
@@ -135,14 +124,15 @@ def batches_of(config: EvaluationConfig, *, data_dir: str | Path | None = None, 
     device, folder = resolve_device(config.device), Path(data_dir) if data_dir else None
     if config.precision == "tf32" and device == "cpu":
         raise ValueError("precision = tf32: only a GPU has it; allowed on a processor: float32, bf16, float64")
-    images: ImageFolder | ImageSet
     if config.dataset == "imagenet":
-        images = read_folder(folder, config.images.n_classes, config.n_train)
+        from flatlib.data.image_folder import read_folder  # needs Pillow
+
+        images: Any = read_folder(folder, config.images.n_classes, config.n_train)
     else:
         images = load_images(config.dataset, folder, config.n_train)
     if config.batch_size > (n := len(images.labels["train"])):
         raise ValueError(f"batch_size = {config.batch_size}: allowed: 2 to {n:,}, the training images there are")
-    if isinstance(images, ImageFolder):
+    if config.dataset == "imagenet":
         return FolderBatches(images, config.batch_size, config.seed, device, share=own_share(), workers=workers)
     images = replace(images, augmentation=replace(images.augmentation, cutout=config.cutout)).to(device)
     return MemoryBatches(images, config.batch_size, config.seed, share=own_share())

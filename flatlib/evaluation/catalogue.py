@@ -56,15 +56,11 @@ def cell_key(cell: Cell) -> str:
     return json.dumps(fields)
 
 
-@cache
-def _names() -> dict[str, str]:
-    return {cell_key(known.cell): known.name for known in catalogue().values()}
-
-
 def name_of(cell: Cell) -> str:
     """A published cell's name, or 'cell-' and eight digits that are this cell's alone."""
     key = cell_key(cell)
-    return _names().get(key) or f"cell-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    names = (known.name for known in catalogue().values() if cell_key(known.cell) == key)
+    return next(names, f"cell-{hashlib.sha256(key.encode()).hexdigest()[:8]}")
 
 
 # --- from what is handed over ----------------------------------------------------------------------

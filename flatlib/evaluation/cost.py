@@ -53,12 +53,7 @@ def _through(layers: Layers, shape: Shape, total: Counter[str]) -> Shape:
 
 
 def solve_channels(
-    cell: Genotype | str,
-    images: Images,
-    *,
-    cells: int,
-    params: float = 0,
-    multi_adds: float = 0,
+    cell: Genotype | str, images: Images, *, cells: int, params: float = 0, multi_adds: float = 0
 ) -> int:
     """Initial channels, an even number, for one of two budgets (Sec. D.1).
 

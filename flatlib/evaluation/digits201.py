@@ -14,8 +14,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from flatlib.data.images import shuffled_digits
 from flatlib.spaces import NAS_BENCH_201, all_archs, prune_dead_edges
 
+NAMES = ("digits", "digits-shifted", "digits-rotated")
+SPLITS = {"train": slice(0, 600), "valid": slice(600, 1200), "test": slice(1200, 1797)}
 SIDE = 4  # positions a side after pixel-unshuffle; half of it in the second stage
 
 
@@ -30,6 +33,31 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     norm_momentum: float = 0.3
+
+
+def load_digits201(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Split -> images (n, 4, 4, 4) in [0, 1], pixel-unshuffled, float32, and labels (n,) int64; fixed for all seeds.
+
+    `digits`: 10 classes. `digits-shifted`: each image moved by up to 1 pixel on both axes.
+    `digits-rotated`: each image turned by 0, 90, 180 or 270 degrees, the label being
+    (digit, turn): 40 classes.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no data set {name!r}; there are {', '.join(NAMES)}")
+    pixels, labels = shuffled_digits()
+    images = pixels / 16.0
+    rng = np.random.default_rng(1)
+    if name == "digits-shifted":
+        moves = rng.integers(-1, 2, (len(images), 2))
+        padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+        images = np.stack([p[1 + y : 9 + y, 1 + x : 9 + x] for p, (y, x) in zip(padded, moves, strict=True)])
+    if name == "digits-rotated":
+        turns = rng.integers(0, 4, len(images))
+        images = np.stack([np.rot90(image, turn) for image, turn in zip(images, turns, strict=True)])
+        labels = labels * 4 + turns
+    # (n, 8, 8) -> (n, 4 channels, 4, 4): each 2 x 2 block becomes four channels
+    blocks = images.reshape(-1, 4, 2, 4, 2).transpose(0, 2, 4, 1, 3).reshape(-1, 4, 4, 4).astype(np.float32)
+    return {split: (blocks[rows], labels[rows]) for split, rows in SPLITS.items()}
 
 
 def conv_taps(side: int, stride: int) -> torch.Tensor:  # (9, P_out * P_in) of 0 and 1

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flatlib.data.digits import load_digits201
-from flatlib.evaluation.digits201 import Recipe, measure
+from flatlib.evaluation.digits201 import Recipe, load_digits201, measure
 from flatlib.memory import keep_freed_memory
 from flatlib.run.checkpoint import RunError, write_beside
 from flatlib.run.folder import one_line, open_run
@@ -37,10 +36,9 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
 
 
-def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Recipe) -> Path:
+def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Recipe) -> None:
     valid, test = measure(rows, load_digits201(name), seed, recipe)
     write_beside(path, lambda file: np.savez(file, rows=rows, valid=valid, test=test))
-    return path
 
 
 def _read_part(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -82,12 +80,11 @@ def build(
         finally:  # where one part failed, such as for a full disk, the others are not even begun
             pool.shutdown(cancel_futures=True)
         loaded = {(run, at): _read_part(path, classes[at : at + PART]) for (run, at), path in parts.items()}
-    joined = {
-        (run, name): np.concatenate([part[name] for (own, _), part in loaded.items() if own == run])
-        for run in runs
-        for name in ("valid", "test")
-    }
-    return {run: (joined[run, "valid"], joined[run, "test"]) for run in runs}
+
+    def whole(run: tuple[str, int], name: str) -> np.ndarray:
+        return np.concatenate([part[name] for (own, _), part in loaded.items() if own == run])
+
+    return {run: (whole(run, "valid"), whole(run, "test")) for run in runs}
 
 
 def quantities(results: Results, recipe: Recipe = Recipe()) -> dict[str, Column]:

@@ -10,7 +10,7 @@ import torch
 
 from flatlib.evaluation.batches import Batches, batches_of
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.processes import any_of, from_first, own_share
+from flatlib.evaluation.processes import any_of, own_share
 from flatlib.evaluation.runs import EvaluationRun, EvaluationTrace, finished_run, identity, read_run, run_path
 from flatlib.evaluation.training import StepProgress, Trainer
 from flatlib.run.checkpoint import RunStoppedError
@@ -41,9 +41,9 @@ def evaluate(
     path, device = run_path(runs_dir, config), resolve_device(config.device)
     batches = batches_of(config, data_dir=data_dir, workers=workers)
     telling: Any = {"checkpoint_seconds": checkpoint_seconds, "on_epoch": on_epoch, "on_step": on_step}
-    own: Any = nullcontext(_NoFolder(path, {})) if own_share().rank else open_run(path, identity(config))
+    own: Any = nullcontext(_NoFolder(path, identity(config))) if own_share().rank else open_run(path, identity(config))
     with own as folder, held_interrupt() as asked:
-        saved = from_first(folder.load())
+        saved = folder.load()
         try:
             trainer = Trainer(config, batches, device)
             if saved:
@@ -60,11 +60,10 @@ def evaluate(
 
 
 class _NoFolder(RunFolder):
-    """Of the processes beside the first: nothing is written."""
+    """Of the processes beside the first, which see it too: nothing is written."""
 
     def write_config(self, **_: Any) -> None: ...
     def save(self, state: dict[str, Any]) -> None: ...
-    def load(self) -> None: ...
     def write_trace(self, trace: Any) -> None: ...
     def write_result(self, values: dict[str, Any]) -> None: ...
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import groupby
 
 import torch
@@ -16,19 +17,18 @@ class Maps:
 
     def __init__(self, *parts: "Tensor | Maps") -> None:
         self.parts = parts
-        self._rectified: Tensor | None = None
 
     @property
     def plain(self) -> Tensor:  # (B, C, H, W)
-        tensors = [part.plain if isinstance(part, Maps) else part for part in self.parts]
-        return tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1)
+        return _joined([part.plain if isinstance(part, Maps) else part for part in self.parts])
 
-    @property
+    @cached_property
     def rectified(self) -> Tensor:  # (B, C, H, W)
-        if self._rectified is None:
-            tensors = [part.rectified if isinstance(part, Maps) else F.relu(part) for part in self.parts]
-            self._rectified = tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1)
-        return self._rectified
+        return _joined([part.rectified if isinstance(part, Maps) else F.relu(part) for part in self.parts])
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1)
 
 
 class Path(nn.Sequential):
@@ -86,12 +86,8 @@ def from_phases(y: Tensor) -> Tensor:  # (4 B, C, H, W) -> (B, C, 2 H, 2 W), cha
     return rows.permute(2, 3, 0, 4, 1, 5).reshape(b // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
 
 
-class Zero(nn.Module):
+class Zero(nn.MaxPool2d):
     """Zeros, of the size that a stride leaves."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
@@ -115,7 +111,7 @@ def module(layer: Layer) -> nn.Module:
         case "reduce":
             return Reduce(inputs, outputs)
         case "zero":
-            return Zero(stride[0])
+            return Zero(1, stride[0])
         case "mean":
             return nn.AdaptiveAvgPool2d(1)
         case "flatten":

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -91,11 +91,3 @@ def summed(x: Tensor) -> Tensor:
 def any_of(flag: bool) -> bool:
     """Whether it is true for one of the processes, so that all of them stop at the same step."""
     return bool(summed(torch.tensor(float(flag))))
-
-
-def from_first(value: Any) -> Any:
-    """What the first process has, in all of them."""
-    box = [value]
-    if dist.is_initialized():
-        dist.broadcast_object_list(box)
-    return box[0]

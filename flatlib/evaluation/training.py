@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flatlib.data.images import sent
 from flatlib.evaluation.batches import Batches
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.networks import Network, draw_keep
@@ -91,13 +92,11 @@ class Trainer(Work):
 
     def _keep(self) -> Tensor | None:
         """Which paths this process's images keep; its probability of losing one grows with the epochs."""
-        drop = self.config.drop_path * len(self.done) / self.config.epochs
         if not self.config.drop_path:
             return None
-        keep = draw_keep(self.own.n_droppable, self.config.batch_size, drop, self.generator).to(self.dtype)
-        keep = keep[:, self.share.part(self.config.batch_size)].contiguous()
-        gpu = self.device.type == "cuda"  # copied from pageable memory it would wait for the GPU
-        return keep.pin_memory().to(self.device, non_blocking=True) if gpu else keep
+        drop, batch_size = self.config.drop_path * len(self.done) / self.config.epochs, self.config.batch_size
+        keep = draw_keep(self.own.n_droppable, batch_size, drop, self.generator).to(self.dtype)
+        return sent(keep[:, self.share.part(batch_size)].contiguous(), self.device)
 
     @torch.no_grad()
     def test(self) -> tuple[float, float, float]:
