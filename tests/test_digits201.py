@@ -126,5 +126,3 @@ def test_data_sets_are_fixed_and_apart():
         np.testing.assert_array_equal(labels, rotated[split][1] // 4)
     pixels = torch.from_numpy(plain["test"][0])
     assert torch.nn.functional.pixel_shuffle(pixels, 2).shape == (597, 1, 8, 8)
-    with pytest.raises(ValueError, match="no data set 'mnist'; there are digits"):
-        load_digits201("mnist")

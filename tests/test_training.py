@@ -223,6 +223,19 @@ def test_a_loss_that_is_not_finite_is_one_line_and_keeps_the_checkpoint(tmp_path
     assert "\n" not in str(error.value) and len(read_run(run_path(tmp_path, config)).trace.epochs) == 1
 
 
+def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
+    """Sees torch's own lines, or an estimate that hides that the training will stop."""
+
+    def full(self):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
+
+    batches = batches_of(TINY)
+    monkeypatch.setattr(Trainer, "step", full)
+    for work in (lambda: evaluate(TINY, tmp_path), lambda: evaluation.estimate(TINY, batches)):
+        with pytest.raises(RunStoppedError, match=r"^out of memory: take a smaller batch_size or fewer channels$"):
+            work()
+
+
 # --- several processes ----------------------------------------------------------------------------
 
 

@@ -74,17 +74,16 @@ def _read_archive(archive: Path, folder: str) -> dict[str, bytes]:
 
 def _parse(found: dict[str, bytes], layout: Layout, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of one split; ValueError for a missing file, a part of a record or a label out of range."""
-    size, parts = layout.label_bytes + PIXELS, []
+    size, parts, labels = layout.label_bytes + PIXELS, [], []
     for file in layout.files[split]:
         if file not in found:
             raise ValueError(f"no {file}")
         content = found.pop(file)  # frees each file once it is copied
         if not content or len(content) % size:
             raise ValueError(f"{file}: {len(content):,} bytes, not whole records of {size:,} bytes")
-        parts.append(np.frombuffer(content, np.uint8).reshape(-1, size))
-        worst = parts[-1][:, layout.label_bytes - 1].max()
-        if worst >= layout.n_classes:
+        records = np.frombuffer(content, np.uint8).reshape(-1, size)
+        parts.append(records[:, layout.label_bytes :])
+        labels.append(records[:, layout.label_bytes - 1])
+        if (worst := labels[-1].max()) >= layout.n_classes:
             raise ValueError(f"{file}: label {worst}, allowed 0 to {layout.n_classes - 1}")
-    labels = np.concatenate([part[:, layout.label_bytes - 1] for part in parts]).astype(np.int64)
-    images = np.concatenate([part[:, layout.label_bytes :] for part in parts])
-    return images.reshape(-1, 3, 32, 32), labels
+    return np.concatenate(parts).reshape(-1, 3, 32, 32), np.concatenate(labels).astype(np.int64)

@@ -3,7 +3,6 @@
 What is random of a training image comes from a generator of its own, so it depends on no other image.
 """
 
-import hashlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -41,12 +40,6 @@ class ImageFolder(Dataset):
         path, label = self.paths[split][seeds[-1]], self.labels[split][seeds[-1]]
         pixels = decode_train(path, np.random.default_rng(seeds)) if split == "train" else decode_test(path)
         return torch.from_numpy(pixels), label
-
-    @property
-    def digest(self) -> str:
-        """Eight letters of the files' names, in order: another folder has others."""
-        names = "\n".join(f"{path.parent.name}/{path.name}" for split in self.paths for path in self.paths[split])
-        return hashlib.sha256(names.encode()).hexdigest()[:8]
 
 
 def read_folder(folder: Path | None, n_classes: int, n_train: int = 0) -> ImageFolder:

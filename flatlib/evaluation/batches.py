@@ -60,7 +60,7 @@ class FolderBatches:
         folder: "ImageFolder",
         batch_size: int,
         seed: int,
-        device: str | torch.device,
+        device: str,
         *,
         share: Share = Share(),
         workers: int = 2,
@@ -105,11 +105,11 @@ class FolderBatches:
             raise RunStoppedError(f"{last}; the same command goes on") from None
 
     def state(self) -> dict[str, Any]:
-        return {"turn": self.turn, "done": self.done, "images": self.folder.digest}
+        return {"turn": self.turn, "done": self.done, "images": self.n_train}
 
     def restore(self, state: dict[str, Any]) -> None:
-        if (before := state["images"]) != (own := self.folder.digest):
-            raise ValueError(f"state of other images ({before}) than this folder's ({own}): resume with the former")
+        if (before := state["images"]) != self.n_train:
+            raise ValueError(f"begun with {before} training images, now {self.n_train}: resume with those of the run")
         self.turn, self.done, self._ahead = state["turn"], state["done"], None
 
 

@@ -42,11 +42,8 @@ def load_digits201(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     `digits-rotated`: each image turned by 0, 90, 180 or 270 degrees, the label being
     (digit, turn): 40 classes.
     """
-    if name not in NAMES:
-        raise ValueError(f"no data set {name!r}; there are {', '.join(NAMES)}")
     pixels, labels = shuffled_digits()
-    images = pixels / 16.0
-    rng = np.random.default_rng(1)
+    images, rng = pixels / 16.0, np.random.default_rng(1)
     if name == "digits-shifted":
         moves = rng.integers(-1, 2, (len(images), 2))
         padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))

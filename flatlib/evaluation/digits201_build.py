@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from flatlib.evaluation.digits201 import Recipe, load_digits201, measure
+from flatlib.evaluation.digits201 import NAMES, Recipe, load_digits201, measure
 from flatlib.memory import keep_freed_memory
 from flatlib.run.checkpoint import RunError, write_beside
 from flatlib.run.folder import one_line, open_run
@@ -22,15 +23,13 @@ from flatlib.spaces import all_archs, isomorphism_classes
 
 PART = 64  # cells trained as one batch
 SEARCH = [("digits", seed) for seed in (0, 1, 2)]  # these runs give f
-JUDGE = [(name, seed) for seed in (3, 4, 5) for name in ("digits", "digits-shifted", "digits-rotated")]
+JUDGE = [(name, seed) for seed in (3, 4, 5) for name in NAMES]
 Results = dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]  # run -> validation (A, epochs), test (A,), percent
 Column = tuple[np.ndarray, np.ndarray, np.ndarray]  # accuracy (A, S, epochs) percent, epochs, seeds
 RUNS = [SEARCH[0], *JUDGE[:3], SEARCH[1], *JUDGE[3:6], SEARCH[2], *JUDGE[6:]]
 
 
 def _start_worker() -> None:
-    import torch
-
     end_with_parent()
     keep_freed_memory()
     torch.set_num_threads(1)
@@ -41,16 +40,16 @@ def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Re
     write_beside(path, lambda file: np.savez(file, rows=rows, valid=valid, test=test))
 
 
-def _read_part(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """RunError, one line, for a damaged part or one of other cells."""
+def _read_part(path: Path, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `measure` gives it; RunError, one line, for a damaged part or one of other cells."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
-            part = {name: data[name] for name in ("rows", "valid", "test")}
-        if not np.array_equal(part["rows"], rows) or not len(part["valid"]) == len(part["test"]) == len(rows):
+            found, valid, test = data["rows"], data["valid"], data["test"]
+        if not np.array_equal(found, rows) or not len(valid) == len(test) == len(rows):
             raise ValueError("of other cells")
     except Exception as error:  # numpy, zipfile, zlib and tokenize each have their own for a broken file
         raise RunError(f"{path}: damaged ({one_line(error)}); remove it, and the same command measures it") from None
-    return part
+    return valid, test
 
 
 def build(
@@ -65,7 +64,8 @@ def build(
     """Measure all runs; RunError, one line, for a folder of another recipe's parts."""
     if classes is None:
         classes = np.unique(isomorphism_classes(all_archs()))
-    parts = {(run, at): work / f"{run[0]}_{run[1]}_{at:05d}.npz" for run in runs for at in range(0, len(classes), PART)}
+    starts = range(0, len(classes), PART)
+    parts = {(run, at): work / f"{run[0]}_{run[1]}_{at:05d}.npz" for run in runs for at in starts}
     with open_run(work, {"recipe": asdict(recipe)}) as folder:
         folder.write_config(device="cpu")
         missing = [key for key, path in parts.items() if not path.exists()]
@@ -79,12 +79,11 @@ def build(
                 job.result()
         finally:  # where one part failed, such as for a full disk, the others are not even begun
             pool.shutdown(cancel_futures=True)
-        loaded = {(run, at): _read_part(path, classes[at : at + PART]) for (run, at), path in parts.items()}
-
-    def whole(run: tuple[str, int], name: str) -> np.ndarray:
-        return np.concatenate([part[name] for (own, _), part in loaded.items() if own == run])
-
-    return {run: (whole(run, "valid"), whole(run, "test")) for run in runs}
+        results = {}
+        for run in runs:
+            own = [_read_part(parts[run, at], classes[at : at + PART]) for at in starts]
+            results[run] = np.concatenate([valid for valid, _ in own]), np.concatenate([test for _, test in own])
+    return results
 
 
 def quantities(results: Results, recipe: Recipe = Recipe()) -> dict[str, Column]:
@@ -100,6 +99,7 @@ def quantities(results: Results, recipe: Recipe = Recipe()) -> dict[str, Column]
         f"digits-valid/{recipe.epochs}/x-valid": column(SEARCH, 0, every),
         f"digits-valid/{recipe.epochs}/ori-test": column(SEARCH, 1, last),
     }
-    for name, split in (("digits", "ori-test"), ("digits-shifted", "x-test"), ("digits-rotated", "x-test")):
+    for name in NAMES:
+        split = "ori-test" if name == "digits" else "x-test"
         table[f"{name}/{recipe.epochs}/{split}"] = column([run for run in JUDGE if run[0] == name], 1, last)
     return table

@@ -1,12 +1,10 @@
 """A training from its config to its folder, and what it will take."""
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from flatlib.evaluation.batches import Batches, batches_of
 from flatlib.evaluation.config import EvaluationConfig
@@ -20,6 +18,18 @@ from flatlib.run.loop import held_interrupt, is_out_of_memory, run_to_end, warn_
 from flatlib.run.progress import duration
 
 
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """RunStoppedError, one line, where there is too little."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunStoppedError("out of memory: take a smaller batch_size or fewer channels") from None
+
+
+@_enough_memory()
 def evaluate(
     config: EvaluationConfig,
     runs_dir: str | Path,
@@ -43,19 +53,13 @@ def evaluate(
     telling: Any = {"checkpoint_seconds": checkpoint_seconds, "on_epoch": on_epoch, "on_step": on_step}
     own: Any = nullcontext(_NoFolder(path, identity(config))) if own_share().rank else open_run(path, identity(config))
     with own as folder, held_interrupt() as asked:
-        saved = folder.load()
-        try:
-            trainer = Trainer(config, batches, device)
-            if saved:
-                warn_of_threads(saved["threads"], path)
-                trainer.restore(saved)
-            folder.write_config(device=device, name=config.name, processes=own_share().world)
-            run_to_end(trainer, folder, lambda: any_of(asked()), **telling)
-            any_of(False)  # all wait here until the first has written the result
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise RunStoppedError(f"out of memory: take a smaller batch_size or fewer channels; {path}") from None
+        saved, trainer = folder.load(), Trainer(config, batches, device)
+        if saved:
+            warn_of_threads(saved["threads"], path)
+            trainer.restore(saved)
+        folder.write_config(device=device, name=config.name, processes=own_share().world)
+        run_to_end(trainer, folder, lambda: any_of(asked()), **telling)
+        any_of(False)  # all wait here until the first has written the result
     return read_run(path)
 
 
@@ -71,22 +75,18 @@ class _NoFolder(RunFolder):
 # --- what it will take ------------------------------------------------------------------------------
 
 
+@_enough_memory()
 def estimate(config: EvaluationConfig, batches: Batches) -> str:
     """Time and memory of one training from its beginning, from a step or two of a throw-away copy; one line."""
     before = batches.state()
     try:
         trainer = Trainer(config, batches, resolve_device(config.device))
-        step = _seconds(trainer.step)
-        step = min(step, _seconds(trainer.step)) if step < 5 else step  # the first one also warms up
-    except RuntimeError as error:
-        if is_out_of_memory(error):  # the training itself will stop with what to do
-            return "no estimate: out of memory"
-        raise
+        step = _seconds_of_a_step(trainer)
+        step = min(step, _seconds_of_a_step(trainer)) if step < 5 else step  # the first one also warms up
     finally:
         batches.restore(before)
     tests = batches.n_test / config.batch_size / 3  # a step without its backward half
-    seconds = config.epochs * (batches.steps + tests) * step
-    memory = peak_bytes(trainer.device.type)
+    seconds, memory = config.epochs * (batches.steps + tests) * step, peak_bytes(trainer.device.type)
     size = f", {memory / 1e9:.1f} GB" if memory else ""
     return (
         f"about {duration(seconds)} for {config.epochs} epochs of {batches.steps} steps ({step:.2g} s a step){size}; "
@@ -94,9 +94,8 @@ def estimate(config: EvaluationConfig, batches: Batches) -> str:
     )
 
 
-def _seconds(step: Callable[[], Any]) -> float:
+def _seconds_of_a_step(trainer: Trainer) -> float:
     begin = time.perf_counter()
-    step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    trainer.step()
+    trainer.sums.tolist()  # waits for a GPU
     return time.perf_counter() - begin

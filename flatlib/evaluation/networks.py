@@ -182,9 +182,8 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
     for part in network.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             bound = 1 / math.sqrt(part.weight[0].numel())
-            nn.init.uniform_(part.weight, -bound, bound, generator=generator)
-            if part.bias is not None:
-                nn.init.uniform_(part.bias, -bound, bound, generator=generator)
+            for weights in part.parameters():
+                nn.init.uniform_(weights, -bound, bound, generator=generator)
 
 
 def draw_keep(n_droppable: int, batch: int, drop: float, generator: torch.Generator) -> Tensor:  # (n_droppable, batch)

@@ -60,11 +60,7 @@ class Layer(NamedTuple):
         return self.kernel[0] * self.kernel[1] * self.inputs // self.groups * self.outputs
 
     def out(self, shape: Shape) -> Shape:
-        """Of the result; ValueError, one line, where the layer does not fit.
-
-        >>> conv(8, 16, (3, 3), (2, 2)).out(Shape(8, 4, 4))
-        Shape(channels=16, height=2, width=2)
-        """
+        """Of the result; ValueError, one line, where the layer does not fit."""
         c, h, w = shape
         if self.kind in ("norm", "relu"):  # the most frequent first: costs are counted for many networks
             return shape
@@ -89,7 +85,7 @@ MEAN = Layer("mean")  # over all pixels, (C, H, W) -> (C, 1, 1)
 def conv(
     inputs: int, outputs: int, kernel: Pair = (1, 1), stride: Pair = (1, 1), *, dilation: int = 1, groups: int = 1
 ) -> Layer:
-    """Without bias; the padding keeps the size where kernel and stride are odd, and is 0 for an even kernel."""
+    """Without bias; the padding keeps the size at stride 1 where the kernel is odd, and is 0 for one of 2."""
     padding = dilation * ((kernel[0] - 1) // 2), dilation * ((kernel[1] - 1) // 2)
     return Layer("conv", inputs, outputs, kernel, stride, padding, dilation, groups)
 

@@ -99,7 +99,7 @@ class Trainer(Work):
         return sent(keep[:, self.share.part(batch_size)].contiguous(), self.device)
 
     @torch.no_grad()
-    def test(self) -> tuple[float, float, float]:
+    def test(self) -> list[float]:
         """Loss (nats), accuracy and top-5 accuracy (percent) on the whole test set."""
         self.network.eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
@@ -108,8 +108,7 @@ class Trainer(Work):
             loss = F.cross_entropy(logits, labels, reduction="sum")
             top = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
             sums += torch.stack([loss.double(), 100.0 * top[:, 0].sum(), 100.0 * top.sum()])
-        loss_, top1, top5 = (summed(sums) / self.batches.n_test).tolist()
-        return loss_, top1, top5
+        return (summed(sums) / self.batches.n_test).tolist()
 
     def end_epoch(self) -> None:
         """Test, and close the line of the trace. RunStoppedError for a loss that is not finite."""
