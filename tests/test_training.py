@@ -144,7 +144,7 @@ class Noise:
 trainer = Trainer(EvaluationConfig(dataset="imagenet", channels=8, cells=4, batch_size=4), Noise(), "cpu")
 for _ in range(2):
     trainer.step()
-print(trainer.so_far.loss)
+print(trainer.so_far.loss.item())
 """
     checked = os.environ | {"MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=checked)
@@ -159,7 +159,7 @@ def test_bf16_trains_like_float32(tmp_path):
         config = replace(TINY, precision=precision, epochs=1)
         trainer = Trainer(config, batches_of(config), "cpu")
         trainer.step()
-        losses[precision] = trainer.so_far.loss
+        losses[precision] = trainer.so_far.loss.item()
     assert losses["bf16"] != losses["float32"] and losses["bf16"] == pytest.approx(losses["float32"], rel=0.03)
 
 

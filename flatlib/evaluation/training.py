@@ -27,15 +27,8 @@ class StepProgress(NamedTuple):
     epoch: int  # 1 for the first
     step: int
     steps: int  # of an epoch
-    sums: Tensor  # (2,) of losses and accuracies of the steps so far; reading them waits for a GPU
-
-    @property
-    def loss(self) -> float:  # nats, mean over the steps so far
-        return self.sums[0].item() / self.step
-
-    @property
-    def accuracy(self) -> float:  # percent
-        return self.sums[1].item() / self.step
+    loss: Tensor  # () nats, mean over the steps so far; reading it waits for a GPU
+    accuracy: Tensor  # () percent
 
 
 class Trainer(Work):
@@ -127,7 +120,7 @@ class Trainer(Work):
 
     @property
     def so_far(self) -> StepProgress:
-        return StepProgress(len(self.done) + 1, self.at, self.steps, self.sums)
+        return StepProgress(len(self.done) + 1, self.at, self.steps, *(self.sums / self.at))
 
     # --- what remains ------------------------------------------------------------------------------
 
