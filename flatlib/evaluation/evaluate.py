@@ -82,7 +82,8 @@ def estimate(config: EvaluationConfig, batches: Batches) -> str:
     try:
         trainer = Trainer(config, batches, resolve_device(config.device))
         step = _seconds_of_a_step(trainer)
-        step = min(step, _seconds_of_a_step(trainer)) if step < 5 else step  # the first one also warms up
+        if not any_of(step > 5):  # the first one also warms up; all processes take another, or none
+            step = min(step, _seconds_of_a_step(trainer))
     finally:
         batches.restore(before)
     tests = batches.n_test / config.batch_size / 3  # a step without its backward half
