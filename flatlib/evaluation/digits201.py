@@ -59,13 +59,8 @@ def load_digits201(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def conv_taps(side: int, stride: int) -> torch.Tensor:  # (9, P_out * P_in) of 0 and 1
     """Which tap of a 3 x 3 kernel (padding 1) connects an input to an output position."""
-    out = side // stride
-    taps = torch.zeros(9, out, out, side, side)
-    for tap, oy, ox in np.ndindex(9, out, out):
-        y, x = oy * stride + tap // 3 - 1, ox * stride + tap % 3 - 1
-        if 0 <= y < side and 0 <= x < side:
-            taps[tap, oy, ox, y, x] = 1
-    return taps.view(9, -1)
+    positions = torch.eye(side * side).view(-1, 1, side, side)
+    return F.unfold(positions, 3, padding=1, stride=stride).permute(1, 2, 0).reshape(9, -1)
 
 
 def pool_matrix(side: int) -> torch.Tensor:  # (P, P) float64
