@@ -1,7 +1,7 @@
 """The evaluation phase's networks as plain data: layers, cells, stem and heads of DARTS and NAS-Bench-201 (Sec. D.1).
 
-A plan is the one description from which costs are counted (`cost.py`) and modules are made (`networks.py`). It needs
-neither torch nor numpy. Layers on the way from one node to the next are a tuple; the empty one is the identity.
+A plan is the one description from which costs are counted (`cost.py`) and modules are made (`networks.py`); no torch
+is needed for it. Layers on the way from one node to the next are a tuple; the empty one is the identity.
 """
 
 from functools import lru_cache
