@@ -9,8 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from flatlib.data.digits import load_digits201
-from flatlib.evaluation.digits201 import Recipe, measure
+from flatlib.evaluation.digits201 import Recipe, load_digits201, measure
 from flatlib.evaluation.digits201_build import PART
 from flatlib.memory import keep_freed_memory
 from flatlib.spaces import all_archs, isomorphism_classes, prune_dead_edges
@@ -46,7 +45,7 @@ def main() -> None:
     classes, recipe = np.unique(isomorphism_classes(all_archs())), Recipe()
     rows = np.random.default_rng(0).choice(classes, PART, replace=False)
     start = time.perf_counter()
-    measure(all_archs()[rows], rows, load_digits201("digits"), 0, recipe)
+    measure(rows, load_digits201("digits"), 0, recipe)
     batched = (time.perf_counter() - start) / PART
     start = time.perf_counter()
     for row in rows[:12]:

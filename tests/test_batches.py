@@ -2,13 +2,16 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from image_files import write_folder
 
 from flatlib.data.image_folder import read_folder
-from flatlib.evaluation.batches import FolderBatches, MemoryBatches, Share, load_batches
+from flatlib.evaluation.batches import FolderBatches, MemoryBatches, batches_of
+from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.processes import Share
 from flatlib.run.checkpoint import RunStoppedError
 
 
@@ -26,7 +29,7 @@ def of_folder(folder, share=Share(), workers=0, seed=5):
 
 
 def of_memory(share=Share(), seed=5):
-    whole = load_batches("digits", n_train=40, n_classes=10, batch_size=6, cutout=2, seed=seed)
+    whole = batches_of(EvaluationConfig(n_train=40, batch_size=6, cutout=2, seed=seed, device="cpu"))
     return MemoryBatches(whole.image_set, 6, seed, share=share)
 
 
@@ -96,13 +99,14 @@ def test_a_broken_image_among_batches_is_one_line(folder, tmp_path, workers):
 
 def test_states_of_other_images_are_refused(folder):
     """Sees a run that goes on with another data set."""
-    with pytest.raises(ValueError, match=r"images \(0123abcd\) than this folder's \(\w+\): resume with"):
-        of_folder(folder).restore(of_folder(folder).state() | {"images": "0123abcd"})
+    with pytest.raises(ValueError, match=r"^begun with 17 training images, now 18: resume with those of the run$"):
+        of_folder(folder).restore(of_folder(folder).state() | {"images": 17})
 
 
 def test_loading_by_name(folder):
     """Sees a data set's batches with the wrong number of images, or too large a batch found late."""
-    batches = load_batches("imagenet", data_dir=folder, n_classes=3, batch_size=4, workers=0)
+    config = EvaluationConfig(dataset="imagenet", n_classes=3, batch_size=4, device="cpu")
+    batches = batches_of(config, data_dir=folder, workers=0)
     assert (batches.steps, batches.n_test) == (4, 6)
     with pytest.raises(ValueError, match="batch_size = 19: allowed: 2 to 18"):
-        load_batches("imagenet", data_dir=folder, n_classes=3, batch_size=19)
+        batches_of(replace(config, batch_size=19), data_dir=folder)

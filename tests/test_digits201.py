@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from plain_network import PlainNetwork
 
-from flatlib.data.digits import NAMES, load_digits201
-from flatlib.evaluation.digits201 import CellBatch, Recipe, measure, train_steps
+from flatlib.evaluation.digits201 import NAMES, CellBatch, Recipe, load_digits201, measure, train_steps
 from flatlib.evaluation.digits201_build import build
 from flatlib.spaces import all_archs, isomorphism_classes
 from flatlib.tabular.table_file import embedded_path, load_table
@@ -38,7 +37,7 @@ def test_batched_training_equals_one_by_one_in_float64():
     rows = np.concatenate([[0, 15624, 3 * 5**5], rng.choice(15625, 10, replace=False)])
     data, recipe = load_digits201("digits-shifted"), Recipe(epochs=1)
     images, labels = map(torch.from_numpy, data["train"])
-    batch = CellBatch(all_archs()[rows], rows, 10, recipe, seed=7, dtype=torch.float64)
+    batch = CellBatch(rows, 10, recipe, seed=7, dtype=torch.float64)
     nets = [copy_weights(batch, row) for row in range(len(rows))]
     batched = torch.stack(list(train_steps(batch, images, labels, seed=7)))  # (steps, A)
     assert batched.shape == (12, len(rows))
@@ -80,7 +79,7 @@ def test_a_sample_built_twice_is_equal_to_the_bit(tmp_path):
 def test_another_recipe_does_not_touch_the_parts(tmp_path):
     """Sees a build that mixes the parts of two recipes."""
     build(tmp_path, recipe=Recipe(epochs=1), classes=_sample(2), runs=[("digits", 0)], processes=1)
-    with pytest.raises(ValueError, match=r"another recipe; name another folder") as caught:
+    with pytest.raises(ValueError, match=r"holds another run \(epochs = 1, not 2\); move the folder away") as caught:
         build(tmp_path, recipe=Recipe(epochs=2), classes=_sample(2), runs=[("digits", 0)], processes=1)
     assert "\n" not in str(caught.value)
 
@@ -93,7 +92,7 @@ def test_rebuilt_sample_lies_within_the_noise_band_of_the_shipped_table():
     one cell in four by more than 5 points.
     """
     rows, table = _sample(32), load_table()
-    valid, _ = measure(all_archs()[rows], rows, load_digits201("digits"), 0, Recipe())
+    valid, _ = measure(rows, load_digits201("digits"), 0, Recipe())
     shipped = table.quantity("digits-valid/12/x-valid").accuracy[rows]  # (32, seeds, epochs)
     gap = np.abs(valid - shipped[:, 0])
     assert abs((valid - shipped[:, 0])[:, -1].mean()) < 1.0
@@ -127,5 +126,3 @@ def test_data_sets_are_fixed_and_apart():
         np.testing.assert_array_equal(labels, rotated[split][1] // 4)
     pixels = torch.from_numpy(plain["test"][0])
     assert torch.nn.functional.pixel_shuffle(pixels, 2).shape == (597, 1, 8, 8)
-    with pytest.raises(ValueError, match="no data set 'mnist'; there are digits"):
-        load_digits201("mnist")

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from flatlib.data.cifar import LAYOUTS
-from flatlib.data.digits import load_digits201
 from flatlib.data.fetch import SOURCES
 from flatlib.data.images import NAMES, Augmentation, ImageSet, Stream, augment, load_images, normalize, split_halves
+from flatlib.evaluation.digits201 import load_digits201
 
 FILES = {  # name -> the official archive's folder, training files, test file, classes
     "cifar10": ("cifar-10-batches-bin", [f"data_batch_{i}.bin" for i in (1, 2, 3, 4, 5)], "test_batch.bin", 10),

@@ -9,9 +9,8 @@ from torch import nn
 
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.cost import cost
-from flatlib.evaluation.layers import Shape
 from flatlib.evaluation.networks import Network
-from flatlib.evaluation.plan import IMAGES, Images, network_plan
+from flatlib.evaluation.plan import IMAGES, Images, Shape, network_plan
 
 
 def hook_count(net: nn.Module, images: Images) -> tuple[int, int]:
@@ -61,16 +60,11 @@ def test_darts_v2_at_the_papers_size():
 # --- sizes ---
 
 
-@pytest.mark.parametrize(
-    ("channels", "cells", "auxiliary", "says"),
-    [(3, 6, False, "channels = 3: allowed: even"), (4, 2, True, "cells = 2 with an auxiliary"), (0, 6, False, "= 0")],
-)
-def test_sizes_that_cannot_be_built(channels, cells, auxiliary, says):
+@pytest.mark.parametrize("channels", [0, 3])
+def test_sizes_that_cannot_be_built(channels):
     """Sees a traceback from deep inside for a size that no network has."""
-    with pytest.raises(ValueError, match=says):
-        network_plan(
-            catalogue()["DARTS_V2"].cell, IMAGES["cifar10"], channels=channels, cells=cells, auxiliary=auxiliary
-        )
+    with pytest.raises(ValueError, match=f"channels = {channels}: allowed: even"):
+        network_plan(catalogue()["DARTS_V2"].cell, IMAGES["cifar10"], channels=channels, cells=6)
 
 
 def test_images_too_small_are_one_line():

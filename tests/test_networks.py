@@ -7,9 +7,8 @@ from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format, parameters_to_vector
 
 from flatlib.evaluation.catalogue import catalogue
-from flatlib.evaluation.layers import Shape
 from flatlib.evaluation.networks import Maps, Network, draw_keep, initialize
-from flatlib.evaluation.plan import IMAGES, Images, network_plan
+from flatlib.evaluation.plan import IMAGES, Images, Shape, network_plan
 from flatlib.search.folded import operation_outputs
 from flatlib.spaces import NAS_BENCH_201, PUBLISHED, genotype, string_to_arch
 

@@ -19,14 +19,14 @@ from kept import kept
 from flatlib.data.images import ImageSet, augment, load_images, normalize
 from flatlib.evaluation import __main__ as command
 from flatlib.evaluation import evaluate as evaluation
-from flatlib.evaluation.batches import MemoryBatches, load_batches
+from flatlib.evaluation.batches import MemoryBatches, batches_of
 from flatlib.evaluation.catalogue import catalogue, find_cell
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.evaluate import batches_of, evaluate
+from flatlib.evaluation.evaluate import evaluate
 from flatlib.evaluation.networks import Network, draw_keep
 from flatlib.evaluation.runs import finished_run, identity, read_run, read_runs, run_path
-from flatlib.evaluation.training import Trainer, TrainingError, learning_rate
-from flatlib.run.checkpoint import RunError, load_checkpoint
+from flatlib.evaluation.training import Trainer, learning_rate
+from flatlib.run.checkpoint import RunError, RunStoppedError, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_warnings")
 TINY = EvaluationConfig(channels=2, cells=3, epochs=2, n_train=64, batch_size=16, device="cpu")
@@ -144,7 +144,7 @@ class Noise:
 trainer = Trainer(EvaluationConfig(dataset="imagenet", channels=8, cells=4, batch_size=4), Noise(), "cpu")
 for _ in range(2):
     trainer.step()
-print(trainer.so_far.loss)
+print(trainer.so_far.loss.item())
 """
     checked = os.environ | {"MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=checked)
@@ -159,7 +159,7 @@ def test_bf16_trains_like_float32(tmp_path):
         config = replace(TINY, precision=precision, epochs=1)
         trainer = Trainer(config, batches_of(config), "cpu")
         trainer.step()
-        losses[precision] = trainer.so_far.loss
+        losses[precision] = trainer.so_far.loss.item()
     assert losses["bf16"] != losses["float32"] and losses["bf16"] == pytest.approx(losses["float32"], rel=0.03)
 
 
@@ -218,9 +218,22 @@ def test_a_loss_that_is_not_finite_is_one_line_and_keeps_the_checkpoint(tmp_path
             self.sums += np.nan
 
     monkeypatch.setattr(Trainer, "step", spoiled)
-    with pytest.raises(TrainingError, match=r"epoch 2, .*the loss is nan; try a smaller learning_rate") as error:
+    with pytest.raises(RunStoppedError, match=r"epoch 2, .*the loss is nan; try a smaller learning_rate") as error:
         evaluate(config, tmp_path)
     assert "\n" not in str(error.value) and len(read_run(run_path(tmp_path, config)).trace.epochs) == 1
+
+
+def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
+    """Sees torch's own lines, or an estimate that hides that the training will stop."""
+
+    def full(self):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
+
+    batches = batches_of(TINY)
+    monkeypatch.setattr(Trainer, "step", full)
+    for work in (lambda: evaluate(TINY, tmp_path), lambda: evaluation.estimate(TINY, batches)):
+        with pytest.raises(RunStoppedError, match=r"^out of memory: take a smaller batch_size or fewer channels$"):
+            work()
 
 
 # --- several processes ----------------------------------------------------------------------------
@@ -322,7 +335,7 @@ def test_what_it_prints_and_that_a_finished_training_is_read(tmp_path, capsys, m
     assert re.match(r"seed 0, epoch 1/2: training \d\.\d{3} \(\d+\.\d %\), test .* left", lines[1])
     assert re.match(r"DARTS_V2, seed 0: test error \d+\.\d\d %; ", lines[3])
     assert re.fullmatch(r"test_error: \S+ \+- \S+ \(n = 2\)", lines[7])
-    monkeypatch.setattr(evaluation, "load_batches", None)
+    monkeypatch.setattr(evaluation, "batches_of", None)
     assert command.start(words) == 0
     again = capsys.readouterr().out.splitlines()
     assert [line.replace("read from ", "") for line in again] == [lines[3], lines[6], *lines[7:]]
@@ -331,7 +344,7 @@ def test_what_it_prints_and_that_a_finished_training_is_read(tmp_path, capsys, m
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--cell", "DARTS_V3"], "'DARTS_V3': no such published cell; did you mean DARTS_V"),
+        (["--cell", "DARTS_V3"], "did you mean DARTS_V"),
         (["--cell", "Genotype(normal=[1])"], "genotype: expected exactly the fields"),
         (["--cell", '{"normal": []}'], "expected exactly the fields"),
         (["--cell", "no/such/run"], "no/such/run"),
@@ -374,9 +387,9 @@ sys.exit(10 * start(["--help"]) + start(["--epochs", "-1"]))
 
 def test_augmentation_reaches_the_batches():
     """Sees a cutout that is not cut, or images that are shared out wrongly."""
-    batches = load_batches("digits", n_classes=10, batch_size=8, cutout=4, seed=3)
+    config = EvaluationConfig(batch_size=8, cutout=4, seed=3, device="cpu")
+    batches, again = batches_of(config), batches_of(config)
     images, labels = batches.next()
-    again = load_batches("digits", n_classes=10, batch_size=8, cutout=4, seed=3)
     rows = again.stream.next()
     own = augment(again.image_set.images["train"][rows], again.image_set, again.generator)
     torch.testing.assert_close(images, own, rtol=0, atol=0)

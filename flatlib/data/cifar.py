@@ -4,8 +4,9 @@ import gzip
 import shlex
 import tarfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,32 +16,21 @@ PIXELS = 3 * 32 * 32  # bytes of an image
 LARGEST = 200_000_000  # bytes of a file in an archive; the largest, train.bin, has 153,700,000
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """An official archive: files of records, each some label bytes (the last is the class) and the pixels."""
 
     archive: str
     folder: str
-    files: dict[str, tuple[str, ...]]  # split -> names in the folder
+    files: Mapping[str, Sequence[str]]  # split -> names in the folder
     label_bytes: int
     n_classes: int
 
 
+BATCHES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+FINE = {"train": ["train.bin"], "test": ["test.bin"]}  # after a coarse label stands a fine one
 LAYOUTS = {
-    "cifar10": Layout(
-        "cifar-10-binary.tar.gz",
-        "cifar-10-batches-bin",
-        {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)},
-        label_bytes=1,
-        n_classes=10,
-    ),
-    "cifar100": Layout(
-        "cifar-100-binary.tar.gz",
-        "cifar-100-binary",
-        {"train": ("train.bin",), "test": ("test.bin",)},
-        label_bytes=2,  # coarse, fine
-        n_classes=100,
-    ),
+    "cifar10": Layout("cifar-10-binary.tar.gz", "cifar-10-batches-bin", BATCHES, 1, 10),
+    "cifar100": Layout("cifar-100-binary.tar.gz", "cifar-100-binary", FINE, 2, 100),
 }
 
 
@@ -52,11 +42,11 @@ def read_cifar(name: str, folder: Path | None = None) -> dict[str, tuple[np.ndar
     """
     layout = LAYOUTS[name]
     command = f"flatlib data fetch {name}" + (f" --folder {shlex.quote(str(folder))}" if folder else "")
-    unpacked, archive = data_folder(folder) / layout.folder, data_folder(folder) / layout.archive
+    base = data_folder(folder)
+    unpacked, archive = base / layout.folder, base / layout.archive
     place = unpacked if unpacked.is_dir() else archive
     if not place.exists():
-        missing = f"no {layout.folder} and no {layout.archive} in {data_folder(folder)}"
-        raise FileNotFoundError(f"{missing}; get the archive: {command}")
+        raise FileNotFoundError(f"no {layout.folder} and no {layout.archive} in {base}; get the archive: {command}")
     try:
         if place == unpacked:
             found = {path.name: path.read_bytes() for path in unpacked.glob("*.bin")}
@@ -84,17 +74,16 @@ def _read_archive(archive: Path, folder: str) -> dict[str, bytes]:
 
 def _parse(found: dict[str, bytes], layout: Layout, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of one split; ValueError for a missing file, a part of a record or a label out of range."""
-    size, parts = layout.label_bytes + PIXELS, []
+    size, parts, labels = layout.label_bytes + PIXELS, [], []
     for file in layout.files[split]:
         if file not in found:
             raise ValueError(f"no {file}")
         content = found.pop(file)  # frees each file once it is copied
         if not content or len(content) % size:
             raise ValueError(f"{file}: {len(content):,} bytes, not whole records of {size:,} bytes")
-        parts.append(np.frombuffer(content, np.uint8).reshape(-1, size))
-        worst = parts[-1][:, layout.label_bytes - 1].max()
-        if worst >= layout.n_classes:
+        records = np.frombuffer(content, np.uint8).reshape(-1, size)
+        parts.append(records[:, layout.label_bytes :])
+        labels.append(records[:, layout.label_bytes - 1])
+        if (worst := labels[-1].max()) >= layout.n_classes:
             raise ValueError(f"{file}: label {worst}, allowed 0 to {layout.n_classes - 1}")
-    labels = np.concatenate([part[:, layout.label_bytes - 1] for part in parts]).astype(np.int64)
-    images = np.concatenate([part[:, layout.label_bytes :] for part in parts])
-    return images.reshape(-1, 3, 32, 32), labels
+    return np.concatenate(parts).reshape(-1, 3, 32, 32), np.concatenate(labels).astype(np.int64)

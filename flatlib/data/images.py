@@ -10,9 +10,6 @@ import torch
 import torch.nn.functional as F
 
 from flatlib.data.cifar import LAYOUTS, read_cifar
-from flatlib.data.digits import shuffled_digits
-
-NAMES = ("digits", "cifar10", "cifar100")
 
 
 @dataclass(frozen=True)
@@ -42,15 +39,12 @@ class ImageSet:
         return replace(self, images=images, labels={split: tensor.to(device) for split, tensor in self.labels.items()})
 
 
+NAMES = ("digits", *LAYOUTS)
 MOMENTS = {  # mean and std of the training images' channels
     "digits": ((0.305248,), (0.375680,)),
     "cifar10": ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),  # DARTS's cnn/utils.py
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),  # its own; DARTS takes CIFAR-10's
-}
-AUGMENTATIONS = {
-    "digits": Augmentation(padding=1, flip=False),  # a mirrored digit is another sign
-    "cifar10": Augmentation(padding=4, flip=True),
-    "cifar100": Augmentation(padding=4, flip=True),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
 
@@ -62,42 +56,47 @@ def load_images(name: str, folder: Path | None = None, n_train: int = 0) -> Imag
     """
     if name not in NAMES:
         raise ValueError(f"no data set {name!r}; there are {', '.join(NAMES)}")
-    splits = _read_digits() if name == "digits" else read_cifar(name, folder)
+    if name == "digits":  # 1,200 to train, 597 to test; 0..16 -> 0..255; a mirrored digit is another sign
+        pixels, digits = shuffled_digits()
+        gray = np.rint(pixels * (255 / 16)).astype(np.uint8)[:, None]
+        splits = {"train": (gray[:1200], digits[:1200]), "test": (gray[1200:], digits[1200:])}
+        n_classes, augmentation = 10, Augmentation(padding=1, flip=False)
+    else:
+        splits, n_classes = read_cifar(name, folder), LAYOUTS[name].n_classes
+        augmentation = Augmentation(padding=4, flip=True)
     images, labels = splits["train"]
     rows = training_rows(labels, n_train, name)
     splits["train"] = images[rows], labels[rows]
-    return ImageSet(
-        name,
-        {split: torch.from_numpy(images) for split, (images, _) in splits.items()},
-        {split: torch.from_numpy(labels) for split, (_, labels) in splits.items()},
-        LAYOUTS[name].n_classes if name in LAYOUTS else 10,
-        *MOMENTS[name],
-        AUGMENTATIONS[name],
-    )
+    tensors, targets = ({split: torch.from_numpy(both[at]) for split, both in splits.items()} for at in (0, 1))
+    return ImageSet(name, tensors, targets, n_classes, *MOMENTS[name], augmentation)
 
 
-def _read_digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Scikit-learn's 1,797 digits (n, 1, 8, 8) in digits.py's order: 1,200 to train, 597 to test."""
-    pixels, labels = shuffled_digits()
-    images = np.rint(pixels * (255 / 16)).astype(np.uint8)[:, None]  # 0..16 -> 0..255
-    return {"train": (images[:1200], labels[:1200]), "test": (images[1200:], labels[1200:])}
+def shuffled_digits() -> tuple[np.ndarray, np.ndarray]:  # (1797, 8, 8) gray values 0 to 16, (1797,) int64
+    """Scikit-learn's digits in the one order that every split is cut from, Digits201's too."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ImportError("digits need scikit-learn: pip install scikit-learn, or take --dataset cifar10") from None
+    pixels, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    return pixels[order].reshape(-1, 8, 8), labels[order].astype(np.int64)
 
 
-def training_rows(labels: np.ndarray, n_train: int, where: str) -> np.ndarray | slice:
-    """Those of n_train images, 0: all; ValueError, one line, for more than there are."""
+def training_rows(labels: np.ndarray, n_train: int, where: str) -> np.ndarray | slice:  # labels (n,)
+    """The first n_train of a fixed order, 0: all in their own; ValueError, one line, for more than there are.
+
+    The first k of the order hold each class k / n_classes times, to within 1, while each class lasts.
+    """
     if not 0 <= n_train <= len(labels):
         raise ValueError(f"n_train {n_train:,}: {where} has {len(labels):,} training images; 0 takes all")
-    return balanced_order(labels)[:n_train] if n_train else slice(None)
-
-
-def balanced_order(labels: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
-    """A fixed permutation whose first k hold each class k / n_classes times, to within 1, while each class lasts."""
+    if not n_train:
+        return slice(None)
     order = np.random.default_rng(0).permutation(len(labels))
     permuted = labels[order]
     turn = np.empty_like(order)  # how many of its class come before
     for label in np.unique(permuted):
         turn[permuted == label] = np.arange((permuted == label).sum())
-    return order[np.argsort(turn, kind="stable")]
+    return order[np.argsort(turn, kind="stable")][:n_train]
 
 
 def normalize(images: torch.Tensor, image_set: ImageSet) -> torch.Tensor:  # (B, C, H, W) uint8 -> float32
@@ -118,44 +117,28 @@ def augment(
     part: slice = slice(None),  # of the batch, where several processes share it: draws are made for all
 ) -> torch.Tensor:  # (B, C, H, W) float32
     """Crop, flip, normalize, cut out, in DARTS's order: a crop's border is black, a cut-out square 0 (the mean)."""
-    draws, images = _draw(images.shape, image_set.augmentation, generator)[part], images[part]
-    if images.is_cuda:  # copied from pageable memory they would wait for the GPU
-        draws = draws.pin_memory()
-    return _transform(images, image_set, draws.to(images.device, non_blocking=images.is_cuda))
-
-
-def _draw(shape: torch.Size, augmentation: Augmentation, generator: torch.Generator) -> torch.Tensor:  # (B, 5) int64
-    """For each image: the crop's top and left, flip (0 or 1), the cutout's center (row, column).
-
-    All five are always drawn: the crops stay the same when flip or cutout is switched off.
-    """
-    n, _, height, width = shape
-    shifts = 2 * augmentation.padding + 1
-    return torch.stack(
-        [torch.randint(bound, (n,), generator=generator) for bound in (shifts, shifts, 2, height, width)], dim=1
-    )
-
-
-def _transform(images: torch.Tensor, image_set: ImageSet, draws: torch.Tensor) -> torch.Tensor:
-    """`augment` with the draws given."""
-    n, channels, height, width = images.shape
-    padding, cutout = image_set.augmentation.padding, image_set.augmentation.cutout
-    top, left, flip, y, x = draws[:, :, None].unbind(1)  # (B, 1) each
+    (n, channels, height, width), own = images.shape, image_set.augmentation
+    shifts, padding = 2 * own.padding + 1, own.padding
+    bounds = (shifts, shifts, 2, height, width)  # all are always drawn: crops stay the same without flip or cutout
+    draws = torch.stack([torch.randint(bound, (n,), generator=generator) for bound in bounds], dim=1)[part]
+    images = images[part]
+    top, left, flip, y, x = sent(draws, images.device)[:, :, None].unbind(1)  # (B, 1) each
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
-    mirrored = torch.where((flip == 1) & image_set.augmentation.flip, width - 1 - columns, columns)  # (B, W)
+    mirrored = torch.where((flip == 1) & own.flip, width - 1 - columns, columns)  # (B, W)
     at = (top + rows)[:, :, None] * (width + 2 * padding) + (left + mirrored)[:, None, :]  # (B, H, W) in the padded
     padded = F.pad(images, [padding] * 4).flatten(2)
-    cropped = padded.gather(2, at.view(n, 1, -1).expand(-1, channels, -1)).view(images.shape)
+    cropped = padded.gather(2, at.flatten(1)[:, None].expand(-1, channels, -1)).view(images.shape)
     result = normalize(cropped, image_set)
-    if cutout:
-        hidden = _near(rows, y, cutout)[:, :, None] & _near(columns, x, cutout)[:, None, :]  # (B, H, W)
-        result.masked_fill_(hidden[:, None], 0.0)
+    if half := own.cutout // 2:  # DARTS's: from center - half up to, not including, center + half
+        tall, wide = ((at >= center - half) & (at < center + half) for at, center in ((rows, y), (columns, x)))
+        result.masked_fill_((tall[:, :, None] & wide[:, None, :])[:, None], 0.0)
     return result
 
 
-def _near(at: torch.Tensor, center: torch.Tensor, side: int) -> torch.Tensor:  # (H,), (B, 1) -> (B, H) bool
-    """DARTS's Cutout: from center - side / 2 up to, not including, center + side / 2."""
-    return (at >= center - side // 2) & (at < center + side // 2)
+def sent(draws: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """To the device; copied from pageable memory they would wait for a GPU."""
+    gpu = device.type == "cuda"
+    return (draws.pin_memory() if gpu else draws).to(device, non_blocking=gpu)
 
 
 class Stream:

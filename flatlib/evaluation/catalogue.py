@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 import warnings
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,8 +15,7 @@ from flatlib.spaces import PUBLISHED, Genotype, genotype, parse_genotype, string
 Cell = Genotype | str  # a string is NAS-Bench-201's
 
 
-@dataclass(frozen=True)
-class PublishedCell:
+class PublishedCell(NamedTuple):
     """A method's cell as its authors, or a copy of their code, give it."""
 
     name: str
@@ -52,23 +50,17 @@ def cell_key(cell: Cell) -> str:
         return cell
     fields = cell.to_json()
     for kind in ("normal", "reduce"):
-        nodes = [
-            sorted(fields[kind][at : at + 2], key=lambda pair: pair[::-1]) for at in range(0, len(fields[kind]), 2)
-        ]
-        fields[kind] = [pair for node in nodes for pair in node]
+        edges = [(at // 2, source, name) for at, (name, source) in enumerate(fields[kind])]
+        fields[kind] = [[name, source] for _, source, name in sorted(edges)]
         fields[f"{kind}_concat"].sort()
     return json.dumps(fields)
-
-
-@cache
-def _names() -> dict[str, str]:
-    return {cell_key(known.cell): known.name for known in catalogue().values()}
 
 
 def name_of(cell: Cell) -> str:
     """A published cell's name, or 'cell-' and eight digits that are this cell's alone."""
     key = cell_key(cell)
-    return _names().get(key) or f"cell-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    names = (known.name for known in catalogue().values() if cell_key(known.cell) == key)
+    return next(names, f"cell-{hashlib.sha256(key.encode()).hexdigest()[:8]}")
 
 
 # --- from what is handed over ----------------------------------------------------------------------
@@ -77,69 +69,57 @@ def name_of(cell: Cell) -> str:
 def find_cell(text: str) -> NamedCell:
     """A cell from a catalogue name, a JSON file, a run folder, a pasted genotype (Python or JSON) or a '|...|' string.
 
-    Text is parsed, never evaluated. ValueError, one line, for anything else.
+    Text is parsed, never evaluated; a file holds any of these texts, and gives its name to a cell that has none. No
+    other cell takes a published one's. ValueError, one line, for anything else.
     """
     text = re.sub(r"^\w+\s*=\s*(?=Genotype\b)", "", text.strip())  # a whole line of a genotypes.py
     named = {name.lower(): known for known in catalogue().values() for name in (known.name, *known.also)}
     if known := named.get(text.lower()):
         return NamedCell(known.name, known.cell)
-    cell: Cell
-    if text.startswith("|"):
-        string_to_arch(cell := text)
-    elif re.match(r"Genotype\s*\(", text):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Python warns of '2and'; to us it is no genotype
-            cell = parse_genotype(text, PUBLISHED)
-    elif text.startswith("{"):
-        cell = _from_json(text)
-    else:
-        return _from_place(text)
-    return NamedCell(name_of(cell), cell)
+    if re.match(r"[|{]|Genotype\s*\(", text):
+        cell = _parse(text)
+        return NamedCell(name_of(cell), cell)
+    path, content = _read(text)
+    try:
+        cell = _parse(content.strip())
+    except ValueError as error:
+        raise ValueError(f"{str(path)[:200]!r}: {error}") from None
+    name, own = name_of(cell), path.parent.resolve().name if path.name == "result.json" else path.stem
+    return NamedCell(name if {name, own} & catalogue().keys() else own, cell)
 
 
-def _from_place(text: str) -> NamedCell:
-    """A cell from a file or a run folder; a published cell keeps its name, and no other cell takes it."""
+def _read(text: str) -> tuple[Path, str]:
+    """What the file of this name, or the run folder's result, holds."""
     try:
         path = Path(text).expanduser()
         if path.is_dir() and not (path := path / "result.json").exists():
             raise OSError(0, "a folder without result.json")
-        content = path.read_text(encoding="utf-8")
+        return path, path.read_text(encoding="utf-8")
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(_unknown(text, error)) from None
-    cell = _from_json(content, f"{str(path)[:200]!r}: ")
-    known, own = name_of(cell), path.parent.resolve().name if path.name == "result.json" else path.stem
-    return NamedCell(known if {known, own} & catalogue().keys() else own, cell)
-
-
-def _unknown(text: str, error: Exception) -> str:
-    """What a text that names no cell may have meant."""
-    kinds = "a JSON file, a run folder, Genotype(...) or |op~0|+|...|"
-    looks_like_path = "/" in text or "\\" in text or text.endswith(".json") or not isinstance(error, FileNotFoundError)
-    if text and looks_like_path and len(text) < 1000 and "\0" not in text:
-        reason = "not a text file" if isinstance(error, UnicodeError) else getattr(error, "strerror", "") or error
-        return f"{text[:200]!r}: no cell there ({reason}); expected a published cell's name, {kinds}"
-    near = difflib.get_close_matches(text[:80], catalogue(), n=1, cutoff=0)[0]
-    known = ", ".join(catalogue())
-    return f"{text[:80]!r}: no such published cell; did you mean {near}? There are {known}; or give {kinds}"
-
-
-def _from_json(text: str, place: str = "") -> Cell:
-    """A genotype in the project's form, or a search's result with a genotype or an architecture.
-
-    `place` begins the message of what is neither.
-    """
-    try:
-        data: Any = json.loads(text)
-    except (ValueError, RecursionError):
+        why = "not a text file" if isinstance(error, UnicodeError) else getattr(error, "strerror", "") or str(error)
+        near = difflib.get_close_matches(text, catalogue(), n=1)
+        meant = f"did you mean {near[0]}? There" if near else "there"
         raise ValueError(
-            f"{place or 'genotype: '}not valid JSON; expected {{'normal': [['sep_conv_3x3', 0], ...], ...}}"
+            f"{text[:200]!r}: no such published cell, JSON file or run folder ({why}); {meant} are "
+            f"{', '.join(catalogue())}; or paste Genotype(...) or |op~0|+|...|"
         ) from None
-    found = (data.get("arch") or data.get("genotype") or data) if isinstance(data, dict) else data
-    try:
-        if isinstance(found, str):
-            string_to_arch(found)
-            return found
-        return genotype(found, PUBLISHED)
-    except ValueError as error:
-        other = ", or a search's result with 'genotype' or 'arch'" if place and found is data else ""
-        raise ValueError(f"{place}{error}{other}") from None
+
+
+def _parse(text: str) -> Cell:
+    """A genotype in Python or in the project's JSON form, a search's result that has one, or an architecture string."""
+    if text.startswith("Genotype"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Python warns of '2and'; to us it is no genotype
+            return parse_genotype(text, PUBLISHED)
+    found: Any = text
+    if not text.startswith("|"):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ValueError("not valid JSON; expected {'normal': [['sep_conv_3x3', 0], ...], ...}") from None
+    if isinstance(found, dict):
+        found = found.get("arch") or found.get("genotype") or found
+    if isinstance(found, str):
+        string_to_arch(found)
+        return found
+    return genotype(found, PUBLISHED)

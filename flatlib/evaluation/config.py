@@ -39,29 +39,21 @@ class EvaluationConfig(Parameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(cell=cell_key(find_cell(self.cell).cell))
+        object.__setattr__(self, "cell", cell_key(find_cell(self.cell).cell))
         if self.dataset != "imagenet" and self.n_classes not in (0, IMAGES[self.dataset].n_classes):
             raise ValueError(f"n_classes = {self.n_classes}: {self.dataset} has {IMAGES[self.dataset].n_classes}")
         if not self.channels:
-            self._set(channels=solved(self.genotype, self.dataset, self.cells))
-        plan = self.plan()
-        cost(plan)  # ValueError where a layer does not fit the images
-        self._check_together(plan)
-
-    def _set(self, **values: object) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-    def _check_together(self, plan: NetworkPlan) -> None:
-        """ValueError, one line, for parameters that contradict each other."""
-        bench = isinstance(self.genotype, str)
-        if self.auxiliary and (bench or self.images.shape.height < 32):
-            whose = "a NAS-Bench-201 network" if bench else f"{self.dataset}, whose images are too small for it,"
-            raise ValueError(f"auxiliary = {self.auxiliary}: {whose} has no auxiliary classifier; allowed: 0.0")
-        if self.drop_path and bench:
-            raise ValueError(f"drop_path = {self.drop_path}: a NAS-Bench-201 network has none; allowed: 0.0")
-        if self.cutout and self.dataset == "imagenet":
-            raise ValueError(f"cutout = {self.cutout}: imagenet is trained without; allowed: 0")
+            object.__setattr__(self, "channels", solved(self.genotype, self.dataset, self.cells))
+        cost(self.plan())  # ValueError where a layer does not fit the images
+        bench, small = isinstance(self.genotype, str), self.images.shape.height < 32
+        for name, refused, why in (
+            ("auxiliary", bench, "a NAS-Bench-201 network has no auxiliary classifier"),
+            ("auxiliary", small, f"{self.dataset}, whose images are too small for it, has no auxiliary classifier"),
+            ("drop_path", bench, "a NAS-Bench-201 network has none"),
+            ("cutout", self.dataset == "imagenet", "imagenet is trained without"),
+        ):
+            if refused and getattr(self, name):
+                raise ValueError(f"{name} = {getattr(self, name)}: {why}; allowed: 0")
 
     @property
     def genotype(self) -> Genotype | str:

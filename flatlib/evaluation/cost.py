@@ -1,10 +1,11 @@
 """What a network costs, counted from its plan: no weight is built. Needs no torch."""
 
 from bisect import bisect_left
+from collections import Counter
+from functools import lru_cache
 from typing import NamedTuple
 
-from flatlib.evaluation.layers import Conv, FactorizedReduce, Layer, Layers, Linear, Norm, Shape, out_shape
-from flatlib.evaluation.plan import CellPlan, Images, NetworkPlan, network_plan
+from flatlib.evaluation.plan import CellPlan, Images, Layers, NetworkPlan, Shape, network_plan
 from flatlib.spaces import Genotype
 
 
@@ -14,78 +15,45 @@ class Cost(NamedTuple):
     params: int
     multi_adds: int  # of convolutions and fully connected layers, as Table 5's '+x' counts them
 
-    def plus(self, other: "Cost", times: int = 1) -> "Cost":
-        return Cost(self.params + times * other.params, self.multi_adds + times * other.multi_adds)
+
+def cost(plan: NetworkPlan) -> Cost:
+    """Parameters and multiply-adds of a network; ValueError, one line, where a layer does not fit its input."""
+    total: Counter[str] = Counter()
+    shapes = [plan.images.shape]
+    for layers in plan.stem:
+        shapes.append(_through(layers, shapes[-1], total))
+    older, newer = shapes[1], shapes[-1]  # of the last two stems, then cells
+    for cell in plan.cells:
+        found, shape = _cell(cell, older, newer)
+        total.update(found)
+        older, newer = newer, shape
+    _through(plan.head, newer, total)
+    return Cost(**total)
 
 
-def layer_cost(layer: Layer, out: Shape) -> Cost:
-    """Of one layer, from the shape of its result.
-
-    >>> layer_cost(Conv(8, 16, (3, 3)), Shape(16, 4, 4))
-    Cost(params=1152, multi_adds=18432)
-    """
-    pixels = out.height * out.width
-    match layer:
-        case Conv():
-            weights = layer.kernel[0] * layer.kernel[1] * layer.inputs // layer.groups * layer.outputs
-            return Cost(weights, weights * pixels)
-        case FactorizedReduce():  # each half of the outputs reads all inputs
-            weights = layer.inputs * layer.outputs
-            return Cost(weights + 2 * layer.outputs, weights * pixels)
-        case Norm():
-            return Cost(2 * layer.channels, 0)
-        case Linear():
-            return Cost((layer.inputs + 1) * layer.outputs, layer.inputs * layer.outputs)
-    return Cost(0, 0)
-
-
-def _sequence(layers: Layers, shape: Shape) -> tuple[Cost, Shape]:
-    total = Cost(0, 0)
-    for layer in layers:
-        shape = out_shape(layer, shape)
-        total = total.plus(layer_cost(layer, shape))
-    return total, shape
-
-
-def _cell(cell: CellPlan, shapes: list[Shape]) -> tuple[Cost, Shape]:
-    """Of a cell whose inputs, the older first, have these shapes."""
-    total, nodes = Cost(0, 0), {}
-    for node, (layers, shape) in enumerate(zip(cell.inputs, shapes, strict=True)):
-        found, nodes[node] = _sequence(layers, shape)
-        total = total.plus(found)
+@lru_cache(1000)  # a network has few different cells
+def _cell(cell: CellPlan, older: Shape, newer: Shape) -> tuple[Counter[str], Shape]:
+    """Of a cell that reads both feature maps, or the newer one alone."""
+    total: Counter[str] = Counter()
+    read = zip(cell.inputs, (older, newer)[-len(cell.inputs) :], strict=True)
+    nodes = {node: _through(layers, shape, total) for node, (layers, shape) in enumerate(read)}
     for edge in cell.edges:
-        found, nodes[edge.target] = _sequence(edge.layers, nodes[edge.source])
-        total = total.plus(found)
+        nodes[edge.target] = _through(edge.layers, nodes[edge.source], total)
     joined = [nodes[node] for node in cell.concat]
     return total, joined[0]._replace(channels=sum(shape.channels for shape in joined))
 
 
-def cost(plan: NetworkPlan) -> Cost:
-    """Parameters and multiply-adds of a network; ValueError, one line, where a layer does not fit its input."""
-    total, shape = Cost(0, 0), plan.images.shape
-    shapes: list[Shape] = []
-    for layers in plan.stem:
-        found, shape = _sequence(layers, shape)
-        total, shapes = total.plus(found), [*shapes, shape]
-    shapes = [shapes[0], shape]
-    known: dict[tuple, tuple[Cost, Shape]] = {}  # equal cells are one object in a plan
-    for cell in plan.cells:
-        shapes = shapes[-2:]
-        place = (id(cell), *shapes)
-        if place not in known:
-            known[place] = _cell(cell, shapes[-len(cell.inputs) :])
-        found, shape = known[place]
-        total, shapes = total.plus(found), [*shapes, shape]
-    return total.plus(_sequence(plan.head, shape)[0])
+def _through(layers: Layers, shape: Shape, total: Counter[str]) -> Shape:
+    """What comes out of the layers, whose costs are added to the total."""
+    for layer in layers:
+        shape, weights = layer.out(shape), layer.weights
+        total["params"] += weights + layer.extra
+        total["multi_adds"] += weights * shape.height * shape.width
+    return shape
 
 
 def solve_channels(
-    cell: Genotype | str,
-    images: Images,
-    *,
-    cells: int,
-    params: float = 0,
-    multi_adds: float = 0,
+    cell: Genotype | str, images: Images, *, cells: int, params: float = 0, multi_adds: float = 0
 ) -> int:
     """Initial channels, an even number, for one of two budgets (Sec. D.1).
 

@@ -6,6 +6,7 @@ cheaper than a grouped convolution. Operations are gathered for the cells that u
 Training equals one-by-one training (`tests/test_digits201.py`).
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,8 +14,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from flatlib.spaces import NAS_BENCH_201, prune_dead_edges
+from flatlib.data.images import shuffled_digits
+from flatlib.spaces import NAS_BENCH_201, all_archs, prune_dead_edges
 
+NAMES = ("digits", "digits-shifted", "digits-rotated")
+SPLITS = {"train": slice(0, 600), "valid": slice(600, 1200), "test": slice(1200, 1797)}
 SIDE = 4  # positions a side after pixel-unshuffle; half of it in the second stage
 
 
@@ -31,15 +35,32 @@ class Recipe:
     norm_momentum: float = 0.3
 
 
+def load_digits201(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Split -> images (n, 4, 4, 4) in [0, 1], pixel-unshuffled, float32, and labels (n,) int64; fixed for all seeds.
+
+    `digits`: 10 classes. `digits-shifted`: each image moved by up to 1 pixel on both axes.
+    `digits-rotated`: each image turned by 0, 90, 180 or 270 degrees, the label being
+    (digit, turn): 40 classes.
+    """
+    pixels, labels = shuffled_digits()
+    images, rng = pixels / 16.0, np.random.default_rng(1)
+    if name == "digits-shifted":
+        moves = rng.integers(-1, 2, (len(images), 2))
+        padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+        images = np.stack([p[1 + y : 9 + y, 1 + x : 9 + x] for p, (y, x) in zip(padded, moves, strict=True)])
+    if name == "digits-rotated":
+        turns = rng.integers(0, 4, len(images))
+        images = np.stack([np.rot90(image, turn) for image, turn in zip(images, turns, strict=True)])
+        labels = labels * 4 + turns
+    # (n, 8, 8) -> (n, 4 channels, 4, 4): each 2 x 2 block becomes four channels
+    blocks = images.reshape(-1, 4, 2, 4, 2).transpose(0, 2, 4, 1, 3).reshape(-1, 4, 4, 4).astype(np.float32)
+    return {split: (blocks[rows], labels[rows]) for split, rows in SPLITS.items()}
+
+
 def conv_taps(side: int, stride: int) -> torch.Tensor:  # (9, P_out * P_in) of 0 and 1
     """Which tap of a 3 x 3 kernel (padding 1) connects an input to an output position."""
-    out = side // stride
-    taps = torch.zeros(9, out, out, side, side)
-    for tap, oy, ox in np.ndindex(9, out, out):
-        y, x = oy * stride + tap // 3 - 1, ox * stride + tap % 3 - 1
-        if 0 <= y < side and 0 <= x < side:
-            taps[tap, oy, ox, y, x] = 1
-    return taps.view(9, -1)
+    positions = torch.eye(side * side).view(-1, 1, side, side)
+    return F.unfold(positions, 3, padding=1, stride=stride).permute(1, 2, 0).reshape(9, -1)
 
 
 def pool_matrix(side: int) -> torch.Tensor:  # (P, P) float64
@@ -52,74 +73,53 @@ class CellBatch:
     """A batch of networks, one for each cell: stem, cell (C), reduction, cell (2 C), linear."""
 
     def __init__(
-        self,
-        archs: np.ndarray,
-        rows: np.ndarray,
-        n_classes: int,
-        recipe: Recipe,
-        seed: int,
-        dtype: torch.dtype = torch.float32,
+        self, rows: np.ndarray, n_classes: int, recipe: Recipe, seed: int, dtype: torch.dtype = torch.float32
     ) -> None:
-        """archs (A, 6); rows (A,): each cell's number in the space, the key of its random stream."""
-        self.archs = np.stack([prune_dead_edges(arch) for arch in archs])
+        """rows (A,): each cell's number in the space, the key of its random stream."""
+        self.archs = np.stack([prune_dead_edges(arch) for arch in all_archs()[rows]])
         self.recipe, self.dtype = recipe, dtype
         self.users = {
             (edge, op): torch.from_numpy(np.flatnonzero(self.archs[:, edge] == op))
-            for edge in range(6)
-            for op in (1, 2, 3, 4)
+            for edge, op in itertools.product(range(6), (1, 2, 3, 4))
+            if (self.archs[:, edge] == op).any()
         }
         self.weights = self._initial_weights(rows, n_classes, seed)
         self.statistics = {
-            name: (torch.zeros(w.shape, dtype=dtype), torch.ones(w.shape, dtype=dtype))
+            name.removesuffix(".scale"): (torch.zeros(w.numel(), dtype=dtype), torch.ones(w.numel(), dtype=dtype))
             for name, w in self.weights.items()
-            if name.endswith("scale")
+            if name.endswith(".scale")
         }
         self.taps = {key: conv_taps(*key).to(dtype) for key in ((SIDE, 1), (SIDE, 2), (SIDE // 2, 1))}
         self.pools = {side: pool_matrix(side).to(dtype) for side in (SIDE, SIDE // 2)}
 
-    def _shapes(self, n_classes: int) -> Iterator[tuple[str, int | None, int | None, tuple[int, ...]]]:
-        """(name, edge, operation, shape without the cell axis) of every convolution and the head."""
-        c = self.recipe.channels
-        yield "stem", None, None, (c, 4, 9)
-        yield "reduction", None, None, (2 * c, c, 9)
-        yield "head", None, None, (n_classes, 2 * c)
-        for stage, width in (("a", c), ("b", 2 * c)):
-            for edge in range(6):
-                yield f"{stage}{edge}.2", edge, 2, (width, width, 1)
-                yield f"{stage}{edge}.3", edge, 3, (width, width, 9)
-
     def _initial_weights(self, rows: np.ndarray, n_classes: int, seed: int) -> dict[str, torch.Tensor]:
         """torch's default bounds, 1 / sqrt(fan in); a random stream for each (seed, cell)."""
+        c, everyone = self.recipe.channels, torch.arange(len(rows))
+        shapes = [
+            ("stem", everyone, (c, 4, 9)),
+            ("reduction", everyone, (2 * c, c, 9)),
+            ("head", everyone, (n_classes, 2 * c)),
+        ]
+        for stage, width in (("a", c), ("b", 2 * c)):
+            convs = [(edge, op, users) for (edge, op), users in self.users.items() if op in (2, 3)]
+            shapes += [(f"{stage}{edge}.{op}", users, (width, width, 1 if op == 2 else 9)) for edge, op, users in convs]
         streams = [np.random.Generator(np.random.Philox(key=[seed, int(row)])) for row in rows]
-        weights = {}
-        for name, edge, op, shape in self._shapes(n_classes):
+        weights, norms = {}, {"last": (len(rows), 2 * c)}
+        for name, users, shape in shapes:
             bound = 1 / np.sqrt(np.prod(shape[1:]))
-            users = range(len(rows)) if edge is None else np.flatnonzero(self.archs[:, edge] == op)
-            drawn = [streams[user].uniform(-bound, bound, shape) for user in users]
-            if not drawn:
-                continue
-            weights[name] = torch.tensor(np.stack(drawn), dtype=self.dtype)
-            weights[f"{name}.scale"] = torch.ones(len(drawn), shape[0], dtype=self.dtype)
-            weights[f"{name}.shift"] = torch.zeros(len(drawn), shape[0], dtype=self.dtype)
-        weights["last.scale"] = torch.ones(len(rows), 2 * self.recipe.channels, dtype=self.dtype)
-        weights["last.shift"] = torch.zeros(len(rows), 2 * self.recipe.channels, dtype=self.dtype)
+            drawn = [streams[user].uniform(-bound, bound, shape) for user in users.tolist()]
+            weights[name], norms[name] = torch.tensor(np.stack(drawn), dtype=self.dtype), (len(users), shape[0])
+        for name, size in norms.items():
+            weights[f"{name}.scale"] = torch.ones(size, dtype=self.dtype)
+            weights[f"{name}.shift"] = torch.zeros(size, dtype=self.dtype)
         del weights["head.scale"]  # the head has a bias (its shift) and no normalization
         return {name: weight.requires_grad_() for name, weight in weights.items()}
 
     def _norm(self, x: torch.Tensor, name: str, training: bool) -> torch.Tensor:  # (A, C, P, B)
         """BatchNorm of each cell by itself: cells and channels are the library's channels."""
-        mean, var = self.statistics[f"{name}.scale"]
-        scale, shift = self.weights[f"{name}.scale"], self.weights[f"{name}.shift"]
-        y = F.batch_norm(
-            x.reshape(1, -1, x.shape[2] * x.shape[3]),
-            mean.view(-1),
-            var.view(-1),
-            scale.view(-1),
-            shift.view(-1),
-            training,
-            self.recipe.norm_momentum,
-        )
-        return y.view(x.shape)
+        flat, (mean, var) = x.reshape(1, -1, x.shape[2] * x.shape[3]), self.statistics[name]
+        scale, shift = self.weights[f"{name}.scale"].view(-1), self.weights[f"{name}.shift"].view(-1)
+        return F.batch_norm(flat, mean, var, scale, shift, training, self.recipe.norm_momentum).view(x.shape)
 
     def _conv(self, x: torch.Tensor, name: str, side: int, stride: int, training: bool) -> torch.Tensor:
         """Convolution and BatchNorm; x (A, C, P, B), or (C, P, B) shared by all cells."""
@@ -138,15 +138,12 @@ class CellBatch:
         """The cell's DAG (Sec. 3.1), each operation for the cells that use it."""
         nodes = [x, *(torch.zeros_like(x) for _ in range(3))]
         for source in range(3):
-            ops = [
-                (edge, op, users)
-                for (edge, op), users in self.users.items()
-                if NAS_BENCH_201.edges[edge][0] == source and len(users)
-            ]
+            ops = {key: users for key, users in self.users.items() if NAS_BENCH_201.edges[key[0]][0] == source}
             if not ops:
                 continue
-            gathered = nodes[source].index_select(0, torch.cat([users for *_, users in ops]))
-            for (edge, op, users), y in zip(ops, gathered.split([len(users) for *_, users in ops]), strict=True):
+            gathered = nodes[source].index_select(0, torch.cat([*ops.values()]))
+            parts = gathered.split([len(users) for users in ops.values()])
+            for ((edge, op), users), y in zip(ops.items(), parts, strict=True):
                 if op == 4:
                     y = self.pools[side] @ y
                 elif op != 1:
@@ -198,8 +195,7 @@ def train_steps(batch: CellBatch, images: torch.Tensor, labels: torch.Tensor, se
 
 
 def measure(
-    archs: np.ndarray,  # (A, 6)
-    rows: np.ndarray,  # (A,)
+    rows: np.ndarray,  # (A,) of `all_archs`
     data: dict[str, tuple[np.ndarray, np.ndarray]],  # as `load_digits201` gives it
     seed: int,
     recipe: Recipe,
@@ -207,7 +203,7 @@ def measure(
     """Train a batch of cells: validation accuracy after every epoch (A, epochs), test accuracy (A,), percent."""
     sets = {split: (torch.from_numpy(images), torch.from_numpy(labels)) for split, (images, labels) in data.items()}
     n_classes = 1 + max(int(labels.max()) for _, labels in data.values())
-    batch = CellBatch(archs, rows, n_classes, recipe, seed)
+    batch = CellBatch(rows, n_classes, recipe, seed)
     every = len(sets["train"][1]) // recipe.batch_size
     valid = [
         batch.accuracy(*sets["valid"])

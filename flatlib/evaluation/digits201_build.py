@@ -4,7 +4,6 @@ Twelve runs (a data set and a seed each) over 5,260 networks, cut into parts of 
 is written when it is complete, so an interrupted build goes on where it stopped.
 """
 
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from flatlib.data.digits import load_digits201
-from flatlib.evaluation.digits201 import Recipe, measure
+from flatlib.evaluation.digits201 import NAMES, Recipe, load_digits201, measure
 from flatlib.memory import keep_freed_memory
 from flatlib.run.checkpoint import RunError, write_beside
 from flatlib.run.folder import one_line, open_run
@@ -24,44 +23,33 @@ from flatlib.spaces import all_archs, isomorphism_classes
 
 PART = 64  # cells trained as one batch
 SEARCH = [("digits", seed) for seed in (0, 1, 2)]  # these runs give f
-JUDGE = [(name, seed) for seed in (3, 4, 5) for name in ("digits", "digits-shifted", "digits-rotated")]
+JUDGE = [(name, seed) for seed in (3, 4, 5) for name in NAMES]
+Results = dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]  # run -> validation (A, epochs), test (A,), percent
 Column = tuple[np.ndarray, np.ndarray, np.ndarray]  # accuracy (A, S, epochs) percent, epochs, seeds
 RUNS = [SEARCH[0], *JUDGE[:3], SEARCH[1], *JUDGE[3:6], SEARCH[2], *JUDGE[6:]]
 
 
 def _start_worker() -> None:
-    import torch
-
     end_with_parent()
     keep_freed_memory()
     torch.set_num_threads(1)
 
 
-def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Recipe) -> Path:
-    valid, test = measure(all_archs()[rows], rows, load_digits201(name), seed, recipe)
+def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Recipe) -> None:
+    valid, test = measure(rows, load_digits201(name), seed, recipe)
     write_beside(path, lambda file: np.savez(file, rows=rows, valid=valid, test=test))
-    return path
 
 
-def _read_part(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """RunError, one line, for a damaged part or one of other cells."""
+def _read_part(path: Path, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `measure` gives it; RunError, one line, for a damaged part or one of other cells."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
-            part = {name: data[name] for name in ("rows", "valid", "test")}
-        if not np.array_equal(part["rows"], rows) or not len(part["valid"]) == len(part["test"]) == len(rows):
+            found, valid, test = data["rows"], data["valid"], data["test"]
+        if not np.array_equal(found, rows) or not len(valid) == len(test) == len(rows):
             raise ValueError("of other cells")
     except Exception as error:  # numpy, zipfile, zlib and tokenize each have their own for a broken file
         raise RunError(f"{path}: damaged ({one_line(error)}); remove it, and the same command measures it") from None
-    return part
-
-
-def _check_work_folder(work: Path, recipe: Recipe) -> None:
-    """A folder of parts belongs to one recipe; ValueError, one line, for another's."""
-    config, text = work / "recipe.json", json.dumps(asdict(recipe), sort_keys=True)
-    if not config.exists():
-        write_beside(config, lambda file: file.write(text.encode()))
-    elif config.read_bytes() != text.encode():
-        raise ValueError(f"{work} holds parts of another recipe; name another folder or remove it")
+    return valid, test
 
 
 def build(
@@ -72,48 +60,33 @@ def build(
     classes: np.ndarray | None = None,  # rows of all_archs() to train; default: all 5,260 classes
     runs: list[tuple[str, int]] = RUNS,
     progress: Callable[..., Any] | None = None,  # tqdm, or something like it
-) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
-    """Measure all runs; per run the validation curve (classes, epochs) and test (classes,), percent."""
-    with open_run(work, {}):
-        return _build(work, recipe, processes, classes, runs, progress)
-
-
-def _build(
-    work: Path,
-    recipe: Recipe,
-    processes: int | None,
-    classes: np.ndarray | None,
-    runs: list[tuple[str, int]],
-    progress: Callable[..., Any] | None,
-) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
-    _check_work_folder(work, recipe)
+) -> Results:
+    """Measure all runs; RunError, one line, for a folder of another recipe's parts."""
     if classes is None:
         classes = np.unique(isomorphism_classes(all_archs()))
-    parts = {(run, at): work / f"{run[0]}_{run[1]}_{at:05d}.npz" for run in runs for at in range(0, len(classes), PART)}
-    missing = [key for key, path in parts.items() if not path.exists()]
-    pool = ProcessPoolExecutor(processes or os.cpu_count(), initializer=_start_worker)
-    try:
-        jobs = [
-            pool.submit(_measure_part, parts[run, at], classes[at : at + PART], *run, recipe) for run, at in missing
-        ]
-        done = as_completed(jobs)
-        for job in progress(done, total=len(jobs), unit="part", desc="Digits201") if progress else done:
-            job.result()
-    finally:  # where one part failed, such as for a full disk, the others are not even begun
-        pool.shutdown(cancel_futures=True)
-    loaded = {(run, at): _read_part(path, classes[at : at + PART]) for (run, at), path in parts.items()}
-    return {
-        run: (
-            np.concatenate([loaded[key]["valid"] for key in parts if key[0] == run]),
-            np.concatenate([loaded[key]["test"] for key in parts if key[0] == run]),
-        )
-        for run in runs
-    }
+    starts = range(0, len(classes), PART)
+    parts = {(run, at): work / f"{run[0]}_{run[1]}_{at:05d}.npz" for run in runs for at in starts}
+    with open_run(work, {"recipe": asdict(recipe)}) as folder:
+        folder.write_config(device="cpu")
+        missing = [key for key, path in parts.items() if not path.exists()]
+        pool = ProcessPoolExecutor(processes or os.cpu_count(), initializer=_start_worker)
+        try:
+            jobs = [
+                pool.submit(_measure_part, parts[run, at], classes[at : at + PART], *run, recipe) for run, at in missing
+            ]
+            done = as_completed(jobs)
+            for job in progress(done, total=len(jobs), unit="part", desc="Digits201") if progress else done:
+                job.result()
+        finally:  # where one part failed, such as for a full disk, the others are not even begun
+            pool.shutdown(cancel_futures=True)
+        results = {}
+        for run in runs:
+            own = [_read_part(parts[run, at], classes[at : at + PART]) for at in starts]
+            results[run] = np.concatenate([valid for valid, _ in own]), np.concatenate([test for _, test in own])
+    return results
 
 
-def quantities(
-    results: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]], recipe: Recipe = Recipe()
-) -> dict[str, Column]:
+def quantities(results: Results, recipe: Recipe = Recipe()) -> dict[str, Column]:
     """A full build as the table's quantities: key -> (values (A, S, E), epochs (E,), seeds (S,))."""
     to_class = np.unique(isomorphism_classes(all_archs()), return_inverse=True)[1]
     every, last = np.arange(1, recipe.epochs + 1), np.array([recipe.epochs])
@@ -126,6 +99,7 @@ def quantities(
         f"digits-valid/{recipe.epochs}/x-valid": column(SEARCH, 0, every),
         f"digits-valid/{recipe.epochs}/ori-test": column(SEARCH, 1, last),
     }
-    for name, split in (("digits", "ori-test"), ("digits-shifted", "x-test"), ("digits-rotated", "x-test")):
+    for name in NAMES:
+        split = "ori-test" if name == "digits" else "x-test"
         table[f"{name}/{recipe.epochs}/{split}"] = column([run for run in JUDGE if run[0] == name], 1, last)
     return table

@@ -1,17 +1,14 @@
 """A training from its config to its folder, and what it will take."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from flatlib.evaluation.batches import Batches, load_batches
+from flatlib.evaluation.batches import Batches, batches_of
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.processes import any_of, from_first, own_share
+from flatlib.evaluation.processes import any_of, own_share
 from flatlib.evaluation.runs import EvaluationRun, EvaluationTrace, finished_run, identity, read_run, run_path
 from flatlib.evaluation.training import StepProgress, Trainer
 from flatlib.run.checkpoint import RunStoppedError
@@ -20,17 +17,26 @@ from flatlib.run.hardware import machine, peak_bytes, resolve_device
 from flatlib.run.loop import held_interrupt, is_out_of_memory, run_to_end, warn_of_threads
 from flatlib.run.progress import duration
 
-OnEpoch = Callable[[EvaluationConfig, EvaluationTrace], Any]
-OnStep = Callable[[EvaluationConfig, StepProgress], Any]
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """RunStoppedError, one line, where there is too little."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunStoppedError("out of memory: take a smaller batch_size or fewer channels") from None
 
 
+@_enough_memory()
 def evaluate(
     config: EvaluationConfig,
     runs_dir: str | Path,
     *,
     data_dir: str | Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    on_step: OnStep | None = None,
+    on_epoch: Callable[[EvaluationConfig, EvaluationTrace], Any] | None = None,
+    on_step: Callable[[EvaluationConfig, StepProgress], Any] | None = None,
     checkpoint_seconds: float = 60.0,  # within an epoch; after each epoch anyway
     workers: int = 2,  # processes that decode ImageNet
 ) -> EvaluationRun:
@@ -38,101 +44,50 @@ def evaluate(
 
     The bits are the same with the same number of threads and processes; on a GPU with deterministic algorithms.
     Ctrl-C waits for the end of the step. Raises RunError (nothing was started), RunStoppedError (a loss that is not
-    finite, too little memory, no room), KeyboardInterrupt, and what `load_batches` raises: one line each.
+    finite, too little memory, no room), KeyboardInterrupt, and what `batches_of` raises: one line each.
     """
     if run := finished_run(runs_dir, config):
         return run
     path, device = run_path(runs_dir, config), resolve_device(config.device)
     batches = batches_of(config, data_dir=data_dir, workers=workers)
-    with _folder(path, config) as folder, held_interrupt() as asked:
-        if run := finished_run(runs_dir, config):  # by another process, meanwhile
-            return run
-        saved = from_first(folder.load())
-        try:
-            trainer = Trainer(config, batches, device)
-            if saved:
-                warn_of_threads(saved["threads"], path)
-                _warn_of_processes(saved["processes"], path)
-                trainer.restore(saved)
-            folder.write_config(device=device, name=config.name, processes=own_share().world)
-            run_to_end(
-                trainer,
-                folder,
-                lambda: any_of(asked()),
-                checkpoint_seconds=checkpoint_seconds,
-                on_epoch=on_epoch,
-                on_step=on_step,
-            )
-            any_of(False)  # all wait here until the first has written the result
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise RunStoppedError(f"out of memory: take a smaller batch_size or fewer channels; {path}") from None
+    telling: Any = {"checkpoint_seconds": checkpoint_seconds, "on_epoch": on_epoch, "on_step": on_step}
+    own: Any = nullcontext(_NoFolder(path, identity(config))) if own_share().rank else open_run(path, identity(config))
+    with own as folder, held_interrupt() as asked:
+        saved, trainer = folder.load(), Trainer(config, batches, device)
+        if saved:
+            warn_of_threads(saved["threads"], path)
+            trainer.restore(saved)
+        folder.write_config(device=device, name=config.name, processes=own_share().world)
+        run_to_end(trainer, folder, lambda: any_of(asked()), **telling)
+        any_of(False)  # all wait here until the first has written the result
     return read_run(path)
 
 
-def _warn_of_processes(before: int, path: Path) -> None:
-    if before != (now := own_share().world):
-        warnings.warn(f"{path}: begun with {before} processes, now {now}: last digits may differ", stacklevel=3)
-
-
-def batches_of(config: EvaluationConfig, *, data_dir: str | Path | None = None, workers: int = 2) -> Batches:
-    """The config's images, this process's share; ValueError or FileNotFoundError, one line, for what is missing."""
-    device = resolve_device(config.device)
-    if config.precision == "tf32" and device == "cpu":
-        raise ValueError("precision = tf32: only a GPU has it; allowed on a processor: float32, bf16, float64")
-    return load_batches(
-        config.dataset,
-        data_dir=Path(data_dir) if data_dir else None,
-        n_train=config.n_train,
-        n_classes=config.images.n_classes,
-        batch_size=config.batch_size,
-        cutout=config.cutout,
-        seed=config.seed,
-        device=device,
-        share=own_share(),
-        workers=workers,
-    )
-
-
 class _NoFolder(RunFolder):
-    """Of the processes beside the first: nothing is written."""
+    """Of the processes beside the first, which see it too: nothing is written."""
 
     def write_config(self, **_: Any) -> None: ...
     def save(self, state: dict[str, Any]) -> None: ...
-    def load(self) -> None: ...
     def write_trace(self, trace: Any) -> None: ...
     def write_result(self, values: dict[str, Any]) -> None: ...
-
-
-@contextmanager
-def _folder(path: Path, config: EvaluationConfig) -> Iterator[RunFolder]:
-    if own_share().rank:
-        yield _NoFolder(path, identity(config))
-        return
-    with open_run(path, identity(config)) as folder:
-        yield folder
 
 
 # --- what it will take ------------------------------------------------------------------------------
 
 
+@_enough_memory()
 def estimate(config: EvaluationConfig, batches: Batches) -> str:
     """Time and memory of one training from its beginning, from a step or two of a throw-away copy; one line."""
     before = batches.state()
     try:
         trainer = Trainer(config, batches, resolve_device(config.device))
-        step = _seconds(trainer.step)
-        step = min(step, _seconds(trainer.step)) if step < 5 else step  # the first one also warms up
-    except RuntimeError as error:
-        if is_out_of_memory(error):  # the training itself will stop with what to do
-            return "no estimate: out of memory"
-        raise
+        step = _seconds_of_a_step(trainer)
+        if not any_of(step > 5):  # the first one also warms up; all processes take another, or none
+            step = min(step, _seconds_of_a_step(trainer))
     finally:
         batches.restore(before)
     tests = batches.n_test / config.batch_size / 3  # a step without its backward half
-    seconds = config.epochs * (batches.steps + tests) * step
-    memory = peak_bytes(trainer.device.type)
+    seconds, memory = config.epochs * (batches.steps + tests) * step, peak_bytes(trainer.device.type)
     size = f", {memory / 1e9:.1f} GB" if memory else ""
     return (
         f"about {duration(seconds)} for {config.epochs} epochs of {batches.steps} steps ({step:.2g} s a step){size}; "
@@ -140,9 +95,8 @@ def estimate(config: EvaluationConfig, batches: Batches) -> str:
     )
 
 
-def _seconds(work: Callable[[], Any]) -> float:
+def _seconds_of_a_step(trainer: Trainer) -> float:
     begin = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    trainer.step()
+    trainer.sums.tolist()  # waits for a GPU
     return time.perf_counter() - begin

@@ -1,26 +1,15 @@
 """The evaluation phase's networks as torch modules, made layer by layer from a plan."""
 
 import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import groupby
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flatlib.evaluation.layers import (
-    Conv,
-    FactorizedReduce,
-    Flatten,
-    GlobalPool,
-    Layer,
-    Layers,
-    Linear,
-    Norm,
-    Pool,
-    Relu,
-    Zero,
-)
-from flatlib.evaluation.plan import CellPlan, NetworkPlan
+from flatlib.evaluation.plan import RELU, CellPlan, Layer, Layers, NetworkPlan
 
 
 class Maps:
@@ -28,27 +17,26 @@ class Maps:
 
     def __init__(self, *parts: "Tensor | Maps") -> None:
         self.parts = parts
-        self._rectified: Tensor | None = None
 
     @property
     def plain(self) -> Tensor:  # (B, C, H, W)
-        tensors = [part.plain if isinstance(part, Maps) else part for part in self.parts]
-        return tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1)
+        return _joined([part.plain if isinstance(part, Maps) else part for part in self.parts])
 
-    @property
+    @cached_property
     def rectified(self) -> Tensor:  # (B, C, H, W)
-        if self._rectified is None:
-            tensors = [part.rectified if isinstance(part, Maps) else F.relu(part) for part in self.parts]
-            self._rectified = tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1)
-        return self._rectified
+        return _joined([part.rectified if isinstance(part, Maps) else F.relu(part) for part in self.parts])
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1)
 
 
 class Path(nn.Sequential):
     """The layers on the way from one node, or from a cell, to the next; the ReLU they begin with is left to `Maps`."""
 
     def __init__(self, layers: Layers) -> None:
-        self.rectifies = isinstance(layers[0], Relu | FactorizedReduce) if layers else False
-        super().__init__(*map(module, layers[1:] if layers and isinstance(layers[0], Relu) else layers))
+        self.rectifies = bool(layers) and layers[0].kind in ("relu", "reduce")
+        super().__init__(*map(module, layers[1:] if layers[:1] == (RELU,) else layers))
 
     def forward(self, maps: Maps) -> Tensor:
         return super().forward(maps.rectified if self.rectifies else maps.plain)
@@ -98,12 +86,8 @@ def from_phases(y: Tensor) -> Tensor:  # (4 B, C, H, W) -> (B, C, 2 H, 2 W), cha
     return rows.permute(2, 3, 0, 4, 1, 5).reshape(b // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
 
 
-class ZeroMap(nn.Module):
+class Zero(nn.MaxPool2d):
     """Zeros, of the size that a stride leaves."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
@@ -111,37 +95,30 @@ class ZeroMap(nn.Module):
 
 def module(layer: Layer) -> nn.Module:
     """The one place where a layer becomes a module."""
-    match layer:
-        case Conv():
-            phased = (layer.dilation, layer.stride, layer.padding) == (2, (1, 1), None)
-            return (Dilated if phased else nn.Conv2d)(
-                layer.inputs,
-                layer.outputs,
-                layer.kernel,
-                layer.stride,
-                layer.pad,
-                layer.dilation,
-                layer.groups,
-                bias=False,
-            )
-        case Norm():
-            return nn.BatchNorm2d(layer.channels)
-        case Relu():
+    kind, inputs, outputs, kernel, stride, padding, dilation, groups, _ = layer
+    match kind:
+        case "conv":
+            own = Dilated if dilation == 2 and stride == (1, 1) else nn.Conv2d
+            return own(inputs, outputs, kernel, stride, padding, dilation, groups, bias=False)
+        case "norm":
+            return nn.BatchNorm2d(outputs)
+        case "relu":
             return nn.ReLU()
-        case Pool(kind="max"):
-            return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding)
-        case Pool():
-            return nn.AvgPool2d(layer.kernel, layer.stride, layer.padding, count_include_pad=False)
-        case FactorizedReduce():
-            return Reduce(layer.inputs, layer.outputs)
-        case Zero():
-            return ZeroMap(layer.stride)
-        case GlobalPool():
+        case "max_pool":
+            return nn.MaxPool2d(kernel, stride, padding)
+        case "avg_pool":
+            return nn.AvgPool2d(kernel, stride, padding, count_include_pad=False)
+        case "reduce":
+            return Reduce(inputs, outputs)
+        case "zero":
+            return Zero(1, stride[0])
+        case "mean":
             return nn.AdaptiveAvgPool2d(1)
-        case Flatten():
+        case "flatten":
             return nn.Flatten()
-        case Linear():
-            return nn.Linear(layer.inputs, layer.outputs)
+        case "linear":
+            return nn.Linear(inputs, outputs)
+    raise KeyError(kind)
 
 
 class Cell(nn.Module):
@@ -155,17 +132,16 @@ class Cell(nn.Module):
 
     def forward(
         self,
-        inputs: list[Maps],  # of the last two cells, the older first
-        keep: Tensor | None = None,  # (edges that are no identity, B)
+        inputs: Sequence[Maps],  # of the last two cells, the older first
+        keep: Iterator[Tensor] | None = None,  # (B,), for each edge that is no identity
     ) -> Maps:
         states = [Maps(path(maps)) for path, maps in zip(self.inputs, inputs[-len(self.inputs) :], strict=True)]
-        kept = iter(() if keep is None else keep)
         edges = zip(self.plan.edges, self.edges, strict=True)
         for _, incoming in groupby(edges, key=lambda edge: edge[0].target):
             terms = []
             for edge, path in incoming:
                 term = path(states[edge.source])
-                terms.append(term * next(kept)[:, None, None, None] if edge.layers and keep is not None else term)
+                terms.append(term * next(keep)[:, None, None, None] if keep and edge.layers else term)
             states.append(Maps(sum(terms[1:], start=terms[0])))
         return Maps(*(states[node] for node in self.plan.concat))
 
@@ -176,18 +152,13 @@ class Network(nn.Module):
     def __init__(self, plan: NetworkPlan, generator: torch.Generator) -> None:
         super().__init__()
         self.auxiliary_after = plan.auxiliary_after
-        self.droppable = [sum(bool(edge.layers) for edge in cell.edges) for cell in plan.cells]
+        self.n_droppable = sum(bool(edge.layers) for cell in plan.cells for edge in cell.edges)  # by drop path
         with torch.random.fork_rng(devices=[]):  # torch draws first weights from its global state; they are not used
             self.stem = nn.ModuleList(map(Path, plan.stem))
             self.cells = nn.ModuleList(map(Cell, plan.cells))
             self.head = Path(plan.head)
             self.auxiliary = Path(plan.auxiliary) if plan.auxiliary else None
         initialize(self, generator)
-
-    @property
-    def n_droppable(self) -> int:
-        """Edges that drop path may drop."""
-        return sum(self.droppable)
 
     def forward(
         self,
@@ -197,11 +168,10 @@ class Network(nn.Module):
         states = [Maps(images)]
         for stem in self.stem:
             states.append(Maps(stem(states[-1])))
-        before, last = states[-2:] if len(self.stem) == 2 else (states[-1], states[-1])
-        auxiliary = None
-        masks = [None] * len(self.cells) if keep is None else keep.split(self.droppable)
-        for number, (cell, mask) in enumerate(zip(self.cells, masks, strict=True)):
-            before, last = last, cell([before, last], mask)
+        before, last = states[1], states[-1]
+        auxiliary, kept = None, None if keep is None else iter(keep)
+        for number, cell in enumerate(self.cells):
+            before, last = last, cell((before, last), kept)
             if self.training and self.auxiliary is not None and number == self.auxiliary_after:
                 auxiliary = self.auxiliary(last)
         return self.head(last), auxiliary
@@ -212,9 +182,8 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
     for part in network.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             bound = 1 / math.sqrt(part.weight[0].numel())
-            nn.init.uniform_(part.weight, -bound, bound, generator=generator)
-            if part.bias is not None:
-                nn.init.uniform_(part.bias, -bound, bound, generator=generator)
+            for weights in part.parameters():
+                nn.init.uniform_(weights, -bound, bound, generator=generator)
 
 
 def draw_keep(n_droppable: int, batch: int, drop: float, generator: torch.Generator) -> Tensor:  # (n_droppable, batch)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -11,15 +11,28 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
-from flatlib.evaluation.batches import Share
+
+class Share(NamedTuple):
+    """One of several processes."""
+
+    rank: int = 0
+    world: int = 1
+
+    def part(self, n: int) -> slice:
+        """Its part of n images, of which each has as many; ValueError, one line, where that cannot be."""
+        if n % self.world:
+            raise ValueError(f"batch_size = {n} with {self.world} processes: allowed: multiples of {self.world}")
+        return slice(self.rank * n // self.world, (self.rank + 1) * n // self.world)
+
+
+def own_share() -> Share:
+    """This process's part of each batch."""
+    return Share(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Share()
 
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """This process joins those that torchrun started with it, one GPU each if there are any; alone without torchrun."""
-    if "WORLD_SIZE" not in os.environ:
-        yield
-        return
+    """This process joins those that torchrun started with it, one GPU each if there are any."""
     on_gpus = torch.cuda.is_available()
     if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -30,16 +43,8 @@ def processes() -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def own_share() -> Share:
-    """This process's part of each batch."""
-    return Share(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Share()
-
-
-def joined(network: nn.Module, *, loose_ends: bool = False) -> nn.Module:
-    """The network as these processes train it: gradients averaged, norms over the whole batch.
-
-    `loose_ends`: some weights reach no output (a cell with `none`, say), which the averaging has to look for.
-    """
+def joined(network: nn.Module) -> nn.Module:
+    """The network as these processes train it: gradients averaged, norms over the whole batch."""
     if not dist.is_initialized():
         return network
     if next(network.parameters()).is_cuda:
@@ -47,7 +52,7 @@ def joined(network: nn.Module, *, loose_ends: bool = False) -> nn.Module:
     for child in network.modules():
         if type(child) is nn.BatchNorm2d:
             child.__class__ = SharedNorm
-    return DistributedDataParallel(network, find_unused_parameters=loose_ends)
+    return DistributedDataParallel(network, static_graph=True)  # where `none` cuts weights off, it is always these
 
 
 class SharedNorm(nn.BatchNorm2d):
@@ -86,11 +91,3 @@ def summed(x: Tensor) -> Tensor:
 def any_of(flag: bool) -> bool:
     """Whether it is true for one of the processes, so that all of them stop at the same step."""
     return bool(summed(torch.tensor(float(flag))))
-
-
-def from_first(value: Any) -> Any:
-    """What the first process has, in all of them."""
-    if dist.is_initialized():
-        dist.broadcast_object_list(box := [value])
-        return box[0]
-    return value

@@ -2,16 +2,17 @@
 
 import copy
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flatlib.data.images import sent
 from flatlib.evaluation.batches import Batches
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.networks import Network, draw_keep
-from flatlib.evaluation.plan import has_loose_ends
 from flatlib.evaluation.processes import joined, own_share, summed
 from flatlib.evaluation.runs import Epoch, EvaluationTrace
 from flatlib.run.checkpoint import RunStoppedError
@@ -20,51 +21,29 @@ from flatlib.run.loop import Work
 DECAY = 0.97  # of the learning rate, an epoch, on ImageNet
 
 
-class TrainingError(RunStoppedError):
-    """The training cannot go on; one line."""
-
-
 class StepProgress(NamedTuple):
     """Where a training stands within an epoch."""
 
     epoch: int  # 1 for the first
     step: int
     steps: int  # of an epoch
-    sums: Tensor  # (2,) of losses and accuracies of the steps so far; reading them waits for a GPU
-
-    @property
-    def loss(self) -> float:  # nats, mean over the steps so far
-        return self.sums[0].item() / self.step
-
-    @property
-    def accuracy(self) -> float:  # percent
-        return self.sums[1].item() / self.step
+    loss: Tensor  # () nats, mean over the steps so far; reading it waits for a GPU
+    accuracy: Tensor  # () percent
 
 
 class Trainer(Work):
-    """Network, optimizer, data and trace: all that a checkpoint holds."""
+    """Network, optimizer, data (this process's share) and trace: all that a checkpoint holds."""
 
-    def __init__(
-        self,
-        config: EvaluationConfig,
-        batches: Batches,  # this process's share
-        device: str | torch.device,
-    ) -> None:
+    def __init__(self, config: EvaluationConfig, batches: Batches, device: str | torch.device) -> None:
         self.config, self.batches, self.device, self.share = config, batches, torch.device(device), own_share()
         if self.device.type == "cuda":  # torch itself lets convolutions use tf32
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32  # bf16: of the layers alone
-        own = Network(config.plan(), torch.Generator().manual_seed(config.seed))
-        own.to(self.device, self.dtype)
+        own = Network(config.plan(), torch.Generator().manual_seed(config.seed)).to(self.device, self.dtype)
         self.own = nn.utils.convert_conv2d_weight_memory_format(own, torch.channels_last)
-        self.network = joined(self.own, loose_ends=has_loose_ends(config.plan()))
-        self.optimizer = torch.optim.SGD(
-            self.own.parameters(),
-            config.learning_rate,
-            momentum=0.9,
-            weight_decay=config.weight_decay,
-            nesterov=config.optimizer == "nesterov",
-        )
+        self.network = joined(self.own)
+        sgd: Any = {"momentum": 0.9, "weight_decay": config.weight_decay, "nesterov": config.optimizer == "nesterov"}
+        self.optimizer = torch.optim.SGD(self.own.parameters(), config.learning_rate, **sgd)
         self.generator = torch.Generator().manual_seed(config.seed + 2**32)  # of dropped paths
         self.steps = batches.steps  # of an epoch
         self.done: list[Epoch] = []
@@ -84,11 +63,9 @@ class Trainer(Work):
         images, labels = self.batches.next()
         self.network.train()
         logits, auxiliary = self.logits(images, self._keep())
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-        total = loss
-        if auxiliary is not None:
-            extra = F.cross_entropy(auxiliary, labels, label_smoothing=self.config.label_smoothing)
-            total = loss + self.config.auxiliary * extra
+        entropy = partial(F.cross_entropy, target=labels, label_smoothing=self.config.label_smoothing)
+        loss = entropy(logits)
+        total = loss if auxiliary is None else loss + self.config.auxiliary * entropy(auxiliary)
         self.optimizer.zero_grad()
         total.backward()
         if self.config.gradient_clip:
@@ -108,16 +85,14 @@ class Trainer(Work):
 
     def _keep(self) -> Tensor | None:
         """Which paths this process's images keep; its probability of losing one grows with the epochs."""
-        drop = self.config.drop_path * len(self.done) / self.config.epochs
         if not self.config.drop_path:
             return None
-        keep = draw_keep(self.own.n_droppable, self.config.batch_size, drop, self.generator).to(self.dtype)
-        keep = keep[:, self.share.part(self.config.batch_size)].contiguous()
-        gpu = self.device.type == "cuda"  # copied from pageable memory it would wait for the GPU
-        return keep.pin_memory().to(self.device, non_blocking=True) if gpu else keep
+        drop, batch_size = self.config.drop_path * len(self.done) / self.config.epochs, self.config.batch_size
+        keep = draw_keep(self.own.n_droppable, batch_size, drop, self.generator).to(self.dtype)
+        return sent(keep[:, self.share.part(batch_size)].contiguous(), self.device)
 
     @torch.no_grad()
-    def test(self) -> tuple[float, float, float]:
+    def test(self) -> list[float]:
         """Loss (nats), accuracy and top-5 accuracy (percent) on the whole test set."""
         self.network.eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
@@ -126,11 +101,10 @@ class Trainer(Work):
             loss = F.cross_entropy(logits, labels, reduction="sum")
             top = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
             sums += torch.stack([loss.double(), 100.0 * top[:, 0].sum(), 100.0 * top.sum()])
-        loss_, top1, top5 = (summed(sums) / self.batches.n_test).tolist()
-        return loss_, top1, top5
+        return (summed(sums) / self.batches.n_test).tolist()
 
     def end_epoch(self) -> None:
-        """Test, and close the line of the trace. TrainingError for a loss that is not finite."""
+        """Test, and close the line of the trace. RunStoppedError for a loss that is not finite."""
         loss, accuracy = (summed(self.sums.clone()) / self.at / self.share.world).tolist()
         self._check(loss)
         line = [loss, accuracy, *self.test(), self.learning_rate, self.seconds]
@@ -139,14 +113,14 @@ class Trainer(Work):
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise TrainingError(
+            raise RunStoppedError(
                 f"epoch {len(self.done) + 1}, step {self.at}: the loss is {loss}; try a smaller learning_rate (now "
                 f"{self.config.learning_rate}), precision = float32 or another seed, and check that all images are fine"
             )
 
     @property
     def so_far(self) -> StepProgress:
-        return StepProgress(len(self.done) + 1, self.at, self.steps, self.sums)
+        return StepProgress(len(self.done) + 1, self.at, self.steps, *(self.sums / self.at))
 
     # --- what remains ------------------------------------------------------------------------------
 
@@ -175,7 +149,6 @@ class Trainer(Work):
             "sums": self.sums.tolist(),
             "seconds": self.seconds,
             "threads": torch.get_num_threads(),
-            "processes": self.share.world,
         }
 
     def restore(self, state: dict[str, Any]) -> None:

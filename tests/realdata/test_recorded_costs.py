@@ -8,8 +8,7 @@ import pytest
 from conftest import DATA
 
 from flatlib.evaluation.cost import cost
-from flatlib.evaluation.layers import Shape
-from flatlib.evaluation.plan import IMAGES, Images, network_plan
+from flatlib.evaluation.plan import IMAGES, Images, Shape, network_plan
 
 pytestmark = pytest.mark.realdata
 FOLDER = DATA / "nats" / "NATS-tss-v1_0-3ffb9-simple"
