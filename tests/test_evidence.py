@@ -1,5 +1,6 @@
 """The comparisons behind the claims: sees a gain of other rows than its label says, or of one seed alone."""
 
+import math
 from dataclasses import replace
 from itertools import combinations
 from types import SimpleNamespace
@@ -8,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flatlib.display import claims as pages
-from flatlib.tabular import analysis, evidence, when
+from flatlib.display import tabular_tables
+from flatlib.tabular import analysis, when
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import CRITERIA
 from flatlib.tabular.gains import Gain, mean_gain
@@ -24,7 +25,7 @@ def complete(synthetic_experiment):
     return replace(synthetic_experiment, table=replace(table, quantities={**table.quantities, key: filled}))
 
 
-SMALL, SIZES = Budget(steps=4, n_nbr=3, runs=6, seed=2), evidence.Sizes(60, 30, 5)
+SMALL = Budget(steps=4, n_nbr=3, runs=6, seed=2, n_top=60, n_sample=30, repeats=5)
 
 
 def gain_of(line):
@@ -40,10 +41,10 @@ def test_the_claims_that_have_two_ways_agree(complete):
     seeds = len(complete.table.complete_seeds(complete.key))
     assert seeds > 1
     at = (complete.key, complete.epoch)
-    points = evidence.claims_by_epoch(complete, SIZES, SMALL).itertuples()
+    points = when.claims_by_epoch(complete, SMALL).itertuples()
     known = {(point.claim, point.column): point for point in points if (point.f, point.epoch) == at}
-    assumption = by_place(evidence.assumption_gains(complete, SIZES, SMALL.seed))
-    searches = by_place(evidence.search_gains(complete, SMALL))
+    assumption = by_place(when.assumption_gains(complete, SMALL))
+    searches = by_place(when.search_gains(complete, SMALL))
     for column in complete.targets:
         ranking = assumption["B", "Ours - mean", "Baseline", column]
         assert gain_of(ranking) == pytest.approx(gain_of(known["ranking", column])) and ranking.seeds == seeds
@@ -53,7 +54,7 @@ def test_the_claims_that_have_two_ways_agree(complete):
 
 def test_every_criterion_is_compared_with_the_baseline(complete):
     """Sees a row or a column left out, the spread of other cells, or f of other groups."""
-    found = by_place(evidence.assumption_gains(complete, SIZES, 2))
+    found = by_place(when.assumption_gains(complete, SMALL))
     columns = ["Neighbor-Std", *complete.targets]
     rows = [row for row in CRITERIA if row != "Baseline"]
     assert {place for place in found if place[0] == "C"} == {("C", r, "Baseline", c) for r in rows for c in columns}
@@ -71,7 +72,7 @@ def test_every_criterion_is_compared_with_the_baseline(complete):
 
 def test_searches_are_compared_in_pairs(complete):
     """Sees two samplers of one table that are not compared, or the gain of the wrong one."""
-    found = evidence.search_gains(complete, SMALL)
+    found = when.search_gains(complete, SMALL)
     (first, *_) = complete.table.complete_seeds(complete.key)
     then = complete.reading(complete.key, complete.epoch, first)
     rows = [row for row, _ in analysis.searches_d(then, SMALL)]
@@ -86,17 +87,20 @@ def test_searches_are_compared_in_pairs(complete):
 def test_noise_and_files(synthetic_experiment, tmp_path):
     """Sees the noise of another quantity, or a file without what the claims' page reads."""
     experiment = synthetic_experiment
-    f, *lines = pages.noise_frame(experiment).itertuples(index=False)
+    noise = tabular_tables.noise_frame(experiment)
+    f, *lines = noise.itertuples(index=False)
     floor = when.noise_floor(experiment.table, experiment.key, experiment.epoch)
     assert f == ("f", experiment.key, experiment.epoch, floor.std, floor.tau, floor.cells)
     assert {line.what: line.quantity for line in lines} == experiment.table.targets()
-    gains = evidence.assumption_gains(experiment, SIZES)
-    path = pages.save(gains, experiment, "gains_assumption.csv", tmp_path)
+    gains = when.assumption_gains(experiment, SMALL)
+    path = tabular_tables.save(gains, "gains_assumption.csv", "synthetic", tmp_path)
     assert path == tmp_path / "tables" / "synthetic" / "gains_assumption.csv"
     pd.testing.assert_frame_equal(pd.read_csv(path), gains, rtol=1e-4)
     columns = "table,row,rival,column,seeds,f,epoch,value,low,high,verdict"
     assert path.read_text().splitlines()[0] == columns
-    assert pd.read_csv(path.with_name("noise.csv")).what.tolist() == ["f", *experiment.targets]
+    words = tabular_tables.noise_in_words(noise)
+    assert f"f after epoch {experiment.epoch} {floor.std:.2f} ({floor.tau:.2f})" in words
+    assert not tabular_tables.noise_in_words(noise.assign(std=math.nan))
 
 
 def test_the_noise_of_a_test_error():

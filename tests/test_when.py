@@ -7,14 +7,14 @@ import pytest
 from scipy import stats
 
 from flatlib.spaces import all_archs
-from flatlib.tabular import analysis, evidence, when
+from flatlib.tabular import analysis, when
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import CRITERIA, Experiment
 from flatlib.tabular.table import Quantity, Table
 
 SEARCH, SHORT = "toy-valid/20/x-valid", "toy-valid/40/x-valid"
 SETTINGS = [*((SEARCH, epoch) for epoch in (3, 6, 9, 12, 20)), (SHORT, 6), (SHORT, 40)]
-SMALL = Budget(steps=4, n_nbr=3, runs=6, seed=2)
+SMALL = Budget(steps=4, n_nbr=3, runs=6, seed=2, n_top=60, n_sample=30, repeats=5)
 
 
 # --- Epoch by epoch -------------------------------------------------------------------------------
@@ -111,10 +111,10 @@ def test_noise_floor_needs_two_seeds():
 
 def test_claims(synthetic_experiment):
     """Sees a gain of the wrong sign or column, unpaired samples, or RS against another budget."""
-    gains = evidence.claims(synthetic_experiment, evidence.Sizes(60, 30, 5), SMALL, chosen="median")
-    assert [*gains] == [(name, column) for column in ("toy", "toy-two") for name in evidence.CLAIMS]
+    gains = when.claims(synthetic_experiment, SMALL, "median")
+    assert [*gains] == [(name, column) for column in ("toy", "toy-two") for name in when.CLAIMS]
     groups = analysis.flat_and_sharp(synthetic_experiment, 60)
-    taus = analysis.sampled_taus(synthetic_experiment, n_sample=30, repeats=5, seed=2)
+    taus = analysis.sampled_taus(synthetic_experiment, SMALL)
     rival = SMALL.random_search(synthetic_experiment).trace
     ours = SMALL.na_random_search(synthetic_experiment, "median", "").trace
     assert ours.evaluations[-1] == rival.evaluations[-1] == 12
@@ -129,12 +129,11 @@ def test_claims(synthetic_experiment):
 
 def test_claims_by_epoch(synthetic_experiment):
     """Sees an epoch, a quantity or a column left out, or one f's claims under the name of another."""
-    sizes = evidence.Sizes(n_top=20)
-    points = evidence.claims_by_epoch(synthetic_experiment, sizes, SMALL)
-    expected = [(*at, c, name) for at in SETTINGS for c in ("toy", "toy-two") for name in evidence.CLAIMS]
+    points = when.claims_by_epoch(synthetic_experiment, SMALL)
+    expected = [(*at, c, name) for at in SETTINGS for c in ("toy", "toy-two") for name in when.CLAIMS]
     assert [*zip(points.f, points.epoch, points.column, points.claim, strict=True)] == expected
     seeds = synthetic_experiment.table.complete_seeds(SHORT)
-    then = [evidence.claims(synthetic_experiment.reading(SHORT, 40, seed), sizes, SMALL) for seed in seeds or ["first"]]
+    then = [when.claims(synthetic_experiment.reading(SHORT, 40, seed), SMALL) for seed in seeds or ["first"]]
     for point in points[-6:].itertuples():
         assert point.seeds == len(then)
         gains = [run[point.claim, point.column] for run in then]

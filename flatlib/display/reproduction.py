@@ -11,9 +11,11 @@ from pandas.io.formats.style import Styler
 
 from flatlib import published
 from flatlib.display.tables import plain
+from flatlib.tabular.table import STANDS_FOR
 
 COLUMNS = ["row", "column", "ours", "ours_std", "n", "paper", "paper_std", "unit", "setting", "note"]
 REAL = published.BENCHMARK
+CHECKOUT = Path(__file__).parents[2] / "reports"  # holds the project's own run on the real columns
 ABSENT = "not measured here"
 
 
@@ -71,31 +73,20 @@ def write_csv(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def kept_folder(reports_dir: Path, file: str) -> Path | None:
-    """The folder that holds a file of the project's own run on the real columns, if there is one."""
-    checkout = Path(__file__).parents[2] / "reports"
-    folders = [folder / "tables" / REAL for folder in (checkout, reports_dir)]
-    return next((folder for folder in folders if (folder / file).exists()), None)
-
-
-def digits(table_id: str, column: str, least: int = 0) -> int:
-    """Decimals that the paper prints in a column."""
-    same = [f"{cell.value:g}" for cell in published.table(table_id) if cell.column == column]
-    return max(least, *(len(text.partition(".")[2]) for text in same))
+def kept(reports_dir: Path, file: str) -> pd.DataFrame:
+    """A file of the project's own run on the real columns, else of the reports folder's; empty where there is none."""
+    paths = [folder / "tables" / REAL / file for folder in (CHECKOUT, reports_dir)]
+    return next((pd.read_csv(path) for path in paths if path.exists()), pd.DataFrame())
 
 
 def side_by_side(
     table_id: str,
     ours: Iterable[tuple[str, str, str, str]],  # block, row, column, text
-    least_digits: int = 0,
 ) -> pd.DataFrame:
     """The published block and ours as texts: a line a row, columns (block, column)."""
     texts: dict[tuple[str, str], dict[str, str]] = {}
     for cell in published.table(table_id):
-        decimals = digits(table_id, cell.column, least_digits)
-        text = f"{cell.value:.{decimals}f}" + (f" ± {cell.std:.{decimals}f}" if cell.std else "")
-        text += "*" * bool(cell.note)
-        texts.setdefault(("published", cell.column), {})[cell.row] = text
+        texts.setdefault(("published", cell.column), {})[cell.row] = cell.text + "*" * bool(cell.note)
     for block, row, column, text in ours:
         texts.setdefault((block, column), {})[row] = text
     rows = list(dict.fromkeys(row for column in texts.values() for row in column))
@@ -113,18 +104,19 @@ def _label(source: str, frame: pd.DataFrame) -> str:
 def turned_view(table_id: str, frame: pd.DataFrame, source: str, reports_dir: Path) -> pd.DataFrame:
     """Published, NAS-Bench-201's real columns and this run, one below the other: a line a data set."""
     frames = {source: frame}
-    if source != REAL and (kept := kept_folder(reports_dir, f"table_{table_id}.csv")):
-        frames = {REAL: pd.read_csv(csv_path(kept.parents[1], REAL, table_id))} | frames
+    if source != REAL and len(real := kept(reports_dir, f"table_{table_id}.csv")):
+        frames = {REAL: real} | frames
     ours = [
-        (_label(name, one), line.row, line.column, _text(line.ours, line.ours_std))
+        (_label(name, one), line.row, line.column, mean_and_spread(line.ours, line.ours_std))
         for name, one in frames.items()
         for line in one[one.ours.notna()].itertuples()
     ]
-    return side_by_side(table_id, ours, least_digits=2).T
+    return side_by_side(table_id, ours).T
 
 
-def _text(value: float, std: float) -> str:
-    return f"{value:.2f}" + ("" if pd.isna(std) else f" ± {std:.2f}")
+def mean_and_spread(mean: float, std: float) -> str:
+    """'5.98 ± 0.21'; without the spread of a single one."""
+    return f"{mean:.2f}" + ("" if pd.isna(std) else f" ± {std:.2f}")
 
 
 def save_and_show(
@@ -133,10 +125,9 @@ def save_and_show(
     *,
     source: str,
     reports_dir: Path,
-    stands_for: dict[str, str] | None = None,
 ) -> Styler:
     """Write the table's CSV and return the side-by-side view for the notebook, with its caption."""
-    frame = reproduction(table_id, measured, source=source, stands_for=stands_for)
+    frame = reproduction(table_id, measured, source=source, stands_for=STANDS_FOR)
     write_csv(frame, csv_path(reports_dir, source, table_id))
     view = turned_view(table_id, frame, source, reports_dir)
     return plain(view, f"Table {table_id}. {published.CAPTIONS[table_id]}")

@@ -1,17 +1,37 @@
-"""When does the neighborhood help? Ranking epoch by epoch, and the noise of f.
+"""When does the neighborhood help? Ranking, noise and the paper's claims for every f, above 0 in the paper's favor.
 
-f is read from every quantity that could serve a search: the more epochs it was trained for, the
-less noisy it is.
+f is read from every quantity that could serve a search: the more epochs it was trained for, the less
+noisy it is. Intervals cover the choice of cells, samples and draws; the noise of f is covered by its
+seeds, which have to agree.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from flatlib.tabular.analysis import rank_correlation
+from flatlib.tabular.analysis import (
+    Budget,
+    flat_and_sharp,
+    rank_correlation,
+    sampled_taus,
+    searches_2,
+    searches_d,
+    searches_e,
+    validation_label,
+)
 from flatlib.tabular.experiment import CRITERIA, Experiment
+from flatlib.tabular.gains import Gain, grouped_gain, mean_gain, over_seeds, paired_gain
 from flatlib.tabular.table import Table
+
+Gains = dict[tuple[str, ...], Gain]  # what is compared, the column last -> percentage points lower, or tau higher
+CLAIMS = {  # name in claims_by_epoch.csv -> the paper's claim
+    "flat": "Flat minima have a lower test error than sharp ones (Table 1a)",
+    "ranking": "The neighborhood mean ranks better than f (Table 1b)",
+    "search": "NA-RS beats RS at equal evaluations (Table 2)",
+}
 
 
 def search_keys(experiment: Experiment) -> list[str]:
@@ -66,3 +86,70 @@ def noise_floor(table: Table, key: str, epoch: int) -> Noise:
     std = float(np.sqrt(np.nanvar(several, axis=1, ddof=1).mean())) if len(several) else float("nan")
     pairs = several[~np.isnan(several[:, :2]).any(1), :2]
     return Noise(std, rank_correlation(*pairs.T) if len(pairs) > 1 else float("nan"), len(several))
+
+
+# --- the claims, and the comparisons of Tables A to E ----------------------------------------------
+
+
+def claims(then: Experiment, budget: Budget = Budget(), chosen: str = "mean") -> Gains:
+    """CLAIMS at the experiment's own f, for each test column; `chosen` is NA-RS's aggregator."""
+    groups, taus = flat_and_sharp(then, budget.n_top), sampled_taus(then, budget)
+    rs, na_rs = (one.trace.found for one in (budget.random_search(then), budget.na_random_search(then, chosen)))
+    gains: Gains = {}
+    for column, errors in then.targets.items():
+        gains["flat", column] = groups.gain(errors)
+        gains["ranking", column] = paired_gain(taus["Ours - mean", column], taus["Baseline", column])
+        gains["search", column] = mean_gain(errors[na_rs], errors[rs])
+    return gains
+
+
+def claims_by_epoch(experiment: Experiment, budget: Budget = Budget(), chosen: str = "mean") -> pd.DataFrame:
+    """The claims for every f that the table has: a line a f, test column and claim."""
+    frames = [_over_seeds(then, ["claim", "column"], claims, budget, chosen) for then in settings_of_f(experiment)]
+    order = ["claim", "f", "epoch", "seeds", "column", "value", "low", "high", "verdict"]
+    return pd.concat(frames, ignore_index=True)[order]
+
+
+def assumption_gains(experiment: Experiment, budget: Budget = Budget()) -> pd.DataFrame:
+    """Tables A (the validation error itself), B and C: each criterion against the baseline."""
+    return _over_seeds(experiment, ["table", "row", "rival", "column"], _assumption, budget)
+
+
+def search_gains(experiment: Experiment, budget: Budget = Budget()) -> pd.DataFrame:
+    """Tables 2, D and E: each two of a table's samplers."""
+    return _over_seeds(experiment, ["table", "row", "rival", "column"], _searches, budget)
+
+
+def _over_seeds(then: Experiment, names: list[str], measure: Callable[..., Gains], *sizes: Any) -> pd.DataFrame:
+    """A line a comparison, combined over all seeds of f."""
+    seeds: list[int | str] = [*then.table.complete_seeds(then.key)] or ["first"]
+    runs = [measure(then.reading(then.key, then.epoch, seed), *sizes) for seed in seeds]
+    gains = {place: over_seeds([run[place] for run in runs]) for place in runs[0]}
+    here = len(seeds), then.key, then.epoch
+    lines = [(*place, *here, *gain, gain.verdict) for place, gain in gains.items()]
+    return pd.DataFrame(lines, columns=[*names, "seeds", "f", "epoch", "value", "low", "high", "verdict"])
+
+
+def _assumption(then: Experiment, budget: Budget) -> Gains:
+    gains: Gains = {
+        ("A", "Flat minima", "Sharp minima", validation_label(then)): flat_and_sharp(then, budget.n_top).gain(then.f)
+    }
+    taus = sampled_taus(then, budget)
+    tops = {row: then.best(then.score(row), budget.n_top) for row in CRITERIA}
+    first, *others = CRITERIA
+    for row in others:
+        for column in then.targets:
+            gains["B", row, first, column] = paired_gain(taus[row, column], taus[first, column])
+        for column, errors in {"Neighbor-Std": then.spread, **then.targets}.items():
+            gains["C", row, first, column] = grouped_gain(errors, tops[row], tops[first], then.table.classes)
+    return gains
+
+
+def _searches(then: Experiment, budget: Budget) -> Gains:
+    tables = {"2": searches_2, "D": searches_d, "E": searches_e}
+    return {
+        (table, ours.row, rival.row, column): mean_gain(errors[ours.trace.found], errors[rival.trace.found])
+        for table, searches in tables.items()
+        for rival, ours in combinations(searches(then, budget), 2)
+        for column, errors in then.targets.items()
+    }
