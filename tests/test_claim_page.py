@@ -140,7 +140,7 @@ def test_close_is_a_margin(interval, verdict, tmp_path):
 
 ON, OTHER = "cells found on digits; digits, 5 epochs", "cells epochs 24, found on digits; digits, 5 epochs"
 NA_ON = "cells d 4, n_nbr 5, found on digits; digits, 5 epochs"
-ERROR = "Test Error / digits"
+ERROR, STANDS = "Test Error / digits", "stands for Test Error / CIFAR-10"
 
 
 def test_only_searches_of_one_setting_are_compared(tmp_path):
@@ -158,7 +158,7 @@ def test_only_searches_of_one_setting_are_compared(tmp_path):
             NA_ON,
             "na, 9 different cells; seed noise of one training 0.05; stands for CIFAR-10",
         ),
-        ("DARTS", ERROR, 2.0, 0.1, 9, ON, "darts, 9 different cells; seed noise 0.05"),
+        ("DARTS", ERROR, 2.0, 0.1, 9, ON, "darts, 9 different cells; seed noise 0.05; stands for CIFAR-10"),
         ("DARTS", ERROR, 0.1, 0.1, 99, OTHER, "darts, 99 different cells"),
         ("DARTS", ERROR, 0.1, 0.1, 99, "published cells; digits, 5 epochs", "DARTS_V1, 1 different cell"),
     )
@@ -175,7 +175,9 @@ def test_only_searches_of_one_setting_are_compared(tmp_path):
 
 def test_trainings_of_one_cell_are_one_draw(tmp_path):
     """Sees two trainings of one search's cell decide what searches are worth."""
-    lines = [(row, ERROR, error, 0.01, 20, ON, "x, 1 different cell") for row, error in (("mean", 1), ("max", 2))]
+    lines = [
+        (row, ERROR, error, 0.01, 20, ON, f"x, 1 different cell; {STANDS}") for row, error in (("mean", 1), ("max", 2))
+    ]
     _, one = findings(CLAIMS["mean-beats-max"], {"digits": trained(tmp_path, "table_Fa.csv", *lines)})
     assert one.verdict == "undecided" and one.lines[0].gain == "+1.00 points (no interval: a single draw)"
     assert one.lines[0].measured.endswith("(n = 20 of 1 cell)")
@@ -184,7 +186,11 @@ def test_trainings_of_one_cell_are_one_draw(tmp_path):
 def test_a_stand_in_measures_only_what_it_stands_for(tmp_path):
     """Sees digits, which stand for CIFAR-10, shown beside a claim about CIFAR-100 or ImageNet."""
     rows = ("NA-DARTS (Ours)", "DARTS 1st", "DARTS 2nd")
-    folder = trained(tmp_path, "table_3.csv", *[(row, ERROR, 2, 0.1, 5, ON, "") for row in rows])
+    folder = trained(
+        tmp_path,
+        "table_3.csv",
+        *[(row, ERROR, 2, 0.1, 5, ON, "stands for Top-1 Test Error / CIFAR-10") for row in rows],
+    )
     for name in ("gain-cifar100", "gain-imagenet"):
         assert [one.verdict for one in findings(CLAIMS[name], {"digits": folder})] == ["not measured here"]
     assert len(findings(CLAIMS["na-darts"], {"digits": folder})) == 2
@@ -192,9 +198,11 @@ def test_a_stand_in_measures_only_what_it_stands_for(tmp_path):
 
 def test_a_part_of_the_comparisons_is_not_the_claim(tmp_path):
     """Sees 'the best of all methods' held up by one method that it was compared with."""
-    lines = [(row, ERROR, error, 0.1, 9, ON, "") for row, error in (("NA-DARTS (Ours)", 1), ("DARTS 1st", 2))]
-    trained(tmp_path, "table_3.csv", *lines)
-    folder = trained(tmp_path, "table_4.csv", *lines)
+    of = {"table_3.csv": "Top-1 Test Error / CIFAR-10", "table_4.csv": "Test Error / CIFAR-10"}
+    for file, column in of.items():
+        errors = {"NA-DARTS (Ours)": 1, "DARTS 1st": 2}
+        lines = [(row, ERROR, error, 0.1, 9, ON, f"stands for {column}") for row, error in errors.items()]
+        folder = trained(tmp_path, file, *lines)
     _, both_orders = findings(CLAIMS["na-darts"], {"digits": folder})
     assert [line.verdict for line in both_orders.lines] == ["holds", "not measured here"]
     _, all_methods = findings(CLAIMS["state-of-the-art"], {"digits": folder})
@@ -376,7 +384,9 @@ def test_a_broken_file_is_one_that_is_not_there(content, no_checkout):
 def test_markup_is_shown_as_text(no_checkout):
     """Sees a name in a CSV file that becomes part of the page."""
     evil = "<script>alert(1)</script>"
-    lines = [(row, ERROR, 1.0, 0.1, 3, f"{ON}{evil}", f"{evil}; seed noise of {evil}") for row in ("mean", "max")]
+    lines = [
+        (row, ERROR, 1.0, 0.1, 3, f"{ON}{evil}", f"{evil}; seed noise of {evil}; {STANDS}") for row in ("mean", "max")
+    ]
     trained(no_checkout / "tables" / "<b>", "table_Fa.csv", *lines)
     report.write_index(no_checkout)
     page = (no_checkout / "claims.html").read_text()

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flatlib.display import tabular_tables
+from flatlib.display import reproduction
+from flatlib.display.reproduction import write_csv
 from flatlib.tabular import analysis, when
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import CRITERIA
@@ -43,8 +44,8 @@ def test_the_claims_that_have_two_ways_agree(complete):
     at = (complete.key, complete.epoch)
     points = when.claims_by_epoch(complete, SMALL).itertuples()
     known = {(point.claim, point.column): point for point in points if (point.f, point.epoch) == at}
-    assumption = by_place(when.assumption_gains(complete, SMALL))
-    searches = by_place(when.search_gains(complete, SMALL))
+    assumption = by_place(when.over_all_seeds(complete, when.criteria, SMALL))
+    searches = by_place(when.over_all_seeds(complete, when.searches, SMALL))
     for column in complete.targets:
         ranking = assumption["B", "Ours - mean", "Baseline", column]
         assert gain_of(ranking) == pytest.approx(gain_of(known["ranking", column])) and ranking.seeds == seeds
@@ -54,7 +55,7 @@ def test_the_claims_that_have_two_ways_agree(complete):
 
 def test_every_criterion_is_compared_with_the_baseline(complete):
     """Sees a row or a column left out, the spread of other cells, or f of other groups."""
-    found = by_place(when.assumption_gains(complete, SMALL))
+    found = by_place(when.over_all_seeds(complete, when.criteria, SMALL))
     columns = ["Neighbor-Std", *complete.targets]
     rows = [row for row in CRITERIA if row != "Baseline"]
     assert {place for place in found if place[0] == "C"} == {("C", r, "Baseline", c) for r in rows for c in columns}
@@ -72,7 +73,7 @@ def test_every_criterion_is_compared_with_the_baseline(complete):
 
 def test_searches_are_compared_in_pairs(complete):
     """Sees two samplers of one table that are not compared, or the gain of the wrong one."""
-    found = when.search_gains(complete, SMALL)
+    found = when.over_all_seeds(complete, when.searches, SMALL)
     (first, *_) = complete.table.complete_seeds(complete.key)
     then = complete.reading(complete.key, complete.epoch, first)
     rows = [row for row, _ in analysis.searches_d(then, SMALL)]
@@ -87,20 +88,19 @@ def test_searches_are_compared_in_pairs(complete):
 def test_noise_and_files(synthetic_experiment, tmp_path):
     """Sees the noise of another quantity, or a file without what the claims' page reads."""
     experiment = synthetic_experiment
-    noise = tabular_tables.noise_frame(experiment)
+    noise = reproduction.noise_frame(experiment)
     f, *lines = noise.itertuples(index=False)
     floor = when.noise_floor(experiment.table, experiment.key, experiment.epoch)
     assert f == ("f", experiment.key, experiment.epoch, floor.std, floor.tau, floor.cells)
     assert {line.what: line.quantity for line in lines} == experiment.table.targets()
-    gains = when.assumption_gains(experiment, SMALL)
-    path = tabular_tables.save(gains, "gains_assumption.csv", "synthetic", tmp_path)
-    assert path == tmp_path / "tables" / "synthetic" / "gains_assumption.csv"
+    gains = when.over_all_seeds(experiment, when.criteria, SMALL)
+    path = write_csv(gains, tmp_path / "gains_assumption.csv")
     pd.testing.assert_frame_equal(pd.read_csv(path), gains, rtol=1e-4)
     columns = "table,row,rival,column,seeds,f,epoch,value,low,high,verdict"
     assert path.read_text().splitlines()[0] == columns
-    words = tabular_tables.noise_in_words(noise)
+    words = reproduction.noise_in_words(noise)
     assert f"f after epoch {experiment.epoch} {floor.std:.2f} ({floor.tau:.2f})" in words
-    assert not tabular_tables.noise_in_words(noise.assign(std=math.nan))
+    assert not reproduction.noise_in_words(noise.assign(std=math.nan))
 
 
 def test_the_noise_of_a_test_error():

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from flatlib import published
-from flatlib.display import reproduction, tabular_tables
+from flatlib.display import reproduction
 from flatlib.display.reproduction import COLUMNS, csv_path, kept, turned_view, write_csv
 from flatlib.published import Measured
 from flatlib.tabular import analysis
@@ -172,29 +172,29 @@ def test_claims_round_trip(no_checkout):
     """Sees a gain, an interval's end, a verdict or an unknown interval changed between a run and what is kept of it."""
     assert kept(no_checkout, "claims_by_epoch.csv").empty
     points = POINTS.assign(low=POINTS.low.where(POINTS.index != 4))
-    path = tabular_tables.save(points, "claims_by_epoch.csv", REAL, no_checkout)
-    assert path == no_checkout / "tables" / REAL / "claims_by_epoch.csv"
+    write_csv(points, no_checkout / "tables" / REAL / "claims_by_epoch.csv")
     pd.testing.assert_frame_equal(kept(no_checkout, "claims_by_epoch.csv"), points)
     assert points.verdict.tolist()[:3] == ["holds", "undecided", "does not hold"]
     assert points.verdict.tolist()[-3:] == ["holds", "holds", "undecided"]
 
 
-def test_verdicts_name_the_epochs():
-    """Sees an epoch under the wrong verdict, or a claim's range that leaves one out."""
-    table = tabular_tables.verdicts(POINTS)
-    assert len(table) == 6 and table.index.get_level_values("claim").tolist() == [
-        text for text in CLAIMS.values() for _ in range(2)
-    ]
-    columns = ["holds, epochs", "undecided, epochs", "does not hold, epochs"]
-    assert table[columns].to_numpy().tolist()[::2] == [["3, 9", "", ""], ["9", "3", ""], ["", "9", "3"]]
-    assert table.gain.tolist()[0] == "+0.38 to +1.12" and table.index[0][2] == "toy" and table.index[1][2] == "toy-two"
-    assert tabular_tables.verdicts(POINTS[:6], ["search"]).gain.tolist() == ["-1.00", "-1.00"]
+def test_verdicts_at_each_epoch():
+    """Sees an epoch under the wrong verdict, another claim's line, or two f's in one."""
+    table = reproduction.verdicts(POINTS)
+    assert sorted(table.index) == sorted(
+        (text, "toy/9/x-valid", c) for text in CLAIMS.values() for c in ("toy", "toy-two")
+    )
+    for text, symbols in zip(CLAIMS.values(), ("✓✓", "?✓", "✗?"), strict=True):
+        assert table.loc[text, [3, 9]].to_numpy().tolist() == [[*symbols]] * 2
+    assert set(reproduction.verdicts(POINTS, ["search"]).index.get_level_values("claim")) == {CLAIMS["search"]}
+    late = POINTS.assign(f="toy/90/x-valid", epoch=90)
+    assert reproduction.verdicts(pd.concat([POINTS, late])).loc[CLAIMS["flat"], 90].tolist() == ["", ""] + ["✓"] * 2
 
 
 def test_compare():
     """Sees the two ways of measuring exchanged."""
     one, other = ({("flat", "toy"): Gain(at, 0.1, 0.5), ("ranking", "toy"): Gain(1, 2, 3)} for at in (0.38, 1.12))
-    table = tabular_tables.compare({"one": one, "other": other})
+    table = reproduction.compare({"one": one, "other": other})
     assert table.loc[("flat", "toy")].tolist() == [
         "+0.38 [+0.10, +0.50] holds",
         "+1.12 [+0.10, +0.50] holds",
@@ -204,10 +204,9 @@ def test_compare():
 
 def test_describe(synthetic_experiment):
     """Sees a stand-in described by another table's facts."""
-    facts = tabular_tables.describe(synthetic_experiment)[""]
+    facts = reproduction.describe(synthetic_experiment)[""]
     f = synthetic_experiment.f
-    assert facts["benchmark"] == "synthetic, 15,625 cells"
-    assert facts["f"].startswith("toy-valid/20/x-valid, epoch 9, one seed")
+    assert facts["f"].startswith("synthetic, toy-valid/20/x-valid, epoch 9 of 20, one seed, 15,625 cells")
     assert f"{np.min(f):.2f} to {np.max(f):.2f} % error" in facts["f"]
     assert "25 cells, itself included" in facts["neighborhood"] and "f after epoch 9 " in facts["noise"]
 
@@ -219,8 +218,8 @@ def test_rivals_are_shown(synthetic_experiment):
     """Sees another mean, spread or cost in rivals.csv than was measured, or a line of the view moved."""
     searches = [Budget(8, 3, 6).random_search(synthetic_experiment)]
     searches.append(Budget(8, 3, 2).na_random_search(synthetic_experiment, "mean"))
-    frame = tabular_tables.rivals_frame(synthetic_experiment, searches)
-    shown = tabular_tables.rivals_view(frame)
+    frame = reproduction.rivals_frame(synthetic_experiment, searches)
+    shown = reproduction.rivals_view(frame)
     assert [*shown.columns] == [*synthetic_experiment.targets, "n", "evaluations", "distinct"]
     assert shown.index.tolist() == ["Random Search (RS)", "NA-RS, mean"] and shown.n.tolist() == [6, 2]
     for row, trace in searches:
@@ -241,7 +240,7 @@ def test_winners_are_shown():
         for row, at in (("first", 20 - epoch + shift), ("second", 10.0 + shift))
     ]
     frame = winners(points)
-    shown = tabular_tables.winners_view(frame)
+    shown = reproduction.winners_view(frame)
     frame = frame.set_index(["epoch", "column"])
     assert frame.loc[(3, "a"), ["winner", "error", "runner_up", "lead"]].tolist() == ["second", 50, "first", 7]
     assert frame.loc[(9, "z"), ["winner", "error", "runner_up", "lead"]].tolist() == ["second", 10, "first", 1]

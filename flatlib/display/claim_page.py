@@ -14,8 +14,7 @@ import pandas as pd
 
 from flatlib import published
 from flatlib.display.cell_table import CHANCE
-from flatlib.display.reproduction import CHECKOUT, REAL, mean_and_spread
-from flatlib.display.tabular_tables import noise_in_words
+from flatlib.display.reproduction import CHECKOUT, REAL, SYMBOLS, mean_and_spread, noise_in_words
 from flatlib.evaluation.tables import NEIGHBORHOOD
 from flatlib.tabular.analysis import PAPER_EPOCHS
 from flatlib.tabular.experiment import PAPER_SHARE
@@ -23,11 +22,11 @@ from flatlib.tabular.gains import Gain, Mean, difference
 from flatlib.tabular.table import STANDS_FOR
 
 MISSING = "not measured here"
-VERDICTS = {"holds": "✓", "does not hold": "✗", "undecided": "?", MISSING: "–"}
+VERDICTS = SYMBOLS | {MISSING: "–"}
 TABLE = ("row", "column", "ours", "ours_std", "n", "setting", "note")
 GAIN = ("f", "epoch", "seeds", "column", "value", "low", "high")
 PAPER_NAMES = STANDS_FOR | {"digits-valid": "CIFAR-10-Validation", "Neighbor-Std": "Neighbor-Var"}
-MEASURED = ["row", "rival", "column", "value", "low", "high", "text", "setting", "noise"]
+MEASURED = ["row", "rival", "column", "paper", "value", "low", "high", "text", "setting", "noise"]
 FIRST, *_, LAST = PAPER_EPOCHS.values()  # shares of the training
 
 
@@ -68,12 +67,6 @@ class Claim:
         """The two published numbers, '6.23 against 6.66'."""
         numbers = [self.cells[row, column] for row in (better, than) if (row, column) in self.cells]
         return " against ".join(numbers) if len(numbers) == 2 else ""
-
-    def stood_for(self, column: str) -> str:
-        """The paper's column that a measured one is, or stands for; images stand for a table's first."""
-        columns = [of for _, of in self.cells]
-        of_images = column.startswith("Test Error / ") and columns and column not in columns
-        return columns[0] if of_images else PAPER_NAMES.get(column, column)
 
 
 def read_claims() -> list[Claim]:
@@ -135,7 +128,7 @@ def tally(found: Mapping[Claim, list[dict[str, Any]]], *, own: bool) -> Counter[
 
 def _lines(claim: Claim, measured: pd.DataFrame, own: bool) -> Iterator[dict[str, str]]:
     """The comparisons that the claim names, measured or not; of a stand-in the columns that stand for the paper's."""
-    here = {claim.stood_for(column): column for column in measured.column[::-1]}
+    here = dict(zip(measured.paper[::-1], measured.column[::-1], strict=True))  # the paper's column -> ours
     for better, than, column in claim.comparisons():
         if own or column in here:
             shown = here.get(column, column)
@@ -170,12 +163,10 @@ def read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 def _from_gains(claim: Claim, path: Path) -> pd.DataFrame:  # MEASURED
     """The file's gains, and the same the other way around, at the f nearest to the paper's or at every one."""
+    frame = read(path, (*(["claim"] if claim.name else ["table", "row", "rival"]), *GAIN))
     if claim.name:
-        (better, than), *_ = claim.compare
-        frame = read(path, ("claim", *GAIN)).assign(row=better, rival=than)
-        frame = frame[frame.claim == claim.name]
+        frame = frame[frame.claim == claim.name].assign(row=claim.compare[0][0], rival=claim.compare[0][1])
     else:
-        frame = read(path, ("table", "row", "rival", *GAIN))
         frame = frame[frame.table == claim.table]
     schedule = frame.f.str.split("/").str[1].astype(int)
     share = frame.epoch / schedule
@@ -186,6 +177,7 @@ def _from_gains(claim: Claim, path: Path) -> pd.DataFrame:  # MEASURED
         frame = frame.merge(places.sort_values(["longest", "away"], kind="stable")[["f", "epoch"]].head(1))
     seeds = max(frame.seeds, default=1)
     told = {
+        "paper": frame.column.replace(PAPER_NAMES),
         "text": [f"f after epoch {x.epoch} of {x.f.split('/')[1]}" for x in frame.itertuples()],
         "setting": f"f is {', '.join(frame.f.unique())}, {seeds} seed{'s, which must agree' * (seeds > 1)}",
         "noise": noise_in_words(read(path.with_name("noise.csv"), ("what", "epoch", "std", "tau"))),
@@ -208,8 +200,9 @@ def _from_rows(claim: Claim, path: Path) -> pd.DataFrame:  # MEASURED
             if ours.column == rival.column and (rival.setting == CHANCE or ours.alike == rival.alike):
                 means = _mean(ours), _mean(rival)
                 noise = beside or "".join(re.findall("seed noise of[^;]*", ours.note)[:1])
+                paper = re.findall("stands for ([^;]*)", ours.note) or [ours.column]
                 told = " against ".join(map(_told, means)), ours.setting, noise
-                found[pair, ours.column] = (*pair, ours.column, *difference(*means), *told)
+                found[pair, ours.column] = (*pair, ours.column, paper[0], *difference(*means), *told)
     return pd.DataFrame(found.values(), columns=MEASURED)
 
 

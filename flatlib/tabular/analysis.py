@@ -1,5 +1,4 @@
-"""The paper's NAS-Bench-201 experiments: Tables 1a, A (flat and sharp minima), 1b, B (ranking), C,
-2, D, E (NA-RS), and the question behind them: when does the neighborhood help?
+"""The paper's NAS-Bench-201 experiments: Tables 1a, A (flat and sharp minima), 1b, B (ranking), C, 2, D, E (NA-RS).
 
 Each `table_*` gives `Measured` cells, labeled as in the paper; all errors are percent.
 """
@@ -159,13 +158,10 @@ def table_c(experiment: Experiment, n_top: int = 100) -> list[Measured]:
 
 def found_errors(experiment: Experiment, searches: list[Searches]) -> list[Measured]:
     """Test error of the found cells, mean and std over runs."""
-    notes = [
-        f"{trace.evaluations[-1]} evaluations, {trace.distinct.mean():.0f} distinct cells a run"
-        for _, trace in searches
-    ]
     return [
         Measured.over(row, column, errors[trace.found], experiment.setting, note)
-        for (row, trace), note in zip(searches, notes, strict=True)
+        for row, trace in searches
+        for note in [f"{trace.evaluations[-1]} evaluations, {trace.distinct.mean():.0f} distinct cells a run"]
         for column, errors in experiment.targets.items()
     ]
 
@@ -181,8 +177,8 @@ def searches_2(experiment: Experiment, budget: Budget, chosen: str = "mean") -> 
 
 def searches_d(experiment: Experiment, budget: Budget) -> list[Searches]:
     """Table D's rows: NA-RS with each aggregator."""
-    rows = {"mean": "mean", "median": "median", "max": "max", "variance": "Variance"}
-    return [budget.na_random_search(experiment, name, f"NA-RS - {label}") for name, label in rows.items()]
+    rows = {row.replace("Ours", "NA-RS"): name for row, name in CRITERIA.items() if name}
+    return [budget.na_random_search(experiment, name, row) for row, name in rows.items()]
 
 
 def searches_e(experiment: Experiment, budget: Budget) -> list[Searches]:

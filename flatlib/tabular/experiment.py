@@ -45,13 +45,9 @@ class Experiment:
     @property
     def setting(self) -> str:
         """What the CSV files state: benchmark, quantity, epoch of its schedule, seeds of f."""
-        return f"{self.source}, epoch {self.epoch} of {self.key.split('/')[1]}, {self.seeds_text}"
-
-    @property
-    def seeds_text(self) -> str:
-        """Which seeds f is read from, in words."""
         is_mean = self.trial == "mean" or -1 in self.table.quantity(self.key).seeds
-        return "mean over seeds" if is_mean else "one seed" if self.trial == "first" else f"seed {self.trial}"
+        seeds = "mean over seeds" if is_mean else "one seed" if self.trial == "first" else f"seed {self.trial}"
+        return f"{self.source}, epoch {self.epoch} of {self.key.split('/')[1]}, {seeds}"
 
     def score(self, criterion: str) -> np.ndarray:  # (A,) percent
         """f, or g(f(N(alpha))), by the paper's row label (Eq. 1)."""

@@ -59,11 +59,7 @@ def search(
 # --- the samplers ---------------------------------------------------------------------------------
 
 
-def local_search(
-    moves: np.ndarray,  # (A, M) rows of each cell's neighbors, itself left out
-    runs: int,
-    rng: np.random.Generator,
-) -> Proposals:
+def local_search(moves: np.ndarray, runs: int, rng: np.random.Generator) -> Proposals:  # moves (A, M) neighbors' rows
     """Request all neighbors in random order, move to the best if it is better, else start anew.
 
     White et al. 2020 (arXiv 2005.02960) from one random cell; they stop at the first local minimum,
@@ -89,13 +85,8 @@ def local_search(
 
 
 def evolution(
-    moves: np.ndarray,  # (A, M) rows of each cell's neighbors: the mutations
-    runs: int,
-    rng: np.random.Generator,
-    *,
-    population: int = 10,
-    sample: int = 10,
-) -> Proposals:
+    moves: np.ndarray, runs: int, rng: np.random.Generator, *, population: int = 10, sample: int = 10
+) -> Proposals:  # moves (A, M), the mutations' rows
     """Regularized evolution (Real et al. 2019): mutate the best of a sample, drop the oldest.
 
     A mutation sets one edge to another operation. Population 10 is that of NAS-Bench-201's own script;
@@ -125,13 +116,8 @@ def policy_gradient(
 
 
 def reinforce(
-    archs: np.ndarray,  # (A, E) the whole space
-    runs: int,
-    rng: np.random.Generator,
-    *,
-    requests: int = 1000,
-    momentum: float = 0.9,
-) -> Proposals:
+    archs: np.ndarray, runs: int, rng: np.random.Generator, *, requests: int = 1000
+) -> Proposals:  # archs (A, E), the whole space
     """REINFORCE with a softmax policy of E x O logits and a moving average of rewards as baseline.
 
     Reward: -score. Adam and momentum 0.9 are those of NAS-Bench-201's own script; its learning rate,
@@ -146,7 +132,7 @@ def reinforce(
         drawn = (below < rng.random((*below.shape[:2], 1))).sum(-1)
         reward = -(yield row_of[arch_number(drawn)])
         gradient = policy_gradient(logits, drawn, np.nan_to_num(reward - baseline))
-        baseline = reward if step == 1 else momentum * baseline + (1 - momentum) * reward
+        baseline = reward if step == 1 else 0.9 * baseline + (1 - 0.9) * reward
         first = 0.9 * first + 0.1 * gradient
         second = 0.999 * second + 0.001 * gradient**2
         logits += learning_rate * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
@@ -164,8 +150,8 @@ def bayesian_optimization(archs: np.ndarray, runs: int, rng: np.random.Generator
     space: dict[str, Any] = {
         f"edge {e}": optuna.distributions.CategoricalDistribution(range(n_operations)) for e in range(archs.shape[1])
     }
-    samplers = [optuna.samplers.TPESampler(seed=int(seed)) for seed in rng.integers(0, 2**32, runs)]
-    studies = [optuna.create_study(sampler=sampler) for sampler in samplers]
+    seeds = rng.integers(0, 2**32, runs).tolist()
+    studies = [optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed)) for seed in seeds]
     while True:
         trials = [study.ask(space) for study in studies]
         drawn = np.array([[trial.params[name] for name in space] for trial in trials])
@@ -242,12 +228,9 @@ def winners(points: Sequence[RivalPoint]) -> pd.DataFrame:
 
     Ties go to the first.
     """
-    groups: dict[tuple[str, int, str], list[RivalPoint]] = {}
-    for point in points:
-        groups.setdefault((point.key, point.epoch, point.column), []).append(point)
     lines = []
-    for place, group in groups.items():
-        best, second = sorted(group, key=lambda point: float(point.errors.mean()))[:2]
+    for place, group in pd.DataFrame(points).groupby(["key", "epoch", "column"], sort=False):
+        best, second = sorted(group.itertuples(), key=lambda point: float(point.errors.mean()))[:2]
         lead = mean_gain(best.errors, second.errors)
         lines.append((*place, best.row, best.errors.mean(), second.row, *lead))
     names = ["f", "epoch", "column", "winner", "error", "runner_up", "lead", "low", "high"]

@@ -57,8 +57,6 @@ def sample_neighborhoods(
     rng: np.random.Generator,
 ) -> np.ndarray:  # (C, n_nbr) rows, the cell itself first
     """n_nbr different cells of each neighborhood, the cell itself always among them (Sec. 4.1)."""
-    if not 1 <= n_nbr <= neighbors.shape[1]:
-        raise ValueError(f"n_nbr = {n_nbr}: a neighborhood holds {neighbors.shape[1]} cells, itself included")
     chosen = 1 + distinct_draws(rng, len(cells), neighbors.shape[1] - 1, n_nbr - 1)
     return np.concatenate([cells[:, None], neighbors[cells[:, None], chosen]], axis=1)
 

@@ -12,16 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from flatlib.tabular.analysis import (
-    Budget,
-    flat_and_sharp,
-    rank_correlation,
-    sampled_taus,
-    searches_2,
-    searches_d,
-    searches_e,
-    validation_label,
-)
+from flatlib.tabular import analysis
+from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import CRITERIA, Experiment
 from flatlib.tabular.gains import Gain, grouped_gain, mean_gain, over_seeds, paired_gain
 from flatlib.tabular.table import Table
@@ -61,10 +53,11 @@ def settings_of_f(experiment: Experiment, trial: str = "first") -> list[Experime
 
 def rank_by_epoch(experiment: Experiment, column: str) -> pd.DataFrame:
     """Kendall's tau over all cells for each f and criterion, f from one seed and from the seed mean."""
-    several = [then for then in settings_of_f(experiment, "mean") if len(experiment.table.quantity(then.key).seeds) > 1]
     lines = [
-        (then.key, then.epoch, then.trial, row, rank_correlation(then.score(row), experiment.targets[column]))
-        for then in settings_of_f(experiment) + several
+        (then.key, then.epoch, then.trial, row, analysis.rank_correlation(then.score(row), experiment.targets[column]))
+        for trial in ("first", "mean")
+        for then in settings_of_f(experiment, trial)
+        if trial == "first" or len(experiment.table.quantity(then.key).seeds) > 1
         for row in CRITERIA
     ]
     return pd.DataFrame(lines, columns=["key", "epoch", "trial", "criterion", "tau"])
@@ -85,7 +78,7 @@ def noise_floor(table: Table, key: str, epoch: int) -> Noise:
     several = seeds[(~np.isnan(seeds)).sum(1) > 1]
     std = float(np.sqrt(np.nanvar(several, axis=1, ddof=1).mean())) if len(several) else float("nan")
     pairs = several[~np.isnan(several[:, :2]).any(1), :2]
-    return Noise(std, rank_correlation(*pairs.T) if len(pairs) > 1 else float("nan"), len(several))
+    return Noise(std, analysis.rank_correlation(*pairs.T) if len(pairs) > 1 else float("nan"), len(several))
 
 
 # --- the claims, and the comparisons of Tables A to E ----------------------------------------------
@@ -93,7 +86,7 @@ def noise_floor(table: Table, key: str, epoch: int) -> Noise:
 
 def claims(then: Experiment, budget: Budget = Budget(), chosen: str = "mean") -> Gains:
     """CLAIMS at the experiment's own f, for each test column; `chosen` is NA-RS's aggregator."""
-    groups, taus = flat_and_sharp(then, budget.n_top), sampled_taus(then, budget)
+    groups, taus = analysis.flat_and_sharp(then, budget.n_top), analysis.sampled_taus(then, budget)
     rs, na_rs = (one.trace.found for one in (budget.random_search(then), budget.na_random_search(then, chosen)))
     gains: Gains = {}
     for column, errors in then.targets.items():
@@ -105,36 +98,30 @@ def claims(then: Experiment, budget: Budget = Budget(), chosen: str = "mean") ->
 
 def claims_by_epoch(experiment: Experiment, budget: Budget = Budget(), chosen: str = "mean") -> pd.DataFrame:
     """The claims for every f that the table has: a line a f, test column and claim."""
-    frames = [_over_seeds(then, ["claim", "column"], claims, budget, chosen) for then in settings_of_f(experiment)]
+    frames = [over_all_seeds(then, claims, budget, chosen) for then in settings_of_f(experiment)]
     order = ["claim", "f", "epoch", "seeds", "column", "value", "low", "high", "verdict"]
     return pd.concat(frames, ignore_index=True)[order]
 
 
-def assumption_gains(experiment: Experiment, budget: Budget = Budget()) -> pd.DataFrame:
-    """Tables A (the validation error itself), B and C: each criterion against the baseline."""
-    return _over_seeds(experiment, ["table", "row", "rival", "column"], _assumption, budget)
-
-
-def search_gains(experiment: Experiment, budget: Budget = Budget()) -> pd.DataFrame:
-    """Tables 2, D and E: each two of a table's samplers."""
-    return _over_seeds(experiment, ["table", "row", "rival", "column"], _searches, budget)
-
-
-def _over_seeds(then: Experiment, names: list[str], measure: Callable[..., Gains], *sizes: Any) -> pd.DataFrame:
-    """A line a comparison, combined over all seeds of f."""
+def over_all_seeds(then: Experiment, measure: Callable[..., Gains], *sizes: Any) -> pd.DataFrame:
+    """A line a comparison of `claims`, `criteria` or `searches`, combined over all seeds of f."""
     seeds: list[int | str] = [*then.table.complete_seeds(then.key)] or ["first"]
     runs = [measure(then.reading(then.key, then.epoch, seed), *sizes) for seed in seeds]
     gains = {place: over_seeds([run[place] for run in runs]) for place in runs[0]}
     here = len(seeds), then.key, then.epoch
     lines = [(*place, *here, *gain, gain.verdict) for place, gain in gains.items()]
+    names = ["claim", "column"] if measure is claims else ["table", "row", "rival", "column"]
     return pd.DataFrame(lines, columns=[*names, "seeds", "f", "epoch", "value", "low", "high", "verdict"])
 
 
-def _assumption(then: Experiment, budget: Budget) -> Gains:
+def criteria(then: Experiment, budget: Budget = Budget()) -> Gains:
+    """Tables A (the validation error itself), B and C: each criterion against the baseline."""
     gains: Gains = {
-        ("A", "Flat minima", "Sharp minima", validation_label(then)): flat_and_sharp(then, budget.n_top).gain(then.f)
+        ("A", "Flat minima", "Sharp minima", analysis.validation_label(then)): analysis.flat_and_sharp(
+            then, budget.n_top
+        ).gain(then.f)
     }
-    taus = sampled_taus(then, budget)
+    taus = analysis.sampled_taus(then, budget)
     tops = {row: then.best(then.score(row), budget.n_top) for row in CRITERIA}
     first, *others = CRITERIA
     for row in others:
@@ -145,11 +132,12 @@ def _assumption(then: Experiment, budget: Budget) -> Gains:
     return gains
 
 
-def _searches(then: Experiment, budget: Budget) -> Gains:
-    tables = {"2": searches_2, "D": searches_d, "E": searches_e}
+def searches(then: Experiment, budget: Budget = Budget()) -> Gains:
+    """Tables 2, D and E: each two of a table's samplers."""
+    tables = {"2": analysis.searches_2, "D": analysis.searches_d, "E": analysis.searches_e}
     return {
         (table, ours.row, rival.row, column): mean_gain(errors[ours.trace.found], errors[rival.trace.found])
-        for table, searches in tables.items()
-        for rival, ours in combinations(searches(then, budget), 2)
+        for table, rows in tables.items()
+        for rival, ours in combinations(rows(then, budget), 2)
         for column, errors in then.targets.items()
     }
