@@ -2,7 +2,6 @@
 
 import csv
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from flatlib import published
 from flatlib.display import reproduction
 from flatlib.display.reproduction import COLUMNS, csv_path, kept, turned_view, write_csv
 from flatlib.published import Measured
+from flatlib.run.checkpoint import RunStoppedError
 from flatlib.tabular import analysis
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.gains import Gain
@@ -113,15 +113,14 @@ def test_csv_is_the_documented_format(synthetic_experiment, tmp_path, monkeypatc
 def test_failing_write_leaves_the_old_file(tmp_path, monkeypatch, earlier):
     """Sees half a CSV, a forgotten temporary file, or an earlier table that was lost."""
 
-    def full_disk(self, path, **_):
-        Path(path).write_text("row,col")
+    def full_disk(_):
         raise OSError(28, "No space left on device")
 
     target = tmp_path / "table_1a.csv"
     if earlier:
         target.write_text(earlier)
-    monkeypatch.setattr(pd.DataFrame, "to_csv", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(RunStoppedError, match="No space left"):
         write_csv(pd.DataFrame({"row": [1]}), target)
     assert [path.read_text() for path in tmp_path.iterdir()] == [earlier] * bool(earlier)
 

@@ -63,11 +63,6 @@ class Claim:
             others = dict.fromkeys(row for row, _ in self.cells if row not in named) if than == "*" else [than]
             yield from product([better], others, *own or [self.columns])
 
-    def in_the_paper(self, better: str, than: str, column: str) -> str:
-        """The two published numbers, '6.23 against 6.66'."""
-        numbers = [self.cells[row, column] for row in (better, than) if (row, column) in self.cells]
-        return " against ".join(numbers) if len(numbers) == 2 else ""
-
 
 def read_claims() -> list[Claim]:
     """The claims of flatlib/claims.json."""
@@ -132,8 +127,9 @@ def _lines(claim: Claim, measured: pd.DataFrame, own: bool) -> Iterator[dict[str
     for better, than, column in claim.comparisons():
         if own or column in here:
             shown = here.get(column, column)
-            paper = claim.in_the_paper(better, than, column) if own else ""
-            line = {"what": f"{shown}: {better} and {than}", "published": paper, "verdict": MISSING}
+            paper = [claim.cells[row, column] for row in (better, than) if own and (row, column) in claim.cells]
+            published_pair = " against ".join(paper) if len(paper) == 2 else ""
+            line = {"what": f"{shown}: {better} and {than}", "published": published_pair, "verdict": MISSING}
             found = measured[(measured.row == better) & (measured.rival == than) & (measured.column == shown)]
             for x in found.itertuples():
                 gain = Gain(x.value, x.low, x.high)

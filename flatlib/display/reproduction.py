@@ -1,7 +1,5 @@
 """Our numbers as tables: beside the published ones, as verdicts on the claims, rivals; and their CSV files."""
 
-import csv
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from pandas.io.formats.style import Styler
 
 from flatlib import published
 from flatlib.display.tables import plain
+from flatlib.run.checkpoint import write_beside
 from flatlib.tabular.analysis import Searches, found_errors
 from flatlib.tabular.experiment import Experiment
 from flatlib.tabular.gains import Gain
@@ -62,14 +61,10 @@ def csv_path(reports_dir: Path, source: str, table_id: str) -> Path:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> Path:
-    """Write beside and rename: complete or absent."""
+    """Write beside and rename: complete, or what was there before, with a RunStoppedError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        frame.to_csv(beside, index=False, float_format="%.6g", quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_beside(path, lambda file: file.write(text.encode()))
     return path
 
 
@@ -79,11 +74,8 @@ def kept(reports_dir: Path, file: str) -> pd.DataFrame:
     return next((pd.read_csv(path) for path in paths if path.exists()), pd.DataFrame())
 
 
-def side_by_side(
-    table_id: str,
-    ours: Iterable[tuple[str, str, str, str]],  # block, row, column, text
-) -> pd.DataFrame:
-    """The published block and ours as texts: a line a row, columns (block, column)."""
+def side_by_side(table_id: str, ours: Iterable[tuple[str, str, str, str]]) -> pd.DataFrame:
+    """The published block and ours (block, row, column, text): a line a row, columns (block, column)."""
     paper = [("published", x.row, x.column, x.text + "*" * bool(x.note)) for x in published.table(table_id)]
     texts = pd.DataFrame([*paper, *ours], columns=["block", "row", "column", "text"])
     view = texts.pivot_table(index="row", columns=["block", "column"], values="text", aggfunc="last", sort=False)
@@ -115,13 +107,7 @@ def mean_and_spread(mean: float, std: float) -> str:
     return f"{mean:.2f}" + ("" if pd.isna(std) else f" ± {std:.2f}")
 
 
-def save_and_show(
-    table_id: str,
-    measured: Iterable[published.Measured],
-    *,
-    source: str,
-    reports_dir: Path,
-) -> Styler:
+def save_and_show(table_id: str, measured: Iterable[published.Measured], source: str, reports_dir: Path) -> Styler:
     """Write the table's CSV and return the side-by-side view for the notebook, with its caption."""
     frame = reproduction(table_id, measured, source=source, stands_for=STANDS_FOR)
     write_csv(frame, csv_path(reports_dir, source, table_id))

@@ -224,10 +224,7 @@ def rivals_by_epoch(experiment: Experiment, budget: Budget, chosen: str = "mean"
 
 
 def winners(points: Sequence[RivalPoint]) -> pd.DataFrame:
-    """A line a f and test column: the sampler of lowest mean test error (%), and its lead with a 95 % interval.
-
-    Ties go to the first.
-    """
+    """A line a f and test column: the (first) sampler of lowest mean test error (%), and its lead, 95 % interval."""
     lines = []
     for place, group in pd.DataFrame(points).groupby(["key", "epoch", "column"], sort=False):
         best, second = sorted(group.itertuples(), key=lambda point: float(point.errors.mean()))[:2]
