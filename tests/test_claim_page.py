@@ -70,7 +70,7 @@ def test_a_verdict_is_what_the_intervals_say(verdict, tmp_path):
     folder = by_epoch(tmp_path, *[GAINS[verdict]] * 3, verdict="holds")
     (one,) = findings(CLAIMS["flat"], {REAL: folder})
     assert one.own and one.verdict == verdict and [line.verdict for line in one.lines] == [verdict] * 3
-    assert [line.what for line in one.lines] == [f"{column}: Flat minima and Sharp minima" for column in THREE]
+    assert [line.what for line in one.lines] == [f"{column}: Flat minima against Sharp minima" for column in THREE]
     assert one.lines[0].published == "6.23 against 6.66" and one.lines[1].published == "28.90 against 30.00"
     assert one.setting == "f is cifar10-valid/200/x-valid, 2 seeds, which must agree"
     assert one.lines[0].measured == "f after epoch 90 of 200"
@@ -406,7 +406,7 @@ def test_the_page_shows_each_verdict_by_word_and_symbol(no_checkout):
     page = (no_checkout / "claims.html").read_text()
     for verdict, symbol in VERDICTS.items():
         assert f'aria-hidden="true">{symbol}</span> {verdict}</span>' in page
-    assert "std in points and tau: f after epoch 90 0.56 (0.91)." in page and "loaded from the network" in page
+    assert "std in points and tau: f after epoch 90: 0.56 (0.91)." in page and "loaded from the network" in page
     for link in re.findall(r'href="([^"#]+)[^"]*"', page):
         assert (no_checkout / unquote(link)).is_file()
     assert "http" not in page.replace("http-equiv", "") and page.count("<script") == 1  # the pages' own

@@ -99,7 +99,7 @@ def test_noise_and_files(synthetic_experiment, tmp_path):
     columns = "table,row,rival,column,seeds,f,epoch,value,low,high,verdict"
     assert path.read_text().splitlines()[0] == columns
     words = reproduction.noise_in_words(noise)
-    assert f"f after epoch {experiment.epoch} {floor.std:.2f} ({floor.tau:.2f})" in words
+    assert f"f after epoch {experiment.epoch}: {floor.std:.2f} ({floor.tau:.2f})" in words
     assert not reproduction.noise_in_words(noise.assign(std=math.nan))
 
 

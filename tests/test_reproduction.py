@@ -207,7 +207,7 @@ def test_describe(synthetic_experiment):
     f = synthetic_experiment.f
     assert facts["f"].startswith("synthetic, toy-valid/20/x-valid, epoch 9 of 20, one seed, 15,625 cells")
     assert f"{np.min(f):.2f} to {np.max(f):.2f} % error" in facts["f"]
-    assert "25 cells, itself included" in facts["neighborhood"] and "f after epoch 9 " in facts["noise"]
+    assert "25 cells, itself included" in facts["neighborhood"] and "f after epoch 9: " in facts["noise"]
 
 
 # --- The rival samplers ---------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def _lines(claim: Claim, measured: pd.DataFrame, own: bool) -> Iterator[dict[str
             shown = here.get(column, column)
             paper = [claim.cells[row, column] for row in (better, than) if own and (row, column) in claim.cells]
             published_pair = " against ".join(paper) if len(paper) == 2 else ""
-            line = {"what": f"{shown}: {better} and {than}", "published": published_pair, "verdict": MISSING}
+            line = {"what": f"{shown}: {better} against {than}", "published": published_pair, "verdict": MISSING}
             found = measured[(measured.row == better) & (measured.rival == than) & (measured.column == shown)]
             for x in found.itertuples():
                 gain = Gain(x.value, x.low, x.high)

@@ -130,7 +130,7 @@ def noise_frame(experiment: Experiment) -> pd.DataFrame:
 def noise_in_words(noise: pd.DataFrame) -> str:
     """What another seed alone changes; '' where nothing was trained twice."""
     lines = noise.dropna(subset="std").itertuples()
-    seeds = ", ".join(f"{x.what} after epoch {x.epoch} {x.std:.2f} ({x.tau:.2f})" for x in lines)
+    seeds = ", ".join(f"{x.what} after epoch {x.epoch}: {x.std:.2f} ({x.tau:.2f})" for x in lines)
     return f"the same cell from another seed, std in points and tau: {seeds}" if seeds else ""
 
 
