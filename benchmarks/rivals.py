@@ -13,10 +13,10 @@ from dataclasses import replace
 import machine
 import numpy as np
 
-from flatlib.tabular import equal_budgets
+from flatlib.tabular import rivals
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import open_experiment
-from flatlib.tabular.rivals import Objective, evolution, local_search, search
+from flatlib.tabular.rivals import evolution, local_search, search
 
 EVALUATIONS, RUNS, LOOP_RUNS, BO_RUNS = 1000, 500, 25, 5
 
@@ -57,7 +57,7 @@ def compare(name: str, fast, slow, errors: np.ndarray, moves: np.ndarray) -> Non
 
     def vectorized(runs: int, seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
-        return search(fast(moves, runs, rng), Objective(errors), evaluations=EVALUATIONS, rng=rng).evaluated
+        return search(fast(moves, runs, rng), errors, evaluations=EVALUATIONS, rng=rng).evaluated
 
     for seed in range(LOOP_RUNS):
         assert vectorized(1, seed)[0, :, 0].tolist() == slow(*plain, np.random.default_rng(seed)), "same draws"
@@ -74,11 +74,11 @@ def main() -> None:
     compare("local search", local_search, loop_local_search, experiment.f, moves)
     compare("evolution", evolution, loop_evolution, experiment.f, moves)
     budget, total = Budget(EVALUATIONS // 10, 10, RUNS), 0.0
-    for name in equal_budgets.NAMES:
+    for name in rivals.NAMES:
         for chosen in (None, "mean"):
-            runs = BO_RUNS if name == equal_budgets.BO else RUNS
+            runs = BO_RUNS if name == rivals.BO else RUNS
             start = time.perf_counter()
-            row, trace = equal_budgets.run_rival(name, experiment, replace(budget, runs=runs), chosen)
+            row, trace = rivals.run_rival(name, experiment, replace(budget, runs=runs), chosen)
             took = time.perf_counter() - start
             total += took
             print(f"{row}: {runs} runs of {trace.evaluations[-1]} evaluations in {took:.2f} s")

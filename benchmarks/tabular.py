@@ -14,7 +14,7 @@ from flatlib.aggregators import mean
 from flatlib.spaces import NAS_BENCH_201, arch_to_string
 from flatlib.tabular import analysis
 from flatlib.tabular.experiment import Experiment, open_experiment
-from flatlib.tabular.samplers import draw_neighborhoods, incumbents, na_random_search
+from flatlib.tabular.samplers import SearchTrace, incumbents, na_random_search
 
 STEPS, N_NBR, RUNS = 100, 10, 500
 
@@ -60,20 +60,23 @@ def all_tables(experiment: Experiment) -> None:
 def na_rs_times(experiment: Experiment) -> tuple[float, float, float, float]:
     """Seconds of plain loop and vectorized search: with their own draws, and on the same draws."""
     lookup = {arch_to_string(arch): error for arch, error in zip(experiment.table.archs, experiment.f, strict=True)}
-    draws = draw_neighborhoods(experiment.neighbors, STEPS, N_NBR, RUNS, np.random.default_rng(0))
     errors = experiment.f.tolist()
 
-    def fast() -> np.ndarray:
+    def search() -> SearchTrace:
         rng = np.random.default_rng(0)
-        return na_random_search(experiment.f, experiment.neighbors, steps=STEPS, n_nbr=N_NBR, runs=RUNS, rng=rng).found
+        return na_random_search(experiment.f, experiment.neighbors, steps=STEPS, n_nbr=N_NBR, runs=RUNS, rng=rng)
+
+    draws = search().evaluated
 
     def fast_on_draws() -> np.ndarray:
         return incumbents(draws[:, :, 0], mean(experiment.f[draws]))[:, -1]
 
-    assert picks_of_a_loop(errors, draws) == fast().tolist() == fast_on_draws().tolist(), "same draws, same picks"
+    assert picks_of_a_loop(errors, draws) == search().found.tolist() == fast_on_draws().tolist(), (
+        "same draws, same picks"
+    )
     return (
         machine.seconds(lambda: plain_na_rs(lookup, random.Random(0)), 3),
-        machine.seconds(fast, 9),
+        machine.seconds(search, 9),
         machine.seconds(lambda: picks_of_a_loop(errors, draws), 3),
         machine.seconds(fast_on_draws, 9),
     )

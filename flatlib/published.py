@@ -21,6 +21,7 @@ class Published:
     std: float | None  # as printed after the `±`, None where there is none
     unit: str  # '%', '%^2', 'tau' (Kendall's), 'M' or 'GPU days'
     note: str  # '' or what the number's `*` means
+    text: str  # as printed, '2.63 ± 0.12'
 
 
 class Measured(NamedTuple):
@@ -185,7 +186,7 @@ def table(table_id: str) -> tuple[Published, ...]:
     Raises ValueError for a table that the paper does not have.
 
     >>> table("6")[3]
-    Published(row='NA-DARTS (Ours)', column='CIFAR-100', value=18.86, std=0.49, unit='%', note='')
+    Published(row='NA-DARTS (Ours)', column='CIFAR-100', value=18.86, std=0.49, unit='%', note='', text='18.86 ± 0.49')
     """
     if table_id not in _BLOCKS:
         raise ValueError(f"the paper has no table {table_id!r}; its tables are {', '.join(TABLE_IDS)}")
@@ -203,7 +204,10 @@ def _numbers(line: str, columns: list[tuple[str, str]], footnote: str) -> Iterat
             continue
         note = footnote if any(text.endswith("*") for text in (row, column, cell)) else ""
         value, _, std = cell.rstrip("*").partition("±")
-        yield Published(row.rstrip("*"), column.rstrip("*"), float(value), float(std) if std else None, unit, note)
+        text = f"{value} ± {std}" if std else value
+        yield Published(
+            row.rstrip("*"), column.rstrip("*"), float(value), float(std) if std else None, unit, note, text
+        )
 
 
 def _cells(line: str) -> list[str]:

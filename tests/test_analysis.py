@@ -8,7 +8,6 @@ import pytest
 from flatlib.spaces import arch_to_string, isomorphism_classes
 from flatlib.tabular import analysis
 from flatlib.tabular.analysis import Budget
-from flatlib.tabular.samplers import draw_neighborhoods
 
 N_TOP = 60
 
@@ -66,7 +65,7 @@ def test_table_a(synthetic_experiment, plain_paper, strings):
     """Sees an epoch's row filled from another epoch, or the validation column read from a test."""
     expected = {}
     for letter, epoch in {"(a)": 3, "(b)": 6, "(c)": 9, "(d)": 12}.items():
-        then = synthetic_experiment.at_epoch(epoch)
+        then = synthetic_experiment.reading(synthetic_experiment.key, epoch, "first")
         plain = transcribe(plain_paper, strings, then)
         plain.tests = {"toy-valid": plain.f, **plain.tests}
         expected |= {(f"{letter} {row}", column): values for (row, column), values in plain.table_1a(N_TOP).items()}
@@ -100,14 +99,14 @@ def test_table_b(synthetic_experiment, plain, strings):
     """Sees tau without its correction for ties, of other cells for each row, or std with another ddof."""
     rng = np.random.default_rng(5)
     samples = [[strings[row] for row in rng.choice(15625, 40, replace=False)] for _ in range(4)]
-    cells = analysis.table_b(synthetic_experiment, n_sample=40, repeats=4, seed=5)
+    cells = analysis.table_b(synthetic_experiment, Budget(n_sample=40, repeats=4, seed=5))
     assert_equal(numbers(cells), plain.table_b(samples))
     assert {cell.n for cell in cells} == {4}
 
 
 def test_table_1b(synthetic_experiment):
     """Sees another row than the mean's under the paper's 'Ours'."""
-    b = analysis.table_b(synthetic_experiment, n_sample=20, repeats=2)
+    b = analysis.table_b(synthetic_experiment, Budget(n_sample=20, repeats=2))
     assert [cell.row for cell in analysis.table_1b(b)] == ["Baseline"] * 2 + ["Ours"] * 2
     assert [cell[1:] for cell in analysis.table_1b(b)] == [cell[1:] for cell in b[:4]]
     assert {cell.row for cell in b[2:4]} == {"Ours - mean"}
@@ -159,7 +158,7 @@ def test_found_errors(synthetic_experiment):
 
 def test_table_d(synthetic_experiment, plain, strings):
     """Sees a row searched by another aggregator, or aggregators that saw different draws."""
-    draws = draw_neighborhoods(synthetic_experiment.neighbors, 20, 10, 30, np.random.default_rng([3, 1])).tolist()
+    draws = BUDGET.na_random_search(synthetic_experiment, "mean").trace.evaluated.tolist()
     names = {"mean": "Ours - mean", "median": "Ours - median", "max": "Ours - max", "Variance": "Ours - Variance"}
     expected = {}
     for label, criterion in names.items():

@@ -3,6 +3,7 @@
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import nbformat
@@ -12,8 +13,7 @@ import pytest
 
 from flatlib import published
 from flatlib.display import claim_page, report
-from flatlib.display.claim_numbers import in_the_paper, read_claims
-from flatlib.display.claim_page import VERDICTS, claims_context, findings, tally, together
+from flatlib.display.claim_page import VERDICTS, claims_context, read_claims, tally, together
 from flatlib.display.exporter import FlatlibExporter
 from flatlib.display.reproduction import COLUMNS, REAL
 from flatlib.tabular.gains import Gain, Mean, difference, mean_gain
@@ -22,6 +22,12 @@ ROOT = Path(__file__).parents[1]
 CLAIMS = {claim.id: claim for claim in read_claims()}
 THREE = ("CIFAR-10", "CIFAR-100", "ImageNet-16-120")
 GAINS = {"holds": (0.3, 0.1, 0.5), "does not hold": (-0.3, -0.5, -0.1), "undecided": (0.1, -0.2, 0.4)}
+
+
+def findings(claim, folders):
+    """The page's findings, their fields as attributes."""
+    found = claim_page.findings(claim, folders)
+    return [SimpleNamespace(**one | {"lines": [SimpleNamespace(**line) for line in one["lines"]]}) for one in found]
 
 
 def by_epoch(folder: Path, *gains: tuple[float, float, float], name: str = "flat", **own) -> Path:
@@ -64,9 +70,10 @@ def test_a_verdict_is_what_the_intervals_say(verdict, tmp_path):
     folder = by_epoch(tmp_path, *[GAINS[verdict]] * 3, verdict="holds")
     (one,) = findings(CLAIMS["flat"], {REAL: folder})
     assert one.own and one.verdict == verdict and [line.verdict for line in one.lines] == [verdict] * 3
-    assert [line.what for line in one.lines] == list(THREE)
+    assert [line.what for line in one.lines] == [f"{column}: Flat minima against Sharp minima" for column in THREE]
     assert one.lines[0].published == "6.23 against 6.66" and one.lines[1].published == "28.90 against 30.00"
-    assert one.setting == "f is cifar10-valid/200/x-valid after epoch 90 of 200; 2 seeds of f, which must agree"
+    assert one.setting == "f is cifar10-valid/200/x-valid, 2 seeds, which must agree"
+    assert one.lines[0].measured == "f after epoch 90 of 200"
 
 
 @pytest.mark.parametrize(
@@ -92,10 +99,11 @@ def test_an_epoch_that_is_not_the_papers_is_named(tmp_path):
         gain = GAINS["holds" if epoch == 2 else "does not hold"]
         by_epoch(tmp_path, *[gain] * 3, f="cifar10-valid/12/x-valid", epoch=epoch)
     (one,) = findings(CLAIMS["flat"], {REAL: folder})
-    assert one.verdict == "holds" and "after epoch 200 of 200 (90 of 200 in the paper)" in one.setting
+    assert one.verdict == "holds" and {line.measured for line in one.lines} == {"f after epoch 200 of 200"}
     (every,) = findings(CLAIMS["flat-epochs"], {REAL: folder})
-    assert every.verdict == "does not hold" and len(every.lines) == 3
-    assert every.lines[-1].measured == "epochs: holds at 2, does not hold at 5"
+    assert every.verdict == "does not hold" and len(every.lines) == 6 and "cifar10-valid/12/x-valid" in every.setting
+    epochs = [(line.measured, line.verdict) for line in every.lines[:2]]
+    assert epochs == [("f after epoch 2 of 12", "holds"), ("f after epoch 5 of 12", "does not hold")]
 
 
 def test_the_other_order_of_rows_turns_the_gain_around(tmp_path):
@@ -132,7 +140,7 @@ def test_close_is_a_margin(interval, verdict, tmp_path):
 
 ON, OTHER = "cells found on digits; digits, 5 epochs", "cells epochs 24, found on digits; digits, 5 epochs"
 NA_ON = "cells d 4, n_nbr 5, found on digits; digits, 5 epochs"
-ERROR = "Test Error / digits"
+ERROR, STANDS = "Test Error / digits", "stands for Test Error / CIFAR-10"
 
 
 def test_only_searches_of_one_setting_are_compared(tmp_path):
@@ -150,7 +158,7 @@ def test_only_searches_of_one_setting_are_compared(tmp_path):
             NA_ON,
             "na, 9 different cells; seed noise of one training 0.05; stands for CIFAR-10",
         ),
-        ("DARTS", ERROR, 2.0, 0.1, 9, ON, "darts, 9 different cells; seed noise 0.05"),
+        ("DARTS", ERROR, 2.0, 0.1, 9, ON, "darts, 9 different cells; seed noise 0.05; stands for CIFAR-10"),
         ("DARTS", ERROR, 0.1, 0.1, 99, OTHER, "darts, 99 different cells"),
         ("DARTS", ERROR, 0.1, 0.1, 99, "published cells; digits, 5 epochs", "DARTS_V1, 1 different cell"),
     )
@@ -158,25 +166,31 @@ def test_only_searches_of_one_setting_are_compared(tmp_path):
     assert (
         own.verdict == "not measured here"
         and CLAIMS["s3"].missing == "gpu"
-        and own.lines[1].published == "18.86 against 22.49"
+        and own.lines[1].published == "18.86 ± 0.49 against 22.49 ± 2.62"
     )
     assert stand_in.verdict == "holds" and len(stand_in.lines) == 1 and not stand_in.own
-    assert stand_in.lines[0].measured == "1.00 ± 0.10 against 2.00 ± 0.10 (n = 9 each)"
+    assert stand_in.lines[0].measured == "1.00 ± 0.10 (n = 9) against 2.00 ± 0.10 (n = 9)"
     assert stand_in.lines[0].published == "" and stand_in.noise == "seed noise of one training 0.05"
 
 
 def test_trainings_of_one_cell_are_one_draw(tmp_path):
     """Sees two trainings of one search's cell decide what searches are worth."""
-    lines = [(row, ERROR, error, 0.01, 20, ON, "x, 1 different cell") for row, error in (("mean", 1), ("max", 2))]
+    lines = [
+        (row, ERROR, error, 0.01, 20, ON, f"x, 1 different cell; {STANDS}") for row, error in (("mean", 1), ("max", 2))
+    ]
     _, one = findings(CLAIMS["mean-beats-max"], {"digits": trained(tmp_path, "table_Fa.csv", *lines)})
     assert one.verdict == "undecided" and one.lines[0].gain == "+1.00 points (no interval: a single draw)"
-    assert one.lines[0].measured.endswith("(n = 20 of 1 cell each)")
+    assert one.lines[0].measured.endswith("(n = 20 of 1 cell)")
 
 
 def test_a_stand_in_measures_only_what_it_stands_for(tmp_path):
     """Sees digits, which stand for CIFAR-10, shown beside a claim about CIFAR-100 or ImageNet."""
     rows = ("NA-DARTS (Ours)", "DARTS 1st", "DARTS 2nd")
-    folder = trained(tmp_path, "table_3.csv", *[(row, ERROR, 2, 0.1, 5, ON, "") for row in rows])
+    folder = trained(
+        tmp_path,
+        "table_3.csv",
+        *[(row, ERROR, 2, 0.1, 5, ON, "stands for Top-1 Test Error / CIFAR-10") for row in rows],
+    )
     for name in ("gain-cifar100", "gain-imagenet"):
         assert [one.verdict for one in findings(CLAIMS[name], {"digits": folder})] == ["not measured here"]
     assert len(findings(CLAIMS["na-darts"], {"digits": folder})) == 2
@@ -184,9 +198,11 @@ def test_a_stand_in_measures_only_what_it_stands_for(tmp_path):
 
 def test_a_part_of_the_comparisons_is_not_the_claim(tmp_path):
     """Sees 'the best of all methods' held up by one method that it was compared with."""
-    lines = [(row, ERROR, error, 0.1, 9, ON, "") for row, error in (("NA-DARTS (Ours)", 1), ("DARTS 1st", 2))]
-    trained(tmp_path, "table_3.csv", *lines)
-    folder = trained(tmp_path, "table_4.csv", *lines)
+    of = {"table_3.csv": "Top-1 Test Error / CIFAR-10", "table_4.csv": "Test Error / CIFAR-10"}
+    for file, column in of.items():
+        errors = {"NA-DARTS (Ours)": 1, "DARTS 1st": 2}
+        lines = [(row, ERROR, error, 0.1, 9, ON, f"stands for {column}") for row, error in errors.items()]
+        folder = trained(tmp_path, file, *lines)
     _, both_orders = findings(CLAIMS["na-darts"], {"digits": folder})
     assert [line.verdict for line in both_orders.lines] == ["holds", "not measured here"]
     _, all_methods = findings(CLAIMS["state-of-the-art"], {"digits": folder})
@@ -199,7 +215,8 @@ def test_the_papers_own_data_comes_first(tmp_path):
     lines = [("NA-DARTS (Ours)", column, 16.5, 0.1, 4, ON, ""), ("DARTS 1st", column, 17.7, 0.8, 4, ON, "")]
     (one,) = findings(CLAIMS["gain-cifar100"], {published.IMAGES: trained(tmp_path, "table_3.csv", *lines)})
     assert one.own and one.verdict == "undecided"  # 2.6 standard errors with 3.1 degrees of freedom
-    assert one.lines[0].gain == "+1.20 points (-0.26 to +2.66)" and one.lines[0].published == "16.48 against 17.66"
+    assert one.lines[0].gain == "+1.20 points (-0.26 to +2.66)"
+    assert one.lines[0].published == "16.48 ± 0.13 against 17.66 ± 0.83"
 
 
 def test_higher_is_better_where_the_claim_says_so(tmp_path):
@@ -211,7 +228,7 @@ def test_higher_is_better_where_the_claim_says_so(tmp_path):
     assert (
         own.verdict == "not measured here"
         and one.verdict == "holds"
-        and one.noise == "cells drawn at random have 2.80 ± 0.70"
+        and one.noise == "random cells, depth, normal cell: 2.80 ± 0.70 (n = 200)"
     )
     assert findings(CLAIMS["deeper-cells"], {"cifar10": folder})[0].verdict == "holds"
 
@@ -233,8 +250,8 @@ def test_the_landscape_has_its_own_noise(tmp_path):
     _, eigenvalue = findings(CLAIMS["flatter-curvature"], {"digits": folder})
     _, rise = findings(CLAIMS["slower-rise"], {"digits": folder})
     assert eigenvalue.verdict == rise.verdict == "holds" and eigenvalue.lines[0].gain.startswith("+3.00 nats (")
-    assert "2.00 with na-darts, 5.00 with darts" in eigenvalue.noise
-    assert "0.05 with na-darts, 3.05 with darts" in rise.noise and "random directions" in rise.noise
+    assert "largest, alpha: 2.00 ± 0.10 (n = 5), darts, half" in eigenvalue.noise
+    assert rise.noise.startswith("na-darts, mean rise within r = 1, random plane: 0.05 ± 0.10 (n = 5), darts, mean")
 
 
 def test_a_gain_from_means_is_the_gain_from_values():
@@ -263,7 +280,7 @@ def test_the_named_gains_are_against_the_order_that_reading_15_names():
     assert list(first.comparisons()) == [(ours, "DARTS 1st", cifar)]
     assert "by 1.2 points on ImageNet. This is against DARTS second order" in second.claim
     assert list(second.comparisons()) == [(ours, "DARTS 2nd", imagenet)]
-    assert in_the_paper(second, ours, "DARTS 2nd", imagenet) == ("points", "25.5 against 26.7")
+    assert findings(second, {})[0].lines[0].published == "25.5 against 26.7"
 
 
 @pytest.mark.parametrize(
@@ -317,14 +334,14 @@ def test_every_claim_names_rows_and_columns_that_exist():
     """Sees a misspelt row that can never be measured, or a margin wider than what the paper calls close."""
     for claim in CLAIMS.values():
         assert re.match(r"(Abstract and Section 1|Section (3\.3|[5BCDEF]))$", claim.section) and claim.claim
-        cells = {(cell.row, cell.column): cell.value for cell in published.table(claim.table)} if claim.table else {}
+        cells = {at: float(text.partition(" ")[0]) for at, text in claim.cells.items()}
         known = [
             (cells[better, column], cells[than, column])
             for better, than, column in claim.comparisons()
             if (better, column) in cells and (than, column) in cells
         ]
         assert bool(known) == bool(claim.table) or claim.id == "na-rs-mean"  # reading 9
-        if claim.relation == "close" and claim.id != "flat-same-validation":
+        if claim.margin and claim.id != "flat-same-validation":
             assert claim.margin == pytest.approx(max(abs(ours - other) for ours, other in known))
     flat, sharp = (
         [c.value for c in published.table("A") if name in c.row and "Valid" in c.column] for name in ("Flat", "Sharp")
@@ -339,7 +356,7 @@ def test_every_claim_names_rows_and_columns_that_exist():
 @pytest.fixture
 def no_checkout(tmp_path, monkeypatch):
     """A reports folder, and no kept results beside it."""
-    monkeypatch.setattr(claim_page, "kept_folder", lambda *_: None)
+    monkeypatch.setattr(claim_page, "CHECKOUT", tmp_path / "nowhere")
     return tmp_path
 
 
@@ -347,7 +364,7 @@ def test_nothing_measured(no_checkout):
     """Sees a page that needs CSV files, or a verdict without numbers."""
     found = claims_context(no_checkout)["found"]
     assert tally(found, own=True) == {"not measured here": len(CLAIMS)}
-    assert not any(one.setting or one.csv for rows in found.values() for one in rows)
+    assert not any("setting" in one for rows in found.values() for one in rows)
     report.write_index(no_checkout)
     page = (no_checkout / "claims.html").read_text()
     assert page.count("Why: it needs searches") + page.count("Why: the CSV") + page.count("Why: no") == len(CLAIMS)
@@ -367,7 +384,9 @@ def test_a_broken_file_is_one_that_is_not_there(content, no_checkout):
 def test_markup_is_shown_as_text(no_checkout):
     """Sees a name in a CSV file that becomes part of the page."""
     evil = "<script>alert(1)</script>"
-    lines = [(row, ERROR, 1.0, 0.1, 3, f"{ON}{evil}", f"{evil}; seed noise of {evil}") for row in ("mean", "max")]
+    lines = [
+        (row, ERROR, 1.0, 0.1, 3, f"{ON}{evil}", f"{evil}; seed noise of {evil}; {STANDS}") for row in ("mean", "max")
+    ]
     trained(no_checkout / "tables" / "<b>", "table_Fa.csv", *lines)
     report.write_index(no_checkout)
     page = (no_checkout / "claims.html").read_text()
@@ -387,7 +406,7 @@ def test_the_page_shows_each_verdict_by_word_and_symbol(no_checkout):
     page = (no_checkout / "claims.html").read_text()
     for verdict, symbol in VERDICTS.items():
         assert f'aria-hidden="true">{symbol}</span> {verdict}</span>' in page
-    assert "std in points and tau: f after epoch 90 0.56 (0.91)." in page and "loaded from the network" in page
+    assert "std in points and tau: f after epoch 90: 0.56 (0.91)." in page and "loaded from the network" in page
     for link in re.findall(r'href="([^"#]+)[^"]*"', page):
         assert (no_checkout / unquote(link)).is_file()
     assert "http" not in page.replace("http-equiv", "") and page.count("<script") == 1  # the pages' own
@@ -421,4 +440,4 @@ def test_the_kept_results_are_read():
     counts = tally(found, own=True)
     assert counts["not measured here"] == sum(claim.source != REAL for claim in CLAIMS.values())
     (ranking,) = (rows for claim, rows in found.items() if claim.id == "ranking")
-    assert ranking[0].verdict == "does not hold" and "0.91" in ranking[0].noise
+    assert ranking[0]["verdict"] == "does not hold" and "0.91" in ranking[0]["noise"]

@@ -20,6 +20,13 @@ def clustered(ours, rival, of_ours, of_rival):
     return np.mean(rival) - np.mean(ours) + np.array([0, -half, half])
 
 
+def grouped(ours, rival, of_ours, of_rival):
+    """`grouped_gain` of two groups of errors, their classes given."""
+    rows = np.arange(len(ours) + len(rival))
+    classes = np.concatenate([of_ours, of_rival])
+    return grouped_gain(np.concatenate([ours, rival]), rows[: len(ours)], rows[len(ours) :], classes)
+
+
 def test_mean_gain_is_welch():
     """Sees a gain of the wrong sign, equal variances assumed, or an interval of another level."""
     rng = np.random.default_rng(0)
@@ -35,9 +42,9 @@ def test_a_network_in_both_halves_is_one_draw():
     ours = np.concatenate([shared, rng.normal(0, 1, 5)])
     rival = np.concatenate([shared + 0.5, rng.normal(0, 1, 7)])
     of_ours, of_rival = np.arange(17), np.concatenate([np.arange(12), 100 + np.arange(7)])
-    gain = grouped_gain(ours, rival, of_ours, of_rival)
+    gain = grouped(ours, rival, of_ours, of_rival)
     assert gain == pytest.approx(clustered(ours, rival, of_ours, of_rival))
-    apart = grouped_gain(ours, rival, of_ours, 200 + of_rival)
+    apart = grouped(ours, rival, of_ours, 200 + of_rival)
     assert gain.high - gain.low < 0.7 * (apart.high - apart.low)  # what they share cancels
 
 
@@ -45,8 +52,8 @@ def test_repeated_networks_are_one_draw():
     """Sees an interval that shrinks where the same network is counted three times."""
     rng = np.random.default_rng(2)
     ours, rival, numbers = rng.normal(0, 1, 9), rng.normal(1, 1, 8), np.arange(20)
-    once = grouped_gain(ours, rival, numbers[:9], numbers[9:17])
-    thrice = grouped_gain(*(np.repeat(part, 3) for part in (ours, rival, numbers[:9], numbers[9:17])))
+    once = grouped(ours, rival, numbers[:9], numbers[9:17])
+    thrice = grouped(*(np.repeat(part, 3) for part in (ours, rival, numbers[:9], numbers[9:17])))
     assert thrice == pytest.approx(once)
 
 
@@ -57,14 +64,14 @@ def test_coverage_of_the_grouped_interval():
     for _ in range(400):
         effect = rng.normal(0, 1, 60)[np.concatenate([groups, groups + 15])]
         ours, rival = effect[:60], effect[60:] + 1.0
-        gain = grouped_gain(ours, rival, groups, groups + 15)
+        gain = grouped(ours, rival, groups, groups + 15)
         hits += gain.low < 1.0 < gain.high
     assert 0.91 < hits / 400 < 0.99
 
 
 def test_one_network_has_no_interval():
     """Sees a claim decided by a half that holds one network only: its spread is not known."""
-    gain = grouped_gain(np.full(4, 6.0), np.array([7.0, 7.2, 7.4]), np.zeros(4, dtype=int), np.arange(1, 4))
+    gain = grouped(np.full(4, 6.0), np.array([7.0, 7.2, 7.4]), np.zeros(4, dtype=int), np.arange(1, 4))
     assert gain.value == pytest.approx(1.2) and gain.verdict == "undecided"
     assert mean_gain(np.array([6.0]), np.array([7.0, 8.0])).verdict == "undecided"
 

@@ -7,8 +7,8 @@ import pytest
 from flatlib.display import plots
 from flatlib.tabular import analysis, when
 from flatlib.tabular.analysis import Budget
-from flatlib.tabular.equal_budgets import RivalPoint
 from flatlib.tabular.experiment import CRITERIA
+from flatlib.tabular.rivals import RivalPoint
 
 
 def titles(figure):

@@ -107,7 +107,7 @@ def test_wheel_carries_its_data_and_works_elsewhere(tmp_path):
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); import flatlib; "
         f"assert flatlib.__file__.startswith({str(tmp_path)!r}); "
         "from flatlib.tabular.table_file import load_table; assert load_table().is_whole; "
-        "from flatlib.display.claim_numbers import read_claims; assert read_claims(); "
+        "from flatlib.display.claim_page import read_claims; assert read_claims(); "
         "from flatlib.display.exporter import FlatlibExporter; import nbformat.v4 as v4; "
         "notebook = v4.new_notebook(cells=[v4.new_markdown_cell('# hello')]); "
         "assert 'hello' in FlatlibExporter().from_notebook_node(notebook)[0]"

@@ -2,22 +2,21 @@
 
 import csv
 import math
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from flatlib import published
-from flatlib.display import claims, reproduction, rivals
-from flatlib.display.reproduction import COLUMNS, csv_path, turned_view, write_csv
+from flatlib.display import reproduction
+from flatlib.display.reproduction import COLUMNS, csv_path, kept, turned_view, write_csv
 from flatlib.published import Measured
+from flatlib.run.checkpoint import RunStoppedError
 from flatlib.tabular import analysis
 from flatlib.tabular.analysis import Budget
-from flatlib.tabular.equal_budgets import RivalPoint
-from flatlib.tabular.evidence import CLAIMS
 from flatlib.tabular.gains import Gain
+from flatlib.tabular.rivals import RivalPoint, winners
+from flatlib.tabular.when import CLAIMS
 
 REAL = "nas-bench-201"
 TABULAR = ("1a", "1b", "2", "A", "B", "C", "D", "E")
@@ -31,7 +30,7 @@ def measured(row, column, ours=-7.0, note=""):
 @pytest.fixture
 def no_checkout(tmp_path, monkeypatch):
     """A reports folder in a checkout that keeps no run on the real columns."""
-    monkeypatch.setattr(reproduction, "__file__", str(tmp_path / "flatlib" / "display" / "reproduction.py"))
+    monkeypatch.setattr(reproduction, "CHECKOUT", tmp_path / "nowhere")
     return tmp_path / "reports"
 
 
@@ -94,10 +93,11 @@ def test_units():
 # --- Files ----------------------------------------------------------------------------------------
 
 
-def test_csv_is_the_documented_format(synthetic_experiment, tmp_path):
+def test_csv_is_the_documented_format(synthetic_experiment, tmp_path, monkeypatch):
     """Sees a column lost or moved, 50.0 for 50, NaN spelled out, or a comma that breaks a line."""
     cells = [*analysis.table_1a(synthetic_experiment, 20), measured("(d) Flat minima", "toy", None, "a, note")]
-    reproduction.save_and_show("A", cells, source="synthetic", reports_dir=tmp_path, stands_for={"toy": "CIFAR-10"})
+    monkeypatch.setitem(reproduction.STANDS_FOR, "toy", "CIFAR-10")
+    reproduction.save_and_show("A", cells, source="synthetic", reports_dir=tmp_path)
     text = (tmp_path / "tables" / "synthetic" / "table_A.csv").read_text()
     lines = list(csv.reader(text.splitlines()))
     assert ",".join(lines[0]) == "row,column,ours,ours_std,n,paper,paper_std,unit,setting,note"
@@ -113,15 +113,14 @@ def test_csv_is_the_documented_format(synthetic_experiment, tmp_path):
 def test_failing_write_leaves_the_old_file(tmp_path, monkeypatch, earlier):
     """Sees half a CSV, a forgotten temporary file, or an earlier table that was lost."""
 
-    def full_disk(self, path, **_):
-        Path(path).write_text("row,col")
+    def full_disk(_):
         raise OSError(28, "No space left on device")
 
     target = tmp_path / "table_1a.csv"
     if earlier:
         target.write_text(earlier)
-    monkeypatch.setattr(pd.DataFrame, "to_csv", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(RunStoppedError, match="No space left"):
         write_csv(pd.DataFrame({"row": [1]}), target)
     assert [path.read_text() for path in tmp_path.iterdir()] == [earlier] * bool(earlier)
 
@@ -168,35 +167,34 @@ POINTS = pd.DataFrame(
 )
 
 
-def test_claims_round_trip(no_checkout, synthetic_experiment):
+def test_claims_round_trip(no_checkout):
     """Sees a gain, an interval's end, a verdict or an unknown interval changed between a run and what is kept of it."""
-    assert claims.kept_claims(no_checkout).empty
+    assert kept(no_checkout, "claims_by_epoch.csv").empty
     points = POINTS.assign(low=POINTS.low.where(POINTS.index != 4))
-    real = replace(synthetic_experiment, table=replace(synthetic_experiment.table, name=REAL))
-    path = claims.save(points, real, claims.FILE, no_checkout)
-    assert path == no_checkout / "tables" / REAL / "claims_by_epoch.csv"
-    pd.testing.assert_frame_equal(claims.kept_claims(no_checkout), points)
+    write_csv(points, no_checkout / "tables" / REAL / "claims_by_epoch.csv")
+    pd.testing.assert_frame_equal(kept(no_checkout, "claims_by_epoch.csv"), points)
     assert points.verdict.tolist()[:3] == ["holds", "undecided", "does not hold"]
     assert points.verdict.tolist()[-3:] == ["holds", "holds", "undecided"]
 
 
-def test_verdicts_name_the_epochs():
-    """Sees an epoch under the wrong verdict, or a claim's range that leaves one out."""
-    table = claims.verdicts(POINTS)
-    assert len(table) == 6 and table.index.get_level_values("claim").tolist() == [
-        text for text in CLAIMS.values() for _ in range(2)
-    ]
-    columns = ["holds, epochs", "undecided, epochs", "does not hold, epochs"]
-    assert table[columns].to_numpy().tolist()[::2] == [["3, 9", "", ""], ["9", "3", ""], ["", "9", "3"]]
-    assert table.gain.tolist()[0] == "+0.38 to +1.12" and table.index[0][2] == "toy" and table.index[1][2] == "toy-two"
-    assert claims.verdicts(POINTS[:6], ["search"]).gain.tolist() == ["-1.00", "-1.00"]
+def test_verdicts_at_each_epoch():
+    """Sees an epoch under the wrong verdict, another claim's line, or two f's in one."""
+    table = reproduction.verdicts(POINTS)
+    assert sorted(table.index) == sorted(
+        (text, "toy/9/x-valid", c) for text in CLAIMS.values() for c in ("toy", "toy-two")
+    )
+    for text, symbols in zip(CLAIMS.values(), ("✓✓", "?✓", "✗?"), strict=True):
+        assert table.loc[text, [3, 9]].to_numpy().tolist() == [[*symbols]] * 2
+    assert set(reproduction.verdicts(POINTS, ["search"]).index.get_level_values("claim")) == {CLAIMS["search"]}
+    late = POINTS.assign(f="toy/90/x-valid", epoch=90)
+    assert reproduction.verdicts(pd.concat([POINTS, late])).loc[CLAIMS["flat"], 90].tolist() == ["", ""] + ["✓"] * 2
 
 
 def test_compare():
     """Sees the two ways of measuring exchanged."""
     one, other = ({("flat", "toy"): Gain(at, 0.1, 0.5), ("ranking", "toy"): Gain(1, 2, 3)} for at in (0.38, 1.12))
-    table = claims.compare({"one": one, "other": other}, ["flat", "ranking"])
-    assert table.loc[(CLAIMS["flat"], "toy")].tolist() == [
+    table = reproduction.compare({"one": one, "other": other})
+    assert table.loc[("flat", "toy")].tolist() == [
         "+0.38 [+0.10, +0.50] holds",
         "+1.12 [+0.10, +0.50] holds",
     ]
@@ -205,39 +203,34 @@ def test_compare():
 
 def test_describe(synthetic_experiment):
     """Sees a stand-in described by another table's facts."""
-    facts = claims.describe(synthetic_experiment)[""]
+    facts = reproduction.describe(synthetic_experiment)[""]
     f = synthetic_experiment.f
-    assert facts["benchmark"] == "synthetic, 15,625 cells"
-    assert facts["f"].startswith("toy-valid/20/x-valid, epoch 9, one seed")
+    assert facts["f"].startswith("synthetic, toy-valid/20/x-valid, epoch 9 of 20, one seed, 15,625 cells")
     assert f"{np.min(f):.2f} to {np.max(f):.2f} % error" in facts["f"]
-    assert "25 cells, itself included" in facts["neighborhood"] and "std over seeds" in facts["noise of f"]
+    assert "25 cells, itself included" in facts["neighborhood"] and "f after epoch 9: " in facts["noise"]
 
 
 # --- The rival samplers ---------------------------------------------------------------------------
 
 
-def test_rivals_are_written_and_shown(synthetic_experiment, no_checkout):
-    """Sees another mean, spread or cost in rivals.csv than was measured, or the kept real run left out."""
-    searches = [Budget(8, 3, runs).random_search(synthetic_experiment) for runs in (6,)]
-    searches.append(Budget(8, 3, 2).na_random_search(synthetic_experiment, "mean", "NA-RS, mean"))
-    shown = rivals.save_rivals(synthetic_experiment, searches, "synthetic", no_checkout)
-    assert list(shown) == ["synthetic"]
-    frame = pd.read_csv(no_checkout / "tables" / "synthetic" / "rivals.csv")
+def test_rivals_are_shown(synthetic_experiment):
+    """Sees another mean, spread or cost in rivals.csv than was measured, or a line of the view moved."""
+    searches = [Budget(8, 3, 6).random_search(synthetic_experiment)]
+    searches.append(Budget(8, 3, 2).na_random_search(synthetic_experiment, "mean"))
+    frame = reproduction.rivals_frame(synthetic_experiment, searches)
+    shown = reproduction.rivals_view(frame)
+    assert [*shown.columns] == [*synthetic_experiment.targets, "n", "evaluations", "distinct"]
+    assert shown.index.tolist() == ["Random Search (RS)", "NA-RS, mean"] and shown.n.tolist() == [6, 2]
     for row, trace in searches:
         for column, errors in synthetic_experiment.targets.items():
             (line,) = frame[(frame.row == row) & (frame.column == column)].itertuples()
-            assert (line.ours, line.ours_std) == pytest.approx(
-                (errors[trace.found].mean(), errors[trace.found].std()), 1e-4
-            )
+            assert (line.ours, line.ours_std) == pytest.approx((errors[trace.found].mean(), errors[trace.found].std()))
             assert (line.n, line.evaluations) == (len(trace.found), 24)
-            assert line.distinct == pytest.approx(trace.distinct.mean(), 1e-4)
-            assert shown["synthetic"].loc[row, column] == f"{line.ours:.2f} ± {line.ours_std:.2f}"
-    rivals.save_rivals(synthetic_experiment, searches[:1], REAL, no_checkout)
-    shown = rivals.save_rivals(synthetic_experiment, searches, "synthetic", no_checkout)
-    assert len(shown["synthetic"]) == 2 and len(shown[REAL]) == 1
+            assert line.distinct == pytest.approx(trace.distinct.mean())
+            assert shown.loc[row, column] == f"{line.ours:.2f} ± {line.ours_std:.2f}"
 
 
-def test_winners_are_written_and_shown(tmp_path):
+def test_winners_are_shown():
     """Sees a winner's lead, epoch or column exchanged in rivals_by_epoch.csv."""
     points = [
         RivalPoint("k", epoch, column, row, np.array([at - 0.5, at + 0.5]))
@@ -245,8 +238,9 @@ def test_winners_are_written_and_shown(tmp_path):
         for column, shift in (("z", 0), ("a", 40))
         for row, at in (("first", 20 - epoch + shift), ("second", 10.0 + shift))
     ]
-    shown = rivals.save_winners(points, "synthetic", tmp_path)["synthetic"]
-    frame = pd.read_csv(tmp_path / "tables" / "synthetic" / "rivals_by_epoch.csv").set_index(["epoch", "column"])
+    frame = winners(points)
+    shown = reproduction.winners_view(frame)
+    frame = frame.set_index(["epoch", "column"])
     assert frame.loc[(3, "a"), ["winner", "error", "runner_up", "lead"]].tolist() == ["second", 50, "first", 7]
     assert frame.loc[(9, "z"), ["winner", "error", "runner_up", "lead"]].tolist() == ["second", 10, "first", 1]
-    assert list(shown.columns) == ["z", "a"] and shown.loc[("k", 3), "a"].startswith("second 50.00 (by 7.00 [")
+    assert list(shown.columns) == ["z", "a"] and shown.loc[("k", 3), "a"].startswith("second 50.00 (by +7.00 [")

@@ -9,10 +9,18 @@ import pytest
 
 from flatlib.aggregators import mean
 from flatlib.spaces import all_archs
-from flatlib.tabular import equal_budgets, rivals
+from flatlib.tabular import rivals
 from flatlib.tabular.analysis import Budget
-from flatlib.tabular.equal_budgets import RivalPoint, rivals_by_epoch, winners
-from flatlib.tabular.rivals import Objective, bayesian_optimization, evolution, local_search, reinforce, search
+from flatlib.tabular.rivals import (
+    RivalPoint,
+    bayesian_optimization,
+    evolution,
+    local_search,
+    reinforce,
+    rivals_by_epoch,
+    search,
+    winners,
+)
 from flatlib.tabular.samplers import incumbents
 
 needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="no optuna: pip install '.[bo]'")
@@ -95,7 +103,7 @@ def test_local_search_is_the_loop(errors, neighbors):
     for seed in range(5):
         trace = search(
             local_search(neighbors[:, 1:], 1, (rng := np.random.default_rng(seed))),
-            Objective(errors),
+            errors,
             evaluations=700,
             rng=rng,
         )
@@ -112,7 +120,7 @@ def test_evolution_is_the_loop(errors, neighbors, population, sample):
         sampler = evolution(
             neighbors[:, 1:], 1, (rng := np.random.default_rng(seed)), population=population, sample=sample
         )
-        trace = search(sampler, Objective(errors), evaluations=300, rng=rng)
+        trace = search(sampler, errors, evaluations=300, rng=rng)
         loop = plain_evolution(
             errors.tolist(), neighbors[:, 1:].tolist(), 300, np.random.default_rng(seed), population, sample
         )
@@ -142,8 +150,9 @@ def replay(cells, scores, hoods):
 def test_local_search_never_moves_to_a_worse_cell(errors, neighbors, n_nbr):
     """Sees runs that share their place or their order, and a move upwards, with and without the neighborhood."""
     rng = np.random.default_rng(2)
-    objective = Objective(errors) if n_nbr is None else Objective(errors, neighbors, n_nbr)
-    trace = search(local_search(neighbors[:, 1:], 30, rng), objective, evaluations=400 * objective.cost, rng=rng)
+    judged_by = {} if n_nbr is None else {"neighbors": neighbors, "n_nbr": n_nbr}
+    sampler = local_search(neighbors[:, 1:], 30, rng)
+    trace = search(sampler, errors, **judged_by, evaluations=400 * (n_nbr or 1), rng=rng)
     hoods = neighbors[:, 1:].tolist()
     for run in trace.evaluated:
         centers = replay(run[:, 0].tolist(), errors[run].mean(1).tolist(), hoods)
@@ -160,8 +169,8 @@ def test_local_search_never_moves_to_a_worse_cell(errors, neighbors, n_nbr):
 def test_budget_is_exact(samplers, errors, neighbors, name, n_nbr, evaluations, requests):
     """Sees a budget in requests instead of evaluations, one request too many, or a neighbor not counted."""
     rng = np.random.default_rng(3)
-    objective = Objective(errors) if n_nbr is None else Objective(errors, neighbors, n_nbr)
-    trace = search(samplers[name](6, rng), objective, evaluations=evaluations, rng=rng)
+    judged_by = {} if n_nbr is None else {"neighbors": neighbors, "n_nbr": n_nbr}
+    trace = search(samplers[name](6, rng), errors, **judged_by, evaluations=evaluations, rng=rng)
     assert trace.incumbent.shape == (6, requests)
     assert trace.evaluated.shape == (6, requests, n_nbr or 1)
     assert trace.evaluations[-1] == trace.evaluated[0].size <= evaluations
@@ -172,7 +181,7 @@ def test_budget_is_exact(samplers, errors, neighbors, name, n_nbr, evaluations, 
 def test_incumbent_is_the_best_request(samplers, errors, neighbors, name):
     """Sees a returned cell that was not requested, or judged by other neighbors than were counted."""
     rng = np.random.default_rng(4)
-    trace = search(samplers[name](5, rng), Objective(errors, neighbors, 8, mean), evaluations=800, rng=rng)
+    trace = search(samplers[name](5, rng), errors, neighbors, n_nbr=8, aggregate=mean, evaluations=800, rng=rng)
     expected = incumbents(trace.evaluated[:, :, 0], errors[trace.evaluated].mean(2))
     np.testing.assert_array_equal(trace.incumbent, expected)
     for sampled in trace.evaluated.reshape(-1, 8).tolist():
@@ -181,16 +190,20 @@ def test_incumbent_is_the_best_request(samplers, errors, neighbors, name):
 
 def test_neighbors_are_drawn_anew(errors, neighbors):
     """Sees a neighborhood score that is remembered: a cell requested again shows other neighbors."""
-    objective, rng = Objective(errors, neighbors, 10), np.random.default_rng(5)
-    cells = np.full(50, 7)
-    assert len({tuple(sorted(row)) for row in objective.sample(cells, rng).tolist()}) > 40
+
+    def stays():
+        while True:
+            yield np.array([7])
+
+    trace = search(stays(), errors, neighbors, evaluations=500, rng=np.random.default_rng(5))
+    assert len({tuple(sorted(sampled)) for sampled in trace.evaluated[0].tolist()}) > 40
 
 
 def test_a_budget_below_one_request_is_refused(samplers, errors, neighbors):
     """Sees a search that returns nothing, or spends more than it has."""
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match=r"^evaluations = 9: one request costs 10; allowed: that or more$"):
-        search(samplers["local"](2, rng), Objective(errors, neighbors, 10), evaluations=9, rng=rng)
+        search(samplers["local"](2, rng), errors, neighbors, evaluations=9, rng=rng)
 
 
 @pytest.mark.parametrize("name", ["local", "evolution", "reinforce"])
@@ -199,7 +212,7 @@ def test_seed_gives_the_run(samplers, errors, name):
 
     def found(seed):
         rng = np.random.default_rng(seed)
-        return search(samplers[name](4, rng), Objective(errors), evaluations=200, rng=rng).evaluated.tolist()
+        return search(samplers[name](4, rng), errors, evaluations=200, rng=rng).evaluated.tolist()
 
     assert found(1) == found(1) != found(2)
 
@@ -208,7 +221,7 @@ def test_seed_gives_the_run(samplers, errors, name):
 def test_a_bowl_is_solved(samplers, bowl, name):
     """Sees a search upwards, or moves that do not reach every cell; by chance 1,000 draws find it in 6 % of runs."""
     rng = np.random.default_rng(6)
-    trace = search(samplers[name](50, rng), Objective(bowl), evaluations=1000, rng=rng)
+    trace = search(samplers[name](50, rng), bowl, evaluations=1000, rng=rng)
     assert (bowl[trace.found] == 0).mean() >= 0.95
 
 
@@ -230,7 +243,7 @@ def test_reinforce_is_adam_on_the_policy(archs, errors):
     """Sees a baseline that knows the present reward, another Adam, or a cell drawn from other probabilities."""
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(8)
-    trace = search(reinforce(archs, 1, rng, requests=60), Objective(errors), evaluations=60, rng=rng)
+    trace = search(reinforce(archs, 1, rng, requests=60), errors, evaluations=60, rng=rng)
     rng, baseline = np.random.default_rng(8), None
     logits = torch.zeros(6, 5, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([logits], lr=60**-0.5)
@@ -255,7 +268,7 @@ def test_bayesian_optimization(archs, bowl):
 
     def trace(seed):
         rng = np.random.default_rng(seed)
-        return search(bayesian_optimization(archs, 3, rng), Objective(bowl), evaluations=120, rng=rng)
+        return search(bayesian_optimization(archs, 3, rng), bowl, evaluations=120, rng=rng)
 
     first = trace(9)
     assert first.evaluated.tolist() == trace(9).evaluated.tolist() != trace(10).evaluated.tolist()
@@ -264,12 +277,13 @@ def test_bayesian_optimization(archs, bowl):
     assert bowl[first.evaluated[:, 60:, 0]].mean() < bowl[first.evaluated[:, :10, 0]].mean() - 1
 
 
-def test_missing_optuna_is_one_line(monkeypatch, capsys):
+def test_missing_optuna_is_one_line(synthetic_experiment, monkeypatch, capsys):
     """Sees a notebook that ends because an extra is not installed."""
-    monkeypatch.setattr(equal_budgets, "find_spec", lambda name: None)
-    assert equal_budgets.available_bo_runs(3) == 0
+    monkeypatch.setattr(rivals, "find_spec", lambda name: None)
+    budget = Budget(steps=2, n_nbr=2, runs=2)
+    assert len(rivals.rivals(synthetic_experiment, budget, bo_runs=3)) == 4
     assert len(capsys.readouterr().out.splitlines()) == 1
-    assert equal_budgets.available_bo_runs(0) == 0 and not capsys.readouterr().out
+    assert len(rivals.rivals(synthetic_experiment, budget)) == 4 and not capsys.readouterr().out
 
 
 # --- the comparison --------------------------------------------------------------------------------------
@@ -279,7 +293,7 @@ def test_everyone_has_the_same_budget(synthetic_experiment):
     """Sees a rival with more evaluations than random search, or the neighborhood left out of its objective."""
     budget = Budget(steps=12, n_nbr=5, runs=7)
     for chosen, cost in ((None, 1), ("max", 5)):
-        searches = equal_budgets.rivals(synthetic_experiment, budget, chosen)
+        searches = rivals.rivals(synthetic_experiment, budget, chosen)
         assert [trace.evaluations[-1] for _, trace in searches] == [60] * 4
         assert [trace.evaluated.shape for _, trace in searches] == [(7, 60 // cost, cost)] * 4
         score = {None: lambda e: e[..., 0], "max": lambda e: e.max(-1)}[chosen]
@@ -294,8 +308,8 @@ def test_rivals_by_epoch_reads_each_f(synthetic_experiment):
     budget = Budget(steps=6, n_nbr=5, runs=4)
     points = rivals_by_epoch(synthetic_experiment, budget)
     assert len({(p.key, p.epoch) for p in points}) * 8 * len(synthetic_experiment.targets) == len(points)
-    then = synthetic_experiment.at_epoch(3)
-    for row, trace in equal_budgets.rivals(then, budget) + equal_budgets.rivals(then, budget, "mean"):
+    then = synthetic_experiment.reading(synthetic_experiment.key, 3, "first")
+    for row, trace in rivals.rivals(then, budget) + rivals.rivals(then, budget, "mean"):
         (point,) = [p for p in points if p[:4] == (then.key, 3, "toy", row)]
         np.testing.assert_array_equal(point.errors, then.targets["toy"][trace.found])
 
@@ -304,6 +318,6 @@ def test_winners():
     """Sees the worst sampler named, or another runner-up than the second."""
     spread = np.array([-1.0, 0.0, 1.0])
     points = [RivalPoint("k", 3, "toy", row, at + spread) for row, at in (("a", 5.0), ("b", 2.0), ("c", 4.0))]
-    (won,) = winners(points)
-    assert (won.row, won.runner_up, won.error) == ("b", "c", 2.0)
-    assert won.lead.value == pytest.approx(2.0) and won.lead.low < 2 < won.lead.high
+    (won,) = winners(points).itertuples()
+    assert (won.f, won.epoch, won.column, won.winner, won.runner_up, won.error) == ("k", 3, "toy", "b", "c", 2.0)
+    assert won.lead == pytest.approx(2.0) and won.low < 2 < won.high

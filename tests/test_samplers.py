@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flatlib.aggregators import NAMES, aggregator, neighborhood_score
-from flatlib.tabular.samplers import draw_neighborhoods, incumbents, na_random_search, random_search
+from flatlib.tabular.samplers import incumbents, na_random_search, random_search
 
 RUNS, STEPS = 7, 40
 
@@ -59,8 +59,7 @@ def test_na_random_search_is_algorithm_2(errors, neighbors, name):
     trace = na_random_search(
         errors, neighbors, aggregate=aggregator(name), steps=STEPS, n_nbr=8, runs=RUNS, rng=np.random.default_rng(4)
     )
-    draws = draw_neighborhoods(neighbors, STEPS, 8, RUNS, np.random.default_rng(4)).tolist()
-    for run, steps in enumerate(draws):
+    for run, steps in enumerate(trace.evaluated.tolist()):
         scores = [plain_score(name, [float(errors[cell]) for cell in cells]) for cells in steps]
         assert trace.incumbent[run].tolist() == loop([cells[0] for cells in steps], scores)
         assert trace.distinct[run] == len({cell for cells in steps for cell in cells})
@@ -80,7 +79,7 @@ def test_all_25_are_the_whole_neighborhood(errors, neighbors, name):
     trace = na_random_search(
         errors, neighbors, aggregate=aggregator(name), steps=STEPS, n_nbr=25, runs=RUNS, rng=np.random.default_rng(5)
     )
-    cells = draw_neighborhoods(neighbors, STEPS, 25, RUNS, np.random.default_rng(5))[:, :, 0]
+    cells = trace.evaluated[:, :, 0]
     whole = neighborhood_score(errors, neighbors, aggregator(name))
     assert trace.incumbent.tolist() == [loop(row, whole[row]) for row in cells.tolist()]
 
@@ -92,10 +91,16 @@ def test_one_neighbor_is_random_search(errors, neighbors):
     assert trace.incumbent.tolist() == [loop(row, errors[row]) for row in cells.tolist()]
 
 
+def drawn(neighbors, steps, n_nbr, runs, seed):
+    """(R, T, n_nbr) cells whose f NA-RS asks for."""
+    f, rng = np.zeros(len(neighbors)), np.random.default_rng(seed)
+    return na_random_search(f, neighbors, steps=steps, n_nbr=n_nbr, runs=runs, rng=rng).evaluated
+
+
 @pytest.mark.parametrize("n_nbr", [2, 10, 24, 25])
 def test_draws_are_different_neighbors(neighbors, n_nbr):
     """Sees draws with replacement, from another cell's neighborhood, or without the cell itself first."""
-    draws = draw_neighborhoods(neighbors, 20, n_nbr, 30, np.random.default_rng(7))
+    draws = drawn(neighbors, 20, n_nbr, 30, seed=7)
     assert draws.shape == (30, 20, n_nbr)
     for cells in draws.reshape(-1, n_nbr).tolist():
         assert len(set(cells)) == n_nbr and set(cells) <= set(neighbors[cells[0]].tolist())
@@ -104,7 +109,7 @@ def test_draws_are_different_neighbors(neighbors, n_nbr):
 def test_draws_are_uniform(neighbors):
     """Sees a neighbor, or a reference cell, drawn too often: binomial bounds of five standard deviations."""
     n = 20_000
-    draws = draw_neighborhoods(neighbors, n, 10, 1, np.random.default_rng(8))[0]
+    draws = drawn(neighbors, n, 10, 1, seed=8)[0]
     share = 9 / 24
     counts = (neighbors[draws[:, 0]][:, None, :] == draws[:, :, None]).sum((0, 1))
     assert counts[0] == n

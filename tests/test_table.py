@@ -147,7 +147,7 @@ def test_open_experiment(small_table, synthetic_experiment):
     runs = [[a for a in row if a == a] for row in judged]
     assert experiment.targets["toy-two"].tolist() == [100 - sum(run) / len(run) for run in runs]
     assert list(experiment.targets) == ["toy", "toy-two"]
-    assert experiment.at_epoch(20).f.tolist() == small_table.errors(KEY, 20).tolist()
+    assert experiment.reading(KEY, 20, "first").f.tolist() == small_table.errors(KEY, 20).tolist()
 
 
 def test_open_experiment_refuses(small_table, tmp_path):

@@ -11,8 +11,8 @@ from plotly.subplots import make_subplots
 from scipy.stats import sem
 
 from flatlib.tabular.analysis import Searches, flat_and_sharp, rank_correlation, regret
-from flatlib.tabular.equal_budgets import RivalPoint
 from flatlib.tabular.experiment import CRITERIA, Experiment
+from flatlib.tabular.rivals import RivalPoint
 from flatlib.tabular.when import noise_floor, settings_of_f
 
 # Okabe and Ito's palette: distinct for color-blind readers.

@@ -1,5 +1,4 @@
-"""The paper's NAS-Bench-201 experiments: Tables 1a, A (flat and sharp minima), 1b, B (ranking), C,
-2, D, E (NA-RS), and the question behind them: when does the neighborhood help?
+"""The paper's NAS-Bench-201 experiments: Tables 1a, A (flat and sharp minima), 1b, B (ranking), C, 2, D, E (NA-RS).
 
 Each `table_*` gives `Measured` cells, labeled as in the paper; all errors are percent.
 """
@@ -10,13 +9,46 @@ from typing import NamedTuple
 import numpy as np
 
 from flatlib.aggregators import aggregator
-from flatlib.published import Measured
+from flatlib.published import BENCHMARK, Measured
 from flatlib.tabular.experiment import CRITERIA, Experiment
 from flatlib.tabular.gains import Gain, grouped_gain
 from flatlib.tabular.samplers import SearchTrace, na_random_search, random_search
 
 PAPER_EPOCHS = {"(a)": 0.15, "(b)": 0.30, "(c)": 0.45, "(d)": 0.60}  # 30, 60, 90, 120 of 200 (reading 10)
 EPOCH_TOLERANCE = 0.05  # of the schedule; a table without an epoch that near leaves the row empty
+
+
+class Searches(NamedTuple):
+    """A sampler's runs, with the label of its row."""
+
+    row: str
+    trace: SearchTrace
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How large the experiments are; the defaults are the paper's (Sec. 5.1, 3.3.1, B.3)."""
+
+    steps: int = 100  # T
+    n_nbr: int = 10
+    runs: int = 500
+    seed: int = 0
+    n_top: int = 100  # local minima, half flat and half sharp
+    n_sample: int = 100  # cells ranked by each criterion
+    repeats: int = 10  # rankings
+
+    def random_search(self, experiment: Experiment) -> Searches:
+        """RS with the same number of evaluations, T * n_nbr steps."""
+        rng = np.random.default_rng([self.seed, 0])
+        trace = random_search(experiment.f, steps=self.steps * self.n_nbr, runs=self.runs, rng=rng)
+        return Searches("Random Search (RS)", trace)
+
+    def na_random_search(self, experiment: Experiment, name: str, row: str = "") -> Searches:
+        """NA-RS with an aggregator; every aggregator sees the same draws."""
+        rng, aggregate = np.random.default_rng([self.seed, 1]), aggregator(name, experiment.lam)
+        sizes = {"steps": self.steps, "n_nbr": self.n_nbr, "runs": self.runs}
+        trace = na_random_search(experiment.f, experiment.neighbors, aggregate=aggregate, **sizes, rng=rng)
+        return Searches(row or f"NA-RS, {name}", trace)
 
 
 # --- Tables 1a and A: flat and sharp minima (Sec. 3.3.1, B.2) -------------------------------------
@@ -32,8 +64,7 @@ class FlatSharp:
 
     def gain(self, errors: np.ndarray) -> Gain:  # errors (A,)
         """How much lower the error of flat minima is, percentage points; cells of one network are one draw."""
-        flat, sharp = self.flat, self.sharp
-        return grouped_gain(errors[flat], errors[sharp], self.classes[flat], self.classes[sharp])
+        return grouped_gain(errors, self.flat, self.sharp, self.classes)
 
     @property
     def networks(self) -> tuple[int, int]:
@@ -45,43 +76,35 @@ def flat_and_sharp(experiment: Experiment, n_top: int = 100) -> FlatSharp:
     """Halve the n_top cells of lowest f by the variance of f in their neighborhoods."""
     top = experiment.best(experiment.f, n_top)
     ordered = top[np.argsort(experiment.spread[top], kind="stable")]
-    return FlatSharp(ordered[: n_top // 2], ordered[n_top // 2 :], experiment.classes)
+    return FlatSharp(ordered[: n_top // 2], ordered[n_top // 2 :], experiment.table.classes)
 
 
 def validation_label(experiment: Experiment) -> str:
     """The paper's 'CIFAR-10-Validation', or the stand-in's own name."""
-    return "CIFAR-10-Validation" if experiment.table.name == "nas-bench-201" else experiment.key.split("/")[0]
-
-
-def _group_means(experiment: Experiment, n_top: int, prefix: str, columns: dict[str, np.ndarray]) -> list[Measured]:
-    groups = flat_and_sharp(experiment, n_top)
-    return [
-        Measured.over(prefix + name, column, errors[rows], experiment.setting)
-        for name, rows in (("Flat minima", groups.flat), ("Sharp minima", groups.sharp))
-        for column, errors in columns.items()
-    ]
+    return "CIFAR-10-Validation" if experiment.table.name == BENCHMARK else experiment.key.split("/")[0]
 
 
 def table_1a(experiment: Experiment, n_top: int = 100) -> list[Measured]:
     """Table 1a: mean test error of flat and of sharp minima; std over the cells of a group."""
-    return _group_means(experiment, n_top, "", experiment.targets)
+    groups = flat_and_sharp(experiment, n_top)
+    return [
+        Measured.over(name, column, errors[rows], experiment.setting)
+        for name, rows in (("Flat minima", groups.flat), ("Sharp minima", groups.sharp))
+        for column, errors in experiment.targets.items()
+    ]
 
 
 def table_a(experiment: Experiment, n_top: int = 100) -> list[Measured]:
-    """Table A: Table 1a with f after 15, 30, 45 and 60 % of the schedule, where the table has them."""
+    """Table A: Table 1a and f itself after 15, 30, 45 and 60 % of the schedule; empty where the table lacks them."""
     cells, label = [], validation_label(experiment)
     for letter, share in PAPER_EPOCHS.items():
         epoch = experiment.table.nearest_epoch(experiment.key, share, EPOCH_TOLERANCE)
+        then = experiment.reading(experiment.key, experiment.epoch if epoch is None else epoch, experiment.trial)
+        found = table_1a(replace(then, targets={label: then.f, **then.targets}), n_top)
         if epoch is None:
             note = f"{experiment.table.name} has no epoch near {share:.0%} of the schedule"
-            cells += [
-                Measured(f"{letter} {group}", column, None, None, None, experiment.source, note)
-                for group in ("Flat minima", "Sharp minima")
-                for column in (label, *experiment.targets)
-            ]
-        else:
-            then = experiment.at_epoch(epoch)
-            cells += _group_means(then, n_top, f"{letter} ", {label: then.f, **then.targets})
+            found = [Measured(*one[:2], None, None, None, experiment.source, note) for one in found]
+        cells += [one._replace(row=f"{letter} {one.row}") for one in found]
     return cells
 
 
@@ -95,12 +118,10 @@ def rank_correlation(scores: np.ndarray, errors: np.ndarray) -> float:  # (A,), 
     return float(kendalltau(scores, errors).statistic)
 
 
-def sampled_taus(
-    experiment: Experiment, *, n_sample: int = 100, repeats: int = 10, seed: int = 0
-) -> dict[tuple[str, str], np.ndarray]:
+def sampled_taus(experiment: Experiment, budget: Budget) -> dict[tuple[str, str], np.ndarray]:
     """(row, column) -> (repeats,) tau on samples of cells; the samples are shared by all rows."""
-    rng = np.random.default_rng(seed)
-    samples = [rng.choice(len(experiment.f), n_sample, replace=False) for _ in range(repeats)]
+    rng = np.random.default_rng(budget.seed)
+    samples = [rng.choice(len(experiment.f), budget.n_sample, replace=False) for _ in range(budget.repeats)]
     return {
         (row, column): np.array([rank_correlation(scores[sample], errors[sample]) for sample in samples])
         for row in CRITERIA
@@ -109,9 +130,9 @@ def sampled_taus(
     }
 
 
-def table_b(experiment: Experiment, *, n_sample: int = 100, repeats: int = 10, seed: int = 0) -> list[Measured]:
+def table_b(experiment: Experiment, budget: Budget = Budget()) -> list[Measured]:
     """Table B: tau of each criterion, mean and std over the samples."""
-    taus = sampled_taus(experiment, n_sample=n_sample, repeats=repeats, seed=seed)
+    taus = sampled_taus(experiment, budget)
     return [Measured.over(row, column, tau, experiment.setting) for (row, column), tau in taus.items()]
 
 
@@ -135,49 +156,12 @@ def table_c(experiment: Experiment, n_top: int = 100) -> list[Measured]:
 # --- Tables 2, D and E: NA-RS (Sec. 5.1, C) --------------------------------------------------------
 
 
-class Searches(NamedTuple):
-    """A sampler's runs, with the label of its row."""
-
-    row: str
-    trace: SearchTrace
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long a sampler may search; the defaults are Sec. 5.1's."""
-
-    steps: int = 100  # T
-    n_nbr: int = 10
-    runs: int = 500
-    seed: int = 0
-
-    def random_search(self, experiment: Experiment) -> Searches:
-        """RS with the same number of evaluations, T * n_nbr steps."""
-        rng = np.random.default_rng([self.seed, 0])
-        trace = random_search(experiment.f, steps=self.steps * self.n_nbr, runs=self.runs, rng=rng)
-        return Searches("Random Search (RS)", trace)
-
-    def na_random_search(self, experiment: Experiment, name: str, row: str) -> Searches:
-        """NA-RS with an aggregator; every aggregator sees the same draws."""
-        rng = np.random.default_rng([self.seed, 1])
-        sizes = {"steps": self.steps, "n_nbr": self.n_nbr, "runs": self.runs}
-        aggregate = aggregator(name, experiment.lam)
-        return Searches(
-            row, na_random_search(experiment.f, experiment.neighbors, aggregate=aggregate, **sizes, rng=rng)
-        )
-
-
 def found_errors(experiment: Experiment, searches: list[Searches]) -> list[Measured]:
     """Test error of the found cells, mean and std over runs."""
     return [
-        Measured.over(
-            row,
-            column,
-            errors[trace.found],
-            experiment.setting,
-            f"{int(trace.evaluations[-1])} evaluations, {trace.distinct.mean():.0f} distinct cells a run",
-        )
+        Measured.over(row, column, errors[trace.found], experiment.setting, note)
         for row, trace in searches
+        for note in [f"{trace.evaluations[-1]} evaluations, {trace.distinct.mean():.0f} distinct cells a run"]
         for column, errors in experiment.targets.items()
     ]
 
@@ -188,16 +172,13 @@ def searches_2(experiment: Experiment, budget: Budget, chosen: str = "mean") -> 
     Another aggregator that was chosen gets a row of its own.
     """
     names = dict.fromkeys(("mean", "median", chosen))
-    return [
-        budget.random_search(experiment),
-        *(budget.na_random_search(experiment, name, f"NA-RS, {name}") for name in names),
-    ]
+    return [budget.random_search(experiment), *(budget.na_random_search(experiment, name) for name in names)]
 
 
 def searches_d(experiment: Experiment, budget: Budget) -> list[Searches]:
     """Table D's rows: NA-RS with each aggregator."""
-    rows = {"mean": "mean", "median": "median", "max": "max", "variance": "Variance"}
-    return [budget.na_random_search(experiment, name, f"NA-RS - {label}") for name, label in rows.items()]
+    rows = {row.replace("Ours", "NA-RS"): name for row, name in CRITERIA.items() if name}
+    return [budget.na_random_search(experiment, name, row) for row, name in rows.items()]
 
 
 def searches_e(experiment: Experiment, budget: Budget) -> list[Searches]:

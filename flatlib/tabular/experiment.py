@@ -35,7 +35,6 @@ class Experiment:
     targets: dict[str, np.ndarray]  # column label -> (A,) test error, percent
     lam: float = 1.0
     d: int = 1
-    shared: bool = False  # isomorphic cells share the f of their class's first cell
 
     @property
     def source(self) -> str:
@@ -46,13 +45,9 @@ class Experiment:
     @property
     def setting(self) -> str:
         """What the CSV files state: benchmark, quantity, epoch of its schedule, seeds of f."""
-        return f"{self.source}, epoch {self.epoch} of {self.key.split('/')[1]}, {self.seeds_text}"
-
-    @property
-    def seeds_text(self) -> str:
-        """Which seeds f is read from, in words."""
         is_mean = self.trial == "mean" or -1 in self.table.quantity(self.key).seeds
-        return "mean over seeds" if is_mean else "one seed" if self.trial == "first" else f"seed {self.trial}"
+        seeds = "mean over seeds" if is_mean else "one seed" if self.trial == "first" else f"seed {self.trial}"
+        return f"{self.source}, epoch {self.epoch} of {self.key.split('/')[1]}, {seeds}"
 
     def score(self, criterion: str) -> np.ndarray:  # (A,) percent
         """f, or g(f(N(alpha))), by the paper's row label (Eq. 1)."""
@@ -77,25 +72,15 @@ class Experiment:
 
     def reading(self, key: str, epoch: int, trial: str | int) -> "Experiment":
         """The same experiment with another f."""
-        f = self.table.errors(key, epoch, trial)
-        return replace(self, key=key, epoch=epoch, trial=trial, f=f[self.classes] if self.shared else f)
-
-    def at_epoch(self, epoch: int) -> "Experiment":
-        """The same experiment with f after another epoch."""
-        return self.reading(self.key, epoch, self.trial)
+        return replace(self, key=key, epoch=epoch, trial=trial, f=self.table.errors(key, epoch, trial))
 
     def with_shared_measurements(self) -> "Experiment":
         """The control of reading 11: isomorphic cells share the f of their class's first cell."""
-        return replace(self, f=self.f[self.classes], shared=True)
-
-    @property
-    def classes(self) -> np.ndarray:  # (A,) row of each class's first cell
-        """Exact isomorphism classes: equal ones are the same network."""
-        return self.table.classes
+        return replace(self, f=self.f[self.table.classes])
 
     def distinct_classes(self) -> float:
         """Different classes in a neighborhood, averaged over all cells."""
-        return float(self._in_parts(lambda part: count_distinct(self.classes[part])).mean())
+        return float(self._in_parts(lambda part: count_distinct(self.table.classes[part])).mean())
 
 
 def open_experiment(

@@ -19,6 +19,9 @@ class Gain(NamedTuple):
         """What the interval says of the paper's claim."""
         return "holds" if self.low > 0 else "does not hold" if self.high < 0 else "undecided"
 
+    def __str__(self) -> str:
+        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
 
 def interval(value: float, error: float, freedom: float) -> Gain:
     """value +- t * standard error; without an interval (NaN) where the spread of one draw is all there is."""
@@ -51,22 +54,23 @@ def mean_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:  # (n,), (k,) errors
 
 
 def grouped_gain(
-    ours: np.ndarray,  # (n,) errors
-    rival: np.ndarray,  # (k,) errors
-    ours_groups: np.ndarray,  # (n,) equal numbers, also across the two sides, are one draw
-    rival_groups: np.ndarray,  # (k,)
+    errors: np.ndarray,  # (A,)
+    ours: np.ndarray,  # (n,) rows
+    rival: np.ndarray,  # (k,) rows
+    groups: np.ndarray,  # (A,) rows of equal numbers, also across the two sides, are one draw
 ) -> Gain:
-    """`mean_gain` where values are dependent within groups; cluster-robust.
+    """`mean_gain` where errors are dependent within groups; cluster-robust.
 
     The variance is G / (G - 1) * sum over groups of (sum of weighted residuals)^2, G groups.
     """
-    weighted = np.concatenate([(rival - rival.mean()) / len(rival), (ours.mean() - ours) / len(ours)])
-    _, member = np.unique(np.concatenate([rival_groups, ours_groups]), return_inverse=True)
+    a, b = errors[ours], errors[rival]
+    weighted = np.concatenate([(b - b.mean()) / len(b), (a.mean() - a) / len(a)])
+    _, member = np.unique(groups[np.concatenate([rival, ours])], return_inverse=True)
     sums = np.bincount(member, weighted)
-    groups, value = len(sums), float(rival.mean() - ours.mean())
-    if min(len(np.unique(ours_groups)), len(np.unique(rival_groups))) < 2:
+    n, value = len(sums), float(b.mean() - a.mean())
+    if min(len(np.unique(groups[rows])) for rows in (ours, rival)) < 2:
         return interval(value, float("nan"), 0)
-    return interval(value, float(np.sqrt(groups / (groups - 1) * (sums**2).sum())), groups - 1)
+    return interval(value, float(np.sqrt(n / (n - 1) * (sums**2).sum())), n - 1)
 
 
 def paired_gain(ours: np.ndarray, rival: np.ndarray) -> Gain:  # (repeats,), (repeats,)

@@ -1,73 +1,65 @@
 """Samplers beyond the paper: local search, regularized evolution, REINFORCE, Bayesian optimization.
 
 A sampler is a generator: it yields a cell for each of R runs and is sent their scores. `search` asks
-the objective, f or g(f(N(alpha))), and counts: one request of a cell costs `objective.cost`
-evaluations, repeats too. Sec. 4.1 says that the neighborhood serves any of them.
+f or g(f(N(alpha))), and counts: one request of a cell costs 1 or n_nbr evaluations, repeats too.
+Sec. 4.1 says that the neighborhood serves any of them.
 """
 
 import itertools
-from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.special import softmax
 
-from flatlib.aggregators import Aggregator, mean
+from flatlib.aggregators import Aggregator, aggregator, mean
+from flatlib.neighborhoods import neighborhood_size
+from flatlib.tabular.analysis import Budget, Searches
+from flatlib.tabular.experiment import Experiment
+from flatlib.tabular.gains import mean_gain
 from flatlib.tabular.samplers import SearchTrace, incumbents, sample_neighborhoods
 from flatlib.tabular.table import arch_number
+from flatlib.tabular.when import settings_of_f
 
 Proposals = Generator[np.ndarray, np.ndarray, None]  # yields rows (R,), is sent scores (R,)
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What a sampler minimizes: f, or g over n_nbr cells of N(alpha), drawn anew at each request."""
-
-    errors: np.ndarray  # (A,) f, percent
-    neighbors: np.ndarray | None = None  # (A, N) rows, the cell itself first; None: f alone
-    n_nbr: int = 10
-    aggregate: Aggregator = mean
-
-    @property
-    def cost(self) -> int:
-        """Evaluations of f that one request makes."""
-        return 1 if self.neighbors is None else self.n_nbr
-
-    def sample(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # (R,) -> (R, cost)
-        """The cells whose f a request needs."""
-        return (
-            cells[:, None] if self.neighbors is None else sample_neighborhoods(self.neighbors, cells, self.n_nbr, rng)
-        )
-
-    def score(self, sampled: np.ndarray) -> np.ndarray:  # (R, cost) rows -> (R,) percent
-        """f(alpha), or g(f(N(alpha))) (Eq. 1)."""
-        return self.errors[sampled[:, 0]] if self.neighbors is None else self.aggregate(self.errors[sampled])
-
-
 def search(
-    proposals: Proposals, objective: Objective, *, evaluations: int = 1000, rng: np.random.Generator
+    proposals: Proposals,
+    errors: np.ndarray,  # (A,) f, percent
+    neighbors: np.ndarray | None = None,  # (A, N) rows, the cell itself first; None: f alone
+    *,
+    n_nbr: int = 10,
+    aggregate: Aggregator = mean,
+    evaluations: int = 1000,
+    rng: np.random.Generator,
 ) -> SearchTrace:
-    """Run a sampler until the next request would exceed `evaluations`; ValueError if that is the first."""
-    if evaluations < objective.cost:
-        raise ValueError(f"evaluations = {evaluations}: one request costs {objective.cost}; allowed: that or more")
-    cells, scores, sampled = [next(proposals)], [], []
-    for left in reversed(range(evaluations // objective.cost)):
-        sampled.append(objective.sample(cells[-1], rng))
-        scores.append(objective.score(sampled[-1]))
+    """Run a sampler on f, or on g over n_nbr cells of N(alpha), drawn anew at each request (Eq. 1).
+
+    It ends when the next request would exceed `evaluations`; ValueError if that is the first.
+    """
+    if neighbors is None:
+        neighbors, n_nbr, aggregate = np.arange(len(errors))[:, None], 1, mean
+    if evaluations < n_nbr:
+        raise ValueError(f"evaluations = {evaluations}: one request costs {n_nbr}; allowed: that or more")
+    cells, sampled, scores = next(proposals), [], []
+    for left in reversed(range(evaluations // n_nbr)):
+        sampled.append(sample_neighborhoods(neighbors, cells, n_nbr, rng))
+        scores.append(aggregate(errors[sampled[-1]]))
         if left:
-            cells.append(proposals.send(scores[-1]))
-    return SearchTrace(incumbents(np.stack(cells, 1), np.stack(scores, 1)), np.stack(sampled, 1))
+            cells = proposals.send(scores[-1])
+    evaluated = np.stack(sampled, 1)
+    return SearchTrace(incumbents(evaluated[:, :, 0], np.stack(scores, 1)), evaluated)
 
 
 # --- the samplers ---------------------------------------------------------------------------------
 
 
-def local_search(
-    moves: np.ndarray,  # (A, M) rows of each cell's neighbors, itself left out
-    runs: int,
-    rng: np.random.Generator,
-) -> Proposals:
+def local_search(moves: np.ndarray, runs: int, rng: np.random.Generator) -> Proposals:  # moves (A, M) neighbors' rows
     """Request all neighbors in random order, move to the best if it is better, else start anew.
 
     White et al. 2020 (arXiv 2005.02960) from one random cell; they stop at the first local minimum,
@@ -93,13 +85,8 @@ def local_search(
 
 
 def evolution(
-    moves: np.ndarray,  # (A, M) rows of each cell's neighbors: the mutations
-    runs: int,
-    rng: np.random.Generator,
-    *,
-    population: int = 10,
-    sample: int = 10,
-) -> Proposals:
+    moves: np.ndarray, runs: int, rng: np.random.Generator, *, population: int = 10, sample: int = 10
+) -> Proposals:  # moves (A, M), the mutations' rows
     """Regularized evolution (Real et al. 2019): mutate the best of a sample, drop the oldest.
 
     A mutation sets one edge to another operation. Population 10 is that of NAS-Bench-201's own script;
@@ -129,13 +116,8 @@ def policy_gradient(
 
 
 def reinforce(
-    archs: np.ndarray,  # (A, E) the whole space
-    runs: int,
-    rng: np.random.Generator,
-    *,
-    requests: int = 1000,
-    momentum: float = 0.9,
-) -> Proposals:
+    archs: np.ndarray, runs: int, rng: np.random.Generator, *, requests: int = 1000
+) -> Proposals:  # archs (A, E), the whole space
     """REINFORCE with a softmax policy of E x O logits and a moving average of rewards as baseline.
 
     Reward: -score. Adam and momentum 0.9 are those of NAS-Bench-201's own script; its learning rate,
@@ -150,7 +132,7 @@ def reinforce(
         drawn = (below < rng.random((*below.shape[:2], 1))).sum(-1)
         reward = -(yield row_of[arch_number(drawn)])
         gradient = policy_gradient(logits, drawn, np.nan_to_num(reward - baseline))
-        baseline = reward if step == 1 else momentum * baseline + (1 - momentum) * reward
+        baseline = reward if step == 1 else 0.9 * baseline + (1 - 0.9) * reward
         first = 0.9 * first + 0.1 * gradient
         second = 0.999 * second + 0.001 * gradient**2
         logits += learning_rate * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
@@ -168,11 +150,85 @@ def bayesian_optimization(archs: np.ndarray, runs: int, rng: np.random.Generator
     space: dict[str, Any] = {
         f"edge {e}": optuna.distributions.CategoricalDistribution(range(n_operations)) for e in range(archs.shape[1])
     }
-    samplers = [optuna.samplers.TPESampler(seed=int(seed)) for seed in rng.integers(0, 2**32, runs)]
-    studies = [optuna.create_study(sampler=sampler) for sampler in samplers]
+    seeds = rng.integers(0, 2**32, runs).tolist()
+    studies = [optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed)) for seed in seeds]
     while True:
         trials = [study.ask(space) for study in studies]
         drawn = np.array([[trial.params[name] for name in space] for trial in trials])
         scores = yield row_of[arch_number(drawn)]
         for study, trial, score in zip(studies, trials, scores, strict=True):
             study.tell(trial, float(score))
+
+
+# --- at equal budgets -----------------------------------------------------------------------------
+
+BO = "Bayesian optimization"
+NAMES = {  # on f -> on g(f(N(alpha)))
+    "Local search": "NA-local search",
+    "Evolution": "NA-evolution",
+    "REINFORCE": "NA-REINFORCE",
+    BO: "NA-Bayesian optimization",
+}
+EPOCH_RUNS = 100  # of each sampler at each f in `rivals_by_epoch`
+
+
+def run_rival(name: str, experiment: Experiment, budget: Budget, chosen: str | None = None) -> Searches:
+    """A sampler of NAMES with T * n_nbr evaluations; a move or mutation changes one edge, whatever d is."""
+    archs, evaluations, cost = experiment.table.archs, budget.steps * budget.n_nbr, budget.n_nbr if chosen else 1
+    moves = experiment.neighbors[:, 1 : neighborhood_size(archs.shape[1], 5, 1)]  # the nearest come first
+    sampler = {
+        "Local search": partial(local_search, moves),
+        "Evolution": partial(evolution, moves),
+        "REINFORCE": partial(reinforce, archs, requests=evaluations // cost),
+        BO: partial(bayesian_optimization, archs),
+    }[name]
+    rng = np.random.default_rng([budget.seed, 2 + list(NAMES).index(name), cost])
+    around, aggregate = experiment.neighbors if chosen else None, aggregator(chosen or "mean", experiment.lam)
+    sizes = {"n_nbr": budget.n_nbr, "evaluations": evaluations}
+    trace = search(sampler(budget.runs, rng), experiment.f, around, aggregate=aggregate, rng=rng, **sizes)
+    return Searches(NAMES[name] if chosen else name, trace)
+
+
+def rivals(experiment: Experiment, budget: Budget, chosen: str | None = None, *, bo_runs: int = 0) -> list[Searches]:
+    """Random search and its rivals on f, or with an aggregator's name NA-RS and its rivals on g(f(N(alpha))).
+
+    `bo_runs` is the number of runs of Bayesian optimization, which is not vectorized; 0 leaves it out.
+    """
+    if bo_runs and find_spec("optuna") is None:
+        print("Bayesian optimization is left out: it needs optuna (pip install 'flatlib[bo]').")
+        bo_runs = 0
+    random = budget.na_random_search(experiment, chosen) if chosen else budget.random_search(experiment)
+    runs = dict.fromkeys(NAMES, budget.runs) | {BO: bo_runs}
+    return [random, *(run_rival(name, experiment, replace(budget, runs=n), chosen) for name, n in runs.items() if n)]
+
+
+class RivalPoint(NamedTuple):
+    """What a sampler finds, f being known after some epoch."""
+
+    key: str
+    epoch: int
+    column: str
+    row: str
+    errors: np.ndarray  # (R,) test errors of the found cells, percent
+
+
+def rivals_by_epoch(experiment: Experiment, budget: Budget, chosen: str = "mean") -> list[RivalPoint]:
+    """All samplers but Bayesian optimization, for every f that the table has; EPOCH_RUNS runs at most."""
+    budget = replace(budget, runs=min(budget.runs, EPOCH_RUNS))
+    return [
+        RivalPoint(then.key, then.epoch, column, row, errors[trace.found])
+        for then in settings_of_f(experiment)
+        for row, trace in rivals(then, budget) + rivals(then, budget, chosen)
+        for column, errors in then.targets.items()
+    ]
+
+
+def winners(points: Sequence[RivalPoint]) -> pd.DataFrame:
+    """A line a f and test column: the (first) sampler of lowest mean test error (%), and its lead, 95 % interval."""
+    lines = []
+    for place, group in pd.DataFrame(points).groupby(["key", "epoch", "column"], sort=False):
+        best, second = sorted(group.itertuples(), key=lambda point: float(point.errors.mean()))[:2]
+        lead = mean_gain(best.errors, second.errors)
+        lines.append((*place, best.row, best.errors.mean(), second.row, *lead))
+    names = ["f", "epoch", "column", "winner", "error", "runner_up", "lead", "low", "high"]
+    return pd.DataFrame(lines, columns=names)

@@ -14,7 +14,7 @@ class SearchTrace:
     """What a sampler found, run by run and step by step (R runs, T steps)."""
 
     incumbent: np.ndarray  # (R, T) row of the best cell so far
-    evaluated: np.ndarray  # (R, T, n) rows whose f was requested at each step; repeats count
+    evaluated: np.ndarray  # (R, T, n) rows whose f was requested at each step, the judged cell first; repeats count
 
     @property
     def found(self) -> np.ndarray:  # (R,)
@@ -50,18 +50,6 @@ def incumbents(
     return np.take_along_axis(cells, step, axis=1)
 
 
-def random_search(
-    errors: np.ndarray,  # (A,) f, percent
-    *,
-    steps: int = 1000,
-    runs: int = 500,
-    rng: np.random.Generator,
-) -> SearchTrace:
-    """RS: the cell with the lowest f among `steps` uniform draws (T * n_nbr in Sec. 5.1)."""
-    cells = rng.integers(0, len(errors), (runs, steps))
-    return SearchTrace(incumbents(cells, errors[cells]), cells[..., None])
-
-
 def sample_neighborhoods(
     neighbors: np.ndarray,  # (A, N) rows, the cell itself first
     cells: np.ndarray,  # (C,) rows
@@ -69,22 +57,8 @@ def sample_neighborhoods(
     rng: np.random.Generator,
 ) -> np.ndarray:  # (C, n_nbr) rows, the cell itself first
     """n_nbr different cells of each neighborhood, the cell itself always among them (Sec. 4.1)."""
-    if not 1 <= n_nbr <= neighbors.shape[1]:
-        raise ValueError(f"n_nbr = {n_nbr}: a neighborhood holds {neighbors.shape[1]} cells, itself included")
     chosen = 1 + distinct_draws(rng, len(cells), neighbors.shape[1] - 1, n_nbr - 1)
     return np.concatenate([cells[:, None], neighbors[cells[:, None], chosen]], axis=1)
-
-
-def draw_neighborhoods(
-    neighbors: np.ndarray,  # (A, N) rows, the cell itself first
-    steps: int,
-    n_nbr: int,
-    runs: int,
-    rng: np.random.Generator,
-) -> np.ndarray:  # (R, T, n_nbr) rows, the reference cell first
-    """NA-RS's draws: a uniform cell a step, and n_nbr of its neighborhood, itself included."""
-    cells = rng.integers(0, len(neighbors), runs * steps, dtype=np.int32)
-    return sample_neighborhoods(neighbors, cells, n_nbr, rng).reshape(runs, steps, n_nbr)
 
 
 def na_random_search(
@@ -105,6 +79,17 @@ def na_random_search(
     >>> trace.found  # the cell of the lowest mean, not the best cell
     array([2])
     """
-    sampled = draw_neighborhoods(neighbors, steps, n_nbr, runs, rng)
-    scores = aggregate(errors[sampled])
-    return SearchTrace(incumbents(sampled[:, :, 0], scores), sampled)
+    cells = rng.integers(0, len(neighbors), runs * steps, dtype=np.int32)
+    sampled = sample_neighborhoods(neighbors, cells, n_nbr, rng).reshape(runs, steps, n_nbr)
+    return SearchTrace(incumbents(sampled[:, :, 0], aggregate(errors[sampled])), sampled)
+
+
+def random_search(
+    errors: np.ndarray,  # (A,) f, percent
+    *,
+    steps: int = 1000,
+    runs: int = 500,
+    rng: np.random.Generator,
+) -> SearchTrace:
+    """RS: the cell with the lowest f among `steps` uniform draws (T * n_nbr in Sec. 5.1); each judged alone."""
+    return na_random_search(errors, np.arange(len(errors))[:, None], steps=steps, n_nbr=1, runs=runs, rng=rng)

@@ -1,17 +1,29 @@
-"""When does the neighborhood help? Ranking epoch by epoch, and the noise of f.
+"""When does the neighborhood help? Ranking, noise and the paper's claims for every f, above 0 in the paper's favor.
 
-f is read from every quantity that could serve a search: the more epochs it was trained for, the
-less noisy it is.
+f is read from every quantity that could serve a search: the more epochs it was trained for, the less
+noisy it is. Intervals cover the choice of cells, samples and draws; the noise of f is covered by its
+seeds, which have to agree.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from flatlib.tabular.analysis import rank_correlation
+from flatlib.tabular import analysis
+from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import CRITERIA, Experiment
+from flatlib.tabular.gains import Gain, grouped_gain, mean_gain, over_seeds, paired_gain
 from flatlib.tabular.table import Table
+
+Gains = dict[tuple[str, ...], Gain]  # what is compared, the column last -> percentage points lower, or tau higher
+CLAIMS = {  # name in claims_by_epoch.csv -> the paper's claim
+    "flat": "Flat minima have a lower test error than sharp ones (Table 1a)",
+    "ranking": "The neighborhood mean ranks better than f (Table 1b)",
+    "search": "NA-RS beats RS at equal evaluations (Table 2)",
+}
 
 
 def search_keys(experiment: Experiment) -> list[str]:
@@ -41,10 +53,11 @@ def settings_of_f(experiment: Experiment, trial: str = "first") -> list[Experime
 
 def rank_by_epoch(experiment: Experiment, column: str) -> pd.DataFrame:
     """Kendall's tau over all cells for each f and criterion, f from one seed and from the seed mean."""
-    several = [then for then in settings_of_f(experiment, "mean") if len(experiment.table.quantity(then.key).seeds) > 1]
     lines = [
-        (then.key, then.epoch, then.trial, row, rank_correlation(then.score(row), experiment.targets[column]))
-        for then in settings_of_f(experiment) + several
+        (then.key, then.epoch, then.trial, row, analysis.rank_correlation(then.score(row), experiment.targets[column]))
+        for trial in ("first", "mean")
+        for then in settings_of_f(experiment, trial)
+        if trial == "first" or len(experiment.table.quantity(then.key).seeds) > 1
         for row in CRITERIA
     ]
     return pd.DataFrame(lines, columns=["key", "epoch", "trial", "criterion", "tau"])
@@ -65,4 +78,66 @@ def noise_floor(table: Table, key: str, epoch: int) -> Noise:
     several = seeds[(~np.isnan(seeds)).sum(1) > 1]
     std = float(np.sqrt(np.nanvar(several, axis=1, ddof=1).mean())) if len(several) else float("nan")
     pairs = several[~np.isnan(several[:, :2]).any(1), :2]
-    return Noise(std, rank_correlation(*pairs.T) if len(pairs) > 1 else float("nan"), len(several))
+    return Noise(std, analysis.rank_correlation(*pairs.T) if len(pairs) > 1 else float("nan"), len(several))
+
+
+# --- the claims, and the comparisons of Tables A to E ----------------------------------------------
+
+
+def claims(then: Experiment, budget: Budget = Budget(), chosen: str = "mean") -> Gains:
+    """CLAIMS at the experiment's own f, for each test column; `chosen` is NA-RS's aggregator."""
+    groups, taus = analysis.flat_and_sharp(then, budget.n_top), analysis.sampled_taus(then, budget)
+    rs, na_rs = (one.trace.found for one in (budget.random_search(then), budget.na_random_search(then, chosen)))
+    gains: Gains = {}
+    for column, errors in then.targets.items():
+        gains["flat", column] = groups.gain(errors)
+        gains["ranking", column] = paired_gain(taus["Ours - mean", column], taus["Baseline", column])
+        gains["search", column] = mean_gain(errors[na_rs], errors[rs])
+    return gains
+
+
+def claims_by_epoch(experiment: Experiment, budget: Budget = Budget(), chosen: str = "mean") -> pd.DataFrame:
+    """The claims for every f that the table has: a line a f, test column and claim."""
+    frames = [over_all_seeds(then, claims, budget, chosen) for then in settings_of_f(experiment)]
+    order = ["claim", "f", "epoch", "seeds", "column", "value", "low", "high", "verdict"]
+    return pd.concat(frames, ignore_index=True)[order]
+
+
+def over_all_seeds(then: Experiment, measure: Callable[..., Gains], *sizes: Any) -> pd.DataFrame:
+    """A line a comparison of `claims`, `criteria` or `searches`, combined over all seeds of f."""
+    seeds: list[int | str] = [*then.table.complete_seeds(then.key)] or ["first"]
+    runs = [measure(then.reading(then.key, then.epoch, seed), *sizes) for seed in seeds]
+    gains = {place: over_seeds([run[place] for run in runs]) for place in runs[0]}
+    here = len(seeds), then.key, then.epoch
+    lines = [(*place, *here, *gain, gain.verdict) for place, gain in gains.items()]
+    names = ["claim", "column"] if measure is claims else ["table", "row", "rival", "column"]
+    return pd.DataFrame(lines, columns=[*names, "seeds", "f", "epoch", "value", "low", "high", "verdict"])
+
+
+def criteria(then: Experiment, budget: Budget = Budget()) -> Gains:
+    """Tables A (the validation error itself), B and C: each criterion against the baseline."""
+    gains: Gains = {
+        ("A", "Flat minima", "Sharp minima", analysis.validation_label(then)): analysis.flat_and_sharp(
+            then, budget.n_top
+        ).gain(then.f)
+    }
+    taus = analysis.sampled_taus(then, budget)
+    tops = {row: then.best(then.score(row), budget.n_top) for row in CRITERIA}
+    first, *others = CRITERIA
+    for row in others:
+        for column in then.targets:
+            gains["B", row, first, column] = paired_gain(taus[row, column], taus[first, column])
+        for column, errors in {"Neighbor-Std": then.spread, **then.targets}.items():
+            gains["C", row, first, column] = grouped_gain(errors, tops[row], tops[first], then.table.classes)
+    return gains
+
+
+def searches(then: Experiment, budget: Budget = Budget()) -> Gains:
+    """Tables 2, D and E: each two of a table's samplers."""
+    tables = {"2": analysis.searches_2, "D": analysis.searches_d, "E": analysis.searches_e}
+    return {
+        (table, ours.row, rival.row, column): mean_gain(errors[ours.trace.found], errors[rival.trace.found])
+        for table, rows in tables.items()
+        for rival, ours in combinations(rows(then, budget), 2)
+        for column, errors in then.targets.items()
+    }

@@ -10,8 +10,7 @@ from flatlib import published
 from flatlib.tabular import analysis, when
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import open_experiment
-from flatlib.tabular.rivals import Objective, local_search, search
-from flatlib.tabular.samplers import draw_neighborhoods
+from flatlib.tabular.rivals import local_search, search
 from flatlib.tabular.table_file import load_table
 
 pytestmark = pytest.mark.realdata
@@ -109,7 +108,7 @@ def test_table_c(experiment, plain):
 def test_table_d(experiment, strings, plain):
     """Sees another search than Algorithm 2 on the same draws."""
     budget = Budget(runs=40)
-    draws = draw_neighborhoods(experiment.neighbors, 100, 10, 40, np.random.default_rng([0, 1])).tolist()
+    draws = budget.na_random_search(experiment, "mean").trace.evaluated.tolist()
     rows = {"mean": "Ours - mean", "median": "Ours - median", "max": "Ours - max", "Variance": "Ours - Variance"}
     expected = {}
     for label, criterion in rows.items():
@@ -192,7 +191,7 @@ def test_local_search_reaches_the_best_cell_as_published(experiment):
     """
     errors, rng = experiment.targets["CIFAR-100"], np.random.default_rng(0)
     sampler = local_search(experiment.neighbors[:, 1:], 500, rng)
-    trace = search(sampler, Objective(errors), evaluations=1500, rng=rng)
+    trace = search(sampler, errors, evaluations=1500, rng=rng)
     cells = trace.evaluated[:, :, 0].tolist()
     assert (trace.found == errors.argmin()).all()
     counts = [len(set(run[: run.index(errors.argmin()) + 1])) for run in cells]

@@ -67,7 +67,7 @@ DOCUMENTED = {
     "table build": "RunStoppedError",
     "table import": "RunStoppedError",
     "report export": "ReportError",
-    "CSV files": "OSError",
+    "CSV files": "RunStoppedError",
 }
 
 
