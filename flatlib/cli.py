@@ -152,7 +152,7 @@ def list_tables() -> None:
 
     Example: flatlib data list
     """
-    from flatlib.tabular.listing import listing
+    from flatlib.tabular.table_file import listing
 
     typer.echo(listing())
 
@@ -182,7 +182,7 @@ def import_benchmark(
     source: Annotated[Path, typer.Argument(help="NAS-Bench-201-v1_1-096897.pth, or a NATS-tss-...-simple folder.")],
     target: Annotated[Path, typer.Argument(help="The .npz to write; must not exist yet.")],
 ) -> None:
-    """Import the real benchmark: about 5 minutes and under 1 GB of memory for the official file of 4.7 GB.
+    """Import the real benchmark: about 5 minutes and 1 GB of memory for the official file of 4.7 GB.
 
     Example: flatlib data import NAS-Bench-201-v1_1-096897.pth nb201.npz
     """

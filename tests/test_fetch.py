@@ -287,6 +287,6 @@ def test_control_c_keeps_what_came(server, tmp_path):
 
 def test_the_list_names_the_command():
     """Sees CIFAR left out of `flatlib data list`."""
-    from flatlib.tabular.listing import listing
+    from flatlib.tabular.table_file import listing
 
     assert "flatlib data fetch cifar10" in listing() and "www.cs.toronto.edu/~kriz" in listing()

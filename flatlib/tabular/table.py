@@ -4,7 +4,7 @@ Each quantity `{dataset}/{schedule}/{split}` is accuracy in percent, float32 (A,
 its epochs and seeds. NaN: not run. Queries give errors, 100 - accuracy.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -51,7 +51,7 @@ class Table:
     name: str
     archs: np.ndarray  # (A, 6) operation indices
     quantities: dict[str, Quantity]
-    params_M: np.ndarray | None = field(default=None)  # noqa: N815 - (A,) millions, the format's name
+    params_M: np.ndarray | None = None  # noqa: N815 - (A,) millions, the format's name
 
     @cached_property
     def _row_of(self) -> np.ndarray:  # (15625,) row of each cell of the space, -1 where absent
