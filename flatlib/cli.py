@@ -168,12 +168,10 @@ def fetch(
 
     Example: flatlib data fetch cifar10
     """
-    from tqdm import tqdm
-
     from flatlib.data.fetch import fetch as fetch_archive
 
     with _told():
-        archive, there = fetch_archive(name, folder, progress=tqdm)
+        archive, there = fetch_archive(name, folder)
     typer.echo(f"{archive}: {'there already' if there else 'complete'}, checksum right")
 
 
@@ -186,12 +184,10 @@ def import_benchmark(
 
     Example: flatlib data import NAS-Bench-201-v1_1-096897.pth nb201.npz
     """
-    from tqdm import tqdm
-
     from flatlib.tabular.importers import import_to_file
 
     with _told():
-        table = import_to_file(source, target, progress=tqdm)
+        table = import_to_file(source, target)
     typer.echo(f"{target}: complete, {len(table.archs):,} cells")
 
 

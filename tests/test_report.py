@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from flatlib.display import report
 from flatlib.display.card import PLOTLY_MIME, SETTINGS_MIME, make_card, read_card, thumbnail
 from flatlib.display.exporter import PLOTLY_JS, FlatlibExporter
-from flatlib.display.markdown import first_paragraph, latex_to_mathml, to_html
+from flatlib.display.markdown import latex_to_mathml, to_html
 from flatlib.display.report import ReportError, run_and_export, write_index
 from flatlib.run.checkpoint import RunStoppedError
 
@@ -201,8 +201,9 @@ def test_dollars_are_told_apart(markdown, formulas):
 
 def test_the_summary_is_the_first_paragraph():
     """Sees headings, markup or the second paragraph in a card's summary."""
-    assert first_paragraph("# Title\n\nOne *word*,\nand a [link](x).\n\nTwo.") == "One word, and a link."
-    assert first_paragraph("# Title") == ""
+    card = make_card(executed(text="# $f$ *and* more\n\nOne *word*,\nand a [link](x).\n\nTwo."), "a")
+    assert (card.title, card.summary) == ("f and more", "One word, and a link.")
+    assert make_card(executed(text="# Title"), "a").summary == ""
 
 
 # --- cards and the index --------------------------------------------------------------------------

@@ -2,20 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 CHUNK, TIMEOUT = 2**16, 30.0  # bytes; seconds without one
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """An archive as it was published."""
 
     url: str
@@ -38,10 +35,10 @@ SOURCES = {
 }
 
 
-def fetch(name: str, folder: Path | None = None, *, progress: Callable[..., Any] | None = None) -> tuple[Path, bool]:
+def fetch(name: str, folder: Path | None = None) -> tuple[Path, bool]:
     """Put an archive into `folder` ($FLATLIB_DATA, else ./data): its path, and whether it was there before.
 
-    `progress`: tqdm. Raises ValueError for what is not the archive, RuntimeError where the download stops.
+    ValueError for what is not the archive, RuntimeError where the download stops.
     """
     if name not in SOURCES:
         raise ValueError(f"no data set {name!r} to fetch; there are {', '.join(SOURCES)}")
@@ -53,7 +50,7 @@ def fetch(name: str, folder: Path | None = None, *, progress: Callable[..., Any]
         return target, True
     part = target.with_name(target.name + ".part")
     try:
-        _download(part, source, progress)
+        _download(part, source)
     except (OSError, HTTPException, KeyboardInterrupt) as error:
         if isinstance(error, HTTPError):
             error.close()
@@ -83,8 +80,10 @@ def is_right(path: Path, source: Source) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == source.sha256
 
 
-def _download(part: Path, source: Source, progress: Callable[..., Any] | None) -> None:
+def _download(part: Path, source: Source) -> None:
     """Append what is missing; from a server that ignores Range, start over."""
+    from tqdm import tqdm  # here, since a search on a bare machine needs this module's data_folder
+
     have = part.stat().st_size if part.exists() else 0
     if have >= source.bytes:
         return
@@ -94,9 +93,10 @@ def _download(part: Path, source: Source, progress: Callable[..., Any] | None) -
         if response.length not in (None, source.bytes - have):  # such as a login page: nothing of it is written
             raise ValueError(f"{source.url}: not the archive, {response.length:,} bytes; use another network")
         part.parent.mkdir(parents=True, exist_ok=True)
-        look = {"desc": part.stem, "unit": "B", "unit_scale": True, "leave": False, "disable": None}
-        bar = progress(total=source.bytes, initial=have, **look) if progress else None
-        with bar or nullcontext(), open(part, "ab") as file:
+        bar = tqdm(
+            total=source.bytes, initial=have, desc=part.stem, unit="B", unit_scale=True, leave=False, disable=None
+        )
+        with bar, open(part, "ab") as file:
             with suppress(ImportError):  # Windows
                 import fcntl
 
@@ -105,7 +105,6 @@ def _download(part: Path, source: Source, progress: Callable[..., Any] | None) -
                 file.truncate(have)
             while have < source.bytes and (chunk := response.read(CHUNK)):
                 have += file.write(chunk)
-                if bar:
-                    bar.update(len(chunk))
+                bar.update(len(chunk))
     if have < source.bytes:
         raise ConnectionError("the connection was cut")

@@ -34,25 +34,25 @@ class Entry(NamedTuple):
 
 @cache
 def render_pages() -> dict[str, str]:
-    """File name -> page: the API, and where docs/ is, as in a checkout, how to extend."""
+    """File name -> page; of a checkout: an installed package has neither README.md nor docs/."""
+    if not EXTEND.is_file():
+        return {}
     templates = environment()
     templates.filters |= {"code": code_html, "doc": docstring_html}
-    shared = {"style": highlighting(), "pages": PAGES if EXTEND.is_file() else {"api.html": PAGES["api.html"]}}
+    shared = {"style": highlighting(), "pages": PAGES}
     rooms: dict[str, list[Entry]] = {}
     for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: (path.parent, path.name)):
         module, parts = read_module(path), path.relative_to(PACKAGE).parts
         if path.stem != "__main__" and (module.doc or module.members):  # a command says what it does itself
             rooms.setdefault(parts[0] if len(parts) > 1 else "flatlib", []).append(module)
-    equations = equation_map(README.read_text(encoding="utf-8")) if README.is_file() else ""
-    made = {"api.html": templates.get_template("api.html.j2").render(shared, rooms=rooms, equations=equations)}
-    if EXTEND.is_file():
-        text = EXTEND.read_text(encoding="utf-8").lstrip()
-        heading = title_line(text)
-        body = markdown.to_html(text[len(heading) :])
-        contents = {"sections": re.findall(r'<h2[^>]*\bid="([^"]+)"[^>]*>(.*?)</h2>', body)}
-        page = templates.get_template("extend.html.j2").render(shared | contents, title=heading.strip("# "), body=body)
-        made["extend.html"] = page
-    return made
+    equations = equation_map(README.read_text(encoding="utf-8"))
+    api = templates.get_template("api.html.j2").render(shared, rooms=rooms, equations=equations)
+    text = EXTEND.read_text(encoding="utf-8").lstrip()
+    heading = title_line(text)
+    body = markdown.to_html(text[len(heading) :])
+    contents = {"sections": re.findall(r'<h2[^>]*\bid="([^"]+)"[^>]*>(.*?)</h2>', body)}
+    extend = templates.get_template("extend.html.j2").render(shared | contents, title=heading.strip("# "), body=body)
+    return {"extend.html": extend, "api.html": api}
 
 
 def equation_map(readme: str) -> str:

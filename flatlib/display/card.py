@@ -8,11 +8,12 @@ from importlib import metadata
 from typing import Any
 
 import plotly.graph_objects as go
+from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 from plotly.utils import PlotlyJSONEncoder
 
 from flatlib import __version__
-from flatlib.display.markdown import first_paragraph, to_text
+from flatlib.display.markdown import to_html, to_text
 from flatlib.settings import MIME as SETTINGS_MIME
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
@@ -40,7 +41,7 @@ def make_card(notebook: NotebookNode, name: str) -> Card:
     """The card of an executed notebook, `name` its file name without the suffix."""
     about = notebook.metadata
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
-    heading = title_line(text)
+    words = BeautifulSoup(to_html(text), "html.parser")
     outputs = [(cell, output.get("data", {})) for cell in notebook.cells for output in cell.get("outputs", [])]
     settings: Any = next((data[SETTINGS_MIME] for _, data in outputs if SETTINGS_MIME in data), {})
     figures = [(cell, data[PLOTLY_MIME]) for cell, data in outputs if PLOTLY_MIME in data]
@@ -48,8 +49,8 @@ def make_card(notebook: NotebookNode, name: str) -> Card:
     figure = thumbnail(figures[0][1]) if figures else None
     python = about.get("language_info", {}).get("version")
     return Card(
-        title=str(about.get("title") or (to_text(heading) if heading else "") or name),
-        summary=first_paragraph(text),
+        title=about.get("title") or to_text(words.h1) or name,
+        summary=next(filter(None, map(to_text, words.find_all("p"))), ""),
         settings=dict(settings),
         date=(about.get("papermill", {}).get("end_time") or f"{datetime.now():%Y-%m-%d}")[:10],
         versions=({"Python": python} if python else {}) | dict(about.get("flatlib", {}).get("versions", {})),

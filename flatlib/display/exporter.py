@@ -29,15 +29,8 @@ EXPLORERS = {  # packaged modules, the only ones that a page runs -> what it nee
     "explorer": ("data", "cell", "path"),
     "landscape_explorer": ("data", "run", "at"),
 }
-MIMES = [  # the first that an output has is shown
-    PLOTLY_MIME,
-    EXPLORER_MIME,
-    "text/html",
-    "text/markdown",
-    "image/svg+xml",
-    "image/png",
-    "text/plain",
-]
+# The first that an output has is shown.
+MIMES = [PLOTLY_MIME, EXPLORER_MIME, "text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
 WARNING = re.compile(r"\b(?:User|Runtime)Warning: (.+)")
 
 

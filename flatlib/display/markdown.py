@@ -5,7 +5,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from latex2mathml.converter import Converter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
@@ -53,7 +53,7 @@ def _tidy(node: ElementTree.Element, block: bool) -> None:
 class _Renderer(IPythonRenderer):
     def heading(self, text: str, level: int, **attributes: Any) -> str:
         """With an id to link to: `## Is it flat?` is #is-it-flat."""
-        name = re.sub(r"\W+", "-", _text(BeautifulSoup(text, "html.parser")).lower()).strip("-")
+        name = re.sub(r"\W+", "-", to_text(BeautifulSoup(text, "html.parser")).lower()).strip("-")
         return str(super().heading(text, level, **attributes | {"id": name}))
 
     def block_math(self, body: str) -> str:
@@ -68,16 +68,6 @@ def to_html(source: str, **options: Any) -> str:
     return MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True, **options)).render(source)
 
 
-def to_text(source: str) -> str:
-    """Markdown to one line of plain text."""
-    return _text(BeautifulSoup(to_html(source), "html.parser"))
-
-
-def first_paragraph(source: str) -> str:
-    """The first paragraph of a Markdown text that holds words, as plain text; '' without one."""
-    soup = BeautifulSoup(to_html(source), "html.parser")
-    return next(filter(None, map(_text, soup.find_all("p"))), "")
-
-
-def _text(tag: Any) -> str:
-    return " ".join(tag.get_text().split())
+def to_text(tag: Tag | None) -> str:
+    """What an element says, on one line; '' for None."""
+    return " ".join(tag.get_text().split()) if tag else ""

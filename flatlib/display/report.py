@@ -40,7 +40,7 @@ def run_and_export(notebooks: Sequence[Path] | None, reports_dir: Path) -> list[
     pages, failed = [], []
     for path, notebook in sources.items():
         try:
-            if not _is_executed(notebook):
+            if not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells):
                 notebook = execute(path, reports_dir)
             pages.append(export(notebook, path, reports_dir))
         except Exception as error:  # whatever a notebook does, the others run
@@ -96,18 +96,14 @@ def write_index(reports_dir: Path) -> Path:
     reports_dir = Path(reports_dir)
     guides = {name: title for name, title in PAGES.items() if (reports_dir / name).is_file()}
     pages = [path for path in sorted(reports_dir.glob("*.html")) if path.name != INDEX and path.is_file()]
-    cards = {path.name: read_card(path.read_text(encoding="utf-8", errors="replace")) for path in pages}
     tables: dict[str, list[str]] = {}  # source folder -> its CSV files, as paths from the reports folder
     for path in sorted(reports_dir.glob("tables/**/*.csv")):
         source = path.parent.relative_to(reports_dir / "tables").as_posix()
         tables.setdefault(source, []).append(path.relative_to(reports_dir).as_posix())
     claims, templates = claims_context(reports_dir), environment()
+    cards = {path.name: card for path in pages if (card := read_card(path.read_text("utf-8", "replace")))}
     html = templates.get_template("index.html.j2").render(
-        claims,
-        cards={name: card for name, card in cards.items() if card},
-        tables=tables,
-        places=PLACES,
-        guides=guides,
+        claims, cards=cards, tables=tables, places=PLACES, guides=guides
     )
     for name, content in assets().items():
         _write(reports_dir / name, content)
@@ -141,10 +137,6 @@ def _read(path: Path) -> nbformat.NotebookNode:
     except Exception as error:  # nbformat raises what its JSON happens to trip over
         why = getattr(error, "strerror", None) or "not a notebook"
         raise ReportError(f"{path}: {why}; expected a notebook saved by Jupyter or papermill (.ipynb)") from None
-
-
-def _is_executed(notebook: nbformat.NotebookNode) -> bool:
-    return any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
 
 
 def _last_line(error: Exception) -> str:

@@ -10,17 +10,17 @@ import re
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from flatlib.spaces import NAS_BENCH_201, string_to_arch
 from flatlib.tabular.streamed_pickle import StreamedUnpickler
 from flatlib.tabular.table import Quantity, Table, TableError
-from flatlib.tabular.table_file import save_table
+from flatlib.tabular.table_file import reading, save_table
 
 NAME = "nas-bench-201"
 SCHEDULES = {"12": ("12", "less"), "200": ("200", "full")}  # epochs -> what NATS-Bench, NAS-Bench-201 call it
@@ -41,7 +41,7 @@ KEPT = {  # which epochs of which quantity: all there are, or the last
 }
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # opens a file of torch's legacy form
 CHUNK = 1 << 20
-WHAT_IS_READ = "expected NAS-Bench-201-v1_1-096897.pth or a NATS-tss-v1_0-3ffb9-simple folder"
+EXPECTED = "NAS-Bench-201-v1_1-096897.pth or a NATS-tss-v1_0-3ffb9-simple folder"
 
 
 class Cell(NamedTuple):
@@ -52,26 +52,21 @@ class Cell(NamedTuple):
     accuracy: dict[tuple[str, int], np.ndarray]  # (quantity, seed) -> (epochs,) percent, float32; or (1,), the last
 
 
-def import_table(source: Path, *, progress: Callable[..., Any] | None = None) -> Table:
-    """Read the official file (both of torch's forms) or a NATS-Bench folder; TableError, one line, for the rest.
-
-    `progress`: tqdm.
-    """
+def import_table(source: Path) -> Table:
+    """Read the official file (both of torch's forms) or a NATS-Bench folder; TableError, one line, for the rest."""
     source = Path(source)
-    look = {"unit": " cells", "desc": source.name, "leave": False, "disable": None}
-    with progress(total=NAS_BENCH_201.n_cells, **look) if progress else nullcontext() as bar:
+    with tqdm(total=NAS_BENCH_201.n_cells, desc=source.name, unit=" cells", leave=False, disable=None) as bar:
 
         def prune(infos: dict) -> Cell:
-            if bar:
-                bar.update(1)
+            bar.update()
             return prune_cell(infos)
 
         archs, cells = (_read_folder if source.is_dir() else _read_official)(source, prune)
-    with _named(source.name):
+    with reading(source.name, EXPECTED):
         return table_from_cells(archs, cells)
 
 
-def import_to_file(source: Path, target: Path, *, progress: Callable[..., Any] | None = None) -> Table:
+def import_to_file(source: Path, target: Path) -> Table:
     """Import, then write the compact format; the target, which must not exist, is complete or absent."""
     try:
         if target.exists() or target.is_symlink():
@@ -79,7 +74,7 @@ def import_to_file(source: Path, target: Path, *, progress: Callable[..., Any] |
         tempfile.TemporaryFile(dir=target.parent).close()  # better known before the import than after it
     except OSError as error:
         raise TableError(f"{target}: cannot be written ({error.strerror or error}); name another place") from None
-    table = import_table(source, progress=progress)
+    table = import_table(source)
     save_table(table, target)
     return table
 
@@ -91,28 +86,13 @@ def table_from_api(api: Any) -> Table:
         raise TableError(f"{name}: not an API of the benchmark; expected NASBench201API or nats_bench's 'tss'")
     if getattr(api, "fast_mode", False):
         return import_table(Path(api.archive_dir))
-    with _named(name):
+    with reading(name, EXPECTED):
         infos = api.arch2infos_dict.items()
         cells = {at: prune_cell({hp: result.state_dict() for hp, result in info.items()}) for at, info in infos}
         return table_from_cells(api.meta_archs, cells)
 
 
 # --- Files ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Every failure to read as one line that names the file."""
-    try:
-        yield
-    except Exception as error:  # pickle's opcodes, zipfile, bz2 and strings of any kind each fail in their own way
-        if isinstance(error, TableError):
-            why = f"refused, {error}"
-        elif isinstance(error, FileNotFoundError | PermissionError):
-            why = str(error.strerror).lower()
-        else:
-            why = f"truncated, or not of the benchmark ({type(error).__name__}: {error!s:.100})"
-        raise TableError(f"{name}: {why}; {WHAT_IS_READ}") from None
 
 
 def _read_official(source: Path, prune: Callable[[dict], Cell]) -> tuple[list, dict[int, Cell]]:
@@ -122,7 +102,7 @@ def _read_official(source: Path, prune: Callable[[dict], Cell]) -> tuple[list, d
         whole = all(any(name in part for name in names) for names in SCHEDULES.values())
         return prune(part) if whole else None
 
-    with _named(source.name), open(source, "rb", buffering=CHUNK) as file:
+    with reading(source.name, EXPECTED), open(source, "rb") as file:
         data = (_read_zip if file.peek(4).startswith(b"PK\x03\x04") else _read_legacy)(file, complete)
         cells = data["arch2infos"].items()
         return data["meta_archs"], {at: cell if isinstance(cell, Cell) else prune(cell) for at, cell in cells}
@@ -153,11 +133,13 @@ def _read_folder(folder: Path, prune: Callable[[dict], Cell]) -> tuple[list, dic
     files = sorted(file for file in folder.glob("*.pickle.pbz2") if re.fullmatch(r"\d{6}", file.name[:-12]))
     meta, cells = folder / "meta.pickle.pbz2", {}
     if not files or not meta.is_file():
-        raise TableError(f"{folder.resolve().name}: no 000000.pickle.pbz2 ... and {meta.name} in it; {WHAT_IS_READ}")
-    with _named(meta.name):
+        raise TableError(
+            f"{folder.resolve().name}: no 000000.pickle.pbz2 ... and {meta.name} in it; expected {EXPECTED}"
+        )
+    with reading(meta.name, EXPECTED):
         archs = _unpacked(bz2.BZ2File(meta))["meta_archs"]
     for file in files:
-        with _named(file.name):
+        with reading(file.name, EXPECTED):
             cells[int(file.name[:6])] = prune(_unpacked(bz2.BZ2File(file)))
     return archs, cells
 

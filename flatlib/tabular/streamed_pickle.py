@@ -18,12 +18,11 @@ import numpy as np
 from flatlib.tabular.table import TableError
 
 FORGOTTEN = object()  # stands where a file refers back to what was forgotten
-_CODES = re.compile(r"[<>=|]?([fiu][1248]|b1)")
 _DOUBLE, _INDEX = Struct(">d").unpack, Struct("<I").unpack
 
 
 def _dtype(code: str, *_: object) -> np.dtype:
-    if not isinstance(code, str) or not _CODES.fullmatch(code):
+    if not isinstance(code, str) or not re.fullmatch("[fiu][1248]|b1", code):
         raise TableError(f"an array type {str(code)[:40]!r}, which no table needs")
     return np.dtype(code)
 
@@ -70,7 +69,7 @@ class _Memo(list[Any]):
 class StreamedUnpickler(pickle._Unpickler):
     """The pure Python unpickler, kept to plain data.
 
-    `complete(part)` is called on each dict that has just been filled; where it returns something,
+    `complete(part)` is called on each dict of several items that has just been filled; where it returns something,
     that takes the dict's place and all that was memoized since the last such part is forgotten.
     """
 
@@ -118,15 +117,8 @@ class StreamedUnpickler(pickle._Unpickler):
         if not isinstance(self.stack[-1], np.dtype) or state[1] == ">":
             raise TableError(f"it changes the inside of a {type(self.stack[-1]).__name__}; no table needs it")
 
-    def load_setitem(self) -> None:
-        super().load_setitem()  # type: ignore[misc]
-        self._complete()
-
     def load_setitems(self) -> None:
         super().load_setitems()  # type: ignore[misc]
-        self._complete()
-
-    def _complete(self) -> None:
         whole = self.complete(self.stack[-1]) if isinstance(self.stack[-1], dict) else None
         if whole is not None:
             self.stack[-1] = whole
@@ -135,6 +127,5 @@ class StreamedUnpickler(pickle._Unpickler):
     dispatch |= {
         pickle.MARK[0]: load_mark,
         pickle.BUILD[0]: load_build,
-        pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,
     }

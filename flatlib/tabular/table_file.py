@@ -7,8 +7,8 @@ quantity `{dataset}/{schedule}/{split}` its accuracies, `.../epochs` and `.../se
 import os
 import re
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -41,20 +41,24 @@ def embedded_path() -> Path:
 def load_table(source: str | Path = EMBEDDED) -> Table:
     """Read 'digits201' or a `.npz` in the table format; TableError, one line, for anything else."""
     path = embedded_path() if str(source) == EMBEDDED else Path(source)
-    try:
+    with reading(path.name, f"'{EMBEDDED}' or a .npz written by flatlib"):
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = {name: np.asarray(data[name]) for name in data.files}
         table = _table_from_arrays(arrays)
-    except TableError as error:
-        raise TableError(f"{path.name}: {error}") from None
-    except Exception as error:  # numpy, zipfile, zlib and tokenize each have their own for a broken file
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise TableError(
-            f"{path.name}: not a readable table ({why}); expected '{EMBEDDED}' or a .npz written by flatlib"
-        ) from None
     if not table.is_whole:
         warnings.warn(f"{table.name} holds {len(table.archs)} of {NAS_BENCH_201.n_cells} cells", stacklevel=2)
     return table
+
+
+@contextmanager
+def reading(name: str, expected: str) -> Iterator[None]:
+    """TableError, one line that names the file, for all that a damaged or foreign one may raise."""
+    try:
+        yield
+    except Exception as error:  # numpy, zipfile, zlib, bz2 and pickle's opcodes each have their own
+        why = str(error) if isinstance(error, TableError) else getattr(error, "strerror", None)
+        why = why or f"damaged, or of another kind ({type(error).__name__}: {error!s:.100})"
+        raise TableError(f"{name}: {why}; expected {expected}") from None
 
 
 def save_table(table: Table, target: Path) -> None:
