@@ -87,7 +87,7 @@ def _import(folder: Path) -> None:
 
 
 def _report(folder: Path) -> None:
-    report.run_and_export([folder / "killed.ipynb"], folder / "reports", progress=False)
+    report.run_and_export([folder / "killed.ipynb"], folder / "reports")
 
 
 def prepare(name: str, folder: Path) -> None:

@@ -152,7 +152,7 @@ def list_tables() -> None:
 
     Example: flatlib data list
     """
-    from flatlib.tabular.listing import listing
+    from flatlib.tabular.table_file import listing
 
     typer.echo(listing())
 
@@ -168,12 +168,10 @@ def fetch(
 
     Example: flatlib data fetch cifar10
     """
-    from tqdm import tqdm
-
     from flatlib.data.fetch import fetch as fetch_archive
 
     with _told():
-        archive, there = fetch_archive(name, folder, progress=tqdm)
+        archive, there = fetch_archive(name, folder)
     typer.echo(f"{archive}: {'there already' if there else 'complete'}, checksum right")
 
 
@@ -182,16 +180,14 @@ def import_benchmark(
     source: Annotated[Path, typer.Argument(help="NAS-Bench-201-v1_1-096897.pth, or a NATS-tss-...-simple folder.")],
     target: Annotated[Path, typer.Argument(help="The .npz to write; must not exist yet.")],
 ) -> None:
-    """Import the real benchmark: about 5 minutes and under 1 GB of memory for the official file of 4.7 GB.
+    """Import the real benchmark: about 5 minutes and 1 GB of memory for the official file of 4.7 GB.
 
     Example: flatlib data import NAS-Bench-201-v1_1-096897.pth nb201.npz
     """
-    from tqdm import tqdm
-
     from flatlib.tabular.importers import import_to_file
 
     with _told():
-        table = import_to_file(source, target, progress=tqdm)
+        table = import_to_file(source, target)
     typer.echo(f"{target}: complete, {len(table.archs):,} cells")
 
 

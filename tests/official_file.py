@@ -84,7 +84,7 @@ def write_long(path: Path, n_cells: int) -> None:
     rng = np.random.default_rng(0)
     template, slots, n_memo = _renumberable(cell(rng, ARCHS.index(archs[0]), gaps=False))
     head = pickle.dumps({**official({}, archs), "arch2infos": None}, 2)
-    start = 1 << 17  # of the cells' memo, beyond the head's
+    start = sum("PUT" in op.name for op, _, _ in pickletools.genops(head))  # of the cells' memo
     with open(path, "wb") as file:
         for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
             file.write(pickle.dumps(part, 2))

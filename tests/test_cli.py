@@ -46,7 +46,7 @@ def test_ctrl_c_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("data", "info", "absent.npz"), "no such file"),
+        (("data", "info", "absent.npz"), "No such file"),
         (("data", "build", "absent/target.npz"), "no such folder"),
         (("report", "absent.ipynb"), "absent.ipynb"),
     ],

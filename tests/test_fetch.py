@@ -230,7 +230,7 @@ def test_what_is_in_the_way_stays(server, tmp_path):
     assert names(tmp_path) == ["archive.tar.gz"] and (tmp_path / "archive.tar.gz").read_text() == "mine"
 
 
-def test_progress_starts_at_what_is_there_and_reaches_the_end(server, tmp_path):
+def test_progress_starts_at_what_is_there_and_reaches_the_end(server, tmp_path, monkeypatch):
     """Sees a bar that ignores the resumed part, or stands still."""
     moves = []
 
@@ -247,7 +247,8 @@ def test_progress_starts_at_what_is_there_and_reaches_the_end(server, tmp_path):
         update = moves.append
 
     (tmp_path / PART).write_bytes(ARCHIVE[:100_000])
-    fetch("cifar10", tmp_path, progress=Bar)
+    monkeypatch.setattr("tqdm.tqdm", Bar)
+    fetch("cifar10", tmp_path)
     assert moves[1] == 100_000 and moves.pop() == "closed" and sum(moves) == 0
 
 
@@ -287,6 +288,6 @@ def test_control_c_keeps_what_came(server, tmp_path):
 
 def test_the_list_names_the_command():
     """Sees CIFAR left out of `flatlib data list`."""
-    from flatlib.tabular.listing import listing
+    from flatlib.tabular.table_file import listing
 
     assert "flatlib data fetch cifar10" in listing() and "www.cs.toronto.edu/~kriz" in listing()

@@ -2,20 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 CHUNK, TIMEOUT = 2**16, 30.0  # bytes; seconds without one
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """An archive as it was published."""
 
     url: str
@@ -38,10 +35,10 @@ SOURCES = {
 }
 
 
-def fetch(name: str, folder: Path | None = None, *, progress: Callable[..., Any] | None = None) -> tuple[Path, bool]:
+def fetch(name: str, folder: Path | None = None) -> tuple[Path, bool]:
     """Put an archive into `folder` ($FLATLIB_DATA, else ./data): its path, and whether it was there before.
 
-    `progress`: tqdm. Raises ValueError for what is not the archive, RuntimeError where the download stops.
+    ValueError for what is not the archive, RuntimeError where the download stops.
     """
     if name not in SOURCES:
         raise ValueError(f"no data set {name!r} to fetch; there are {', '.join(SOURCES)}")
@@ -53,13 +50,22 @@ def fetch(name: str, folder: Path | None = None, *, progress: Callable[..., Any]
         return target, True
     part = target.with_name(target.name + ".part")
     try:
-        _download(part, source, progress)
-        if not is_right(part, source):
-            part.unlink()
-            raise ValueError(f"{source.url}: wrong checksum, what came is removed; fetch again or use another network")
-        part.rename(target)
+        _download(part, source)
     except (OSError, HTTPException, KeyboardInterrupt) as error:
-        raise _resumable(error, part, source) from None
+        if isinstance(error, HTTPError):
+            error.close()
+        elif getattr(error, "filename", None):
+            raise  # the folder: Python's own line names it
+        reason = error.reason if type(error) is URLError else error
+        why = getattr(reason, "strerror", None) or str(reason) or "interrupted"
+        have = part.stat().st_size if part.exists() else 0
+        there = f"{have / 1e6:.1f} of {source.bytes / 1e6:.1f} MB are there, and the same command resumes"
+        kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RuntimeError
+        raise kind(f"{source.url}: {why}; {there}") from None
+    if not is_right(part, source):
+        part.unlink()
+        raise ValueError(f"{source.url}: wrong checksum, what came is removed; fetch again or use another network")
+    part.rename(target)
     return target, False
 
 
@@ -74,8 +80,10 @@ def is_right(path: Path, source: Source) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == source.sha256
 
 
-def _download(part: Path, source: Source, progress: Callable[..., Any] | None) -> None:
+def _download(part: Path, source: Source) -> None:
     """Append what is missing; from a server that ignores Range, start over."""
+    from tqdm import tqdm  # here, since a search on a bare machine needs this module's data_folder
+
     have = part.stat().st_size if part.exists() else 0
     if have >= source.bytes:
         return
@@ -85,43 +93,18 @@ def _download(part: Path, source: Source, progress: Callable[..., Any] | None) -
         if response.length not in (None, source.bytes - have):  # such as a login page: nothing of it is written
             raise ValueError(f"{source.url}: not the archive, {response.length:,} bytes; use another network")
         part.parent.mkdir(parents=True, exist_ok=True)
-        look = {"desc": part.stem, "unit": "B", "unit_scale": True, "leave": False, "disable": None}
-        bar = progress(total=source.bytes, initial=have, **look) if progress else None
-        with bar or nullcontext(), open(part, "ab") as file:
-            _hold(file, part, have)
+        bar = tqdm(
+            total=source.bytes, initial=have, desc=part.stem, unit="B", unit_scale=True, leave=False, disable=None
+        )
+        with bar, open(part, "ab") as file:
+            with suppress(ImportError):  # Windows
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError where another process fetches it
+            if os.fstat(file.fileno()).st_size > have:
+                file.truncate(have)
             while have < source.bytes and (chunk := response.read(CHUNK)):
                 have += file.write(chunk)
-                if bar:
-                    bar.update(len(chunk))
+                bar.update(len(chunk))
     if have < source.bytes:
         raise ConnectionError("the connection was cut")
-
-
-def _hold(file: BinaryIO, part: Path, have: int) -> None:
-    """Keep other processes off the part, which begins with `have` bytes; RuntimeError, one line, where one has it."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RuntimeError(f"{part}: another process is fetching it; wait for it or stop it") from None
-    except (ImportError, OSError):  # Windows; some network file systems
-        pass
-    if os.fstat(file.fileno()).st_size < have:
-        raise RuntimeError(f"{part}: another process has just finished it; the same command looks at it again")
-    if os.fstat(file.fileno()).st_size > have:
-        file.truncate(have)
-
-
-def _resumable(error: BaseException, part: Path, source: Source) -> BaseException:
-    """What stopped a download in one line: why, how much is there, what to do next."""
-    if isinstance(error, HTTPError):
-        error.close()
-    elif getattr(error, "filename", None):  # the folder: Python's own line names it
-        return error
-    reason = error.reason if type(error) is URLError else error
-    why = getattr(reason, "strerror", None) or str(reason) or "interrupted"
-    have = part.stat().st_size if part.exists() else 0
-    there = f"{have / 1e6:.1f} of {source.bytes / 1e6:.1f} MB are there, and the same command resumes"
-    kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RuntimeError
-    return kind(f"{source.url}: {why}; {there}")

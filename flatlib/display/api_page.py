@@ -1,23 +1,66 @@
-"""Pages for those who reuse the package: the API, read from the source, and docs/extend.md."""
+"""Pages for those who reuse the package: the API, read from the source (nothing is imported), and docs/extend.md."""
 
+import ast
 import html
 import inspect
 import re
 from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 from pygments import highlight  # type: ignore[import-untyped]
 from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from pygments.lexers import PythonConsoleLexer, PythonLexer  # type: ignore[import-untyped]
 
 from flatlib.display import markdown
-from flatlib.display.api_source import PACKAGE, module_name, read_room
 from flatlib.display.card import title_line
 from flatlib.display.exporter import environment, highlighting
 
-ROOMS = ("", "tabular", "search", "evaluation", "landscape", "sweep", "data", "run", "display")  # '': the idea
-MAP, EXTEND = PACKAGE.parent / "README.md", PACKAGE.parent / "docs" / "extend.md"  # of a checkout
-MAP_TITLE = "## From equation to code"
+PACKAGE = Path(__file__).parents[1]
+README, EXTEND = PACKAGE.parent / "README.md", PACKAGE.parent / "docs" / "extend.md"  # of a checkout
+MAP = re.compile(r"^## From equation to code\n.*?(^\|.*?)\n\n", re.DOTALL | re.MULTILINE)
 PAGES = {"extend.html": "How to extend", "api.html": "API"}
+
+
+class Entry(NamedTuple):
+    """A file of the package, or a public function, class or method."""
+
+    anchor: str  # its full name, flatlib.search.bilevel
+    name: str  # of a file its path, flatlib/search/bilevel.py
+    code: str  # signature as in the source, with its comments on shapes; of a class with fields; of a file ''
+    doc: str
+    members: list["Entry"]
+
+
+@cache
+def render_pages() -> dict[str, str]:
+    """File name -> page; of a checkout: an installed package has neither README.md nor docs/."""
+    if not EXTEND.is_file():
+        return {}
+    templates = environment()
+    templates.filters |= {"code": code_html, "doc": docstring_html}
+    shared = {"style": highlighting(), "pages": PAGES}
+    rooms: dict[str, list[Entry]] = {}
+    for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: (path.parent, path.name)):
+        module, parts = read_module(path), path.relative_to(PACKAGE).parts
+        if path.stem != "__main__" and (module.doc or module.members):  # a command says what it does itself
+            rooms.setdefault(parts[0] if len(parts) > 1 else "flatlib", []).append(module)
+    equations = equation_map(README.read_text(encoding="utf-8"))
+    api = templates.get_template("api.html.j2").render(shared, rooms=rooms, equations=equations)
+    text = EXTEND.read_text(encoding="utf-8").lstrip()
+    heading = title_line(text)
+    body = markdown.to_html(text[len(heading) :])
+    contents = {"sections": re.findall(r'<h2[^>]*\bid="([^"]+)"[^>]*>(.*?)</h2>', body)}
+    extend = templates.get_template("extend.html.j2").render(shared | contents, title=heading.strip("# "), body=body)
+    return {"extend.html": extend, "api.html": api}
+
+
+def equation_map(readme: str) -> str:
+    """The README's table from the paper's equations to files, as HTML; whole paths lead to the page's modules."""
+    found = MAP.search(readme)
+    files = re.split(r"<code>(flatlib/[^<]*)</code>", markdown.to_html(found[1] if found else ""))
+    links = [f'<a href="#{module_name(path)}"><code>{path.replace("/", "/<wbr/>")}</code></a>' for path in files[1::2]]
+    return "".join(text + link for text, link in zip(files[::2], [*links, ""], strict=True))
 
 
 def code_html(code: str, *, console: bool = False) -> str:
@@ -27,90 +70,55 @@ def code_html(code: str, *, console: bool = False) -> str:
 
 
 def docstring_html(doc: str) -> str:
-    """Paragraphs, doctests as code, indented blocks as they are; `names` and $formulas$; no other markup.
+    """Paragraphs, with doctests and indented blocks as code; `names`; no other markup.
 
-    >>> docstring_html("A `<b>` in $x$.").split("<math")[0]
-    '<p>A <code>&lt;b&gt;</code> in '
+    >>> docstring_html("A `<b>`.")
+    '<p>A <code>&lt;b&gt;</code>.</p>'
     """
     parts = []
-    for block in filter(str.strip, re.split(r"\n\s*\n", inspect.cleandoc(doc))):
-        if block.startswith(">>>"):
+    for block in filter(str.strip, re.split(r"\n\s*\n", doc)):
+        if block.startswith((">>>", "    ")):
             parts.append(code_html(block, console=True))
-        elif all(line.startswith("    ") for line in block.splitlines()):
-            parts.append(f"<pre>{html.escape(inspect.cleandoc(block))}</pre>")
         else:
-            parts.append(f"<p>{_inline(' '.join(block.split()))}</p>")
+            text = html.escape(" ".join(block.split()))
+            parts.append("<p>" + re.sub("`([^`]+)`", r"<code>\1</code>", text) + "</p>")
     return "\n".join(parts)
 
 
-def _inline(text: str) -> str:
-    parts = re.split(r"`([^`]+)`|(?<![$\\])\$(?=[^\s$])([^$]+?)(?<!\s)\$(?![\w$])", text)
-    shown = []
-    for plain, code, formula in zip(parts[::3], [*parts[1::3], None], [*parts[2::3], None], strict=True):
-        shown += [html.escape(plain), f"<code>{html.escape(code)}</code>" if code else ""]
-        shown.append(markdown.latex_to_mathml(formula) if formula else "")
-    return "".join(shown)
+# --- the source -----------------------------------------------------------------------------------
 
 
-# --- the map from equation to file ------------------------------------------------------------------
+def read_module(path: Path, root: Path = PACKAGE.parent) -> Entry:
+    """A file's public names in their order."""
+    source, relative = path.read_text(encoding="utf-8"), path.relative_to(root).as_posix()
+    tree, name = ast.parse(source), module_name(relative)
+    return Entry(name, relative, "", ast.get_docstring(tree) or "", _entries(tree, name, source.splitlines()))
 
 
-def equation_map(text: str) -> list[tuple[str, str]]:
-    """The rows (what of the paper, where in the code) of the README's section; Markdown, the header left out."""
-    section = text.partition(f"{MAP_TITLE}\n")[2].partition("\n## ")[0]
-    rows = [line.strip().strip("|").split(" | ") for line in section.splitlines() if line.startswith("| ")]
-    return [(what.strip(), where.strip()) for what, where in rows[1:]]
+def module_name(path: str) -> str:
+    """`flatlib/search/kernels/`, its `__init__.py` or a file in it, as Python names it.
 
-
-def files_of(where: str) -> list[tuple[str, str]]:
-    """Each file named in a row's second cell, as written and as a path: one without a folder lies beside the last.
-
-    >>> files_of("`flatlib/a/b.py`, `c.py`; fast: `kernels/`")
-    [('flatlib/a/b.py', 'flatlib/a/b.py'), ('c.py', 'flatlib/a/c.py'), ('kernels/', 'flatlib/a/kernels/')]
+    >>> module_name("flatlib/search/kernels/"), module_name("flatlib/spaces.py")
+    ('flatlib.search.kernels', 'flatlib.spaces')
     """
-    files: list[tuple[str, str]] = []
-    folder = ""
-    for name in re.findall("`([^`]+)`", where):
-        whole = "/" in name.strip("/")
-        folder = name.rpartition("/")[0] + "/" if whole else folder
-        files.append((name, name if whole else folder + name))
-    return files
+    return path.removesuffix("/__init__.py").removesuffix(".py").strip("/").replace("/", ".")
 
 
-def _where_html(where: str, modules: set[str]) -> str:
-    """A row's second cell with links to the modules of the page."""
-    shown = html.escape(where)
-    for written, path in files_of(where):
-        name = module_name(path)
-        code = f"<code>{html.escape(written).replace('/', '/<wbr/>')}</code>"  # a narrow screen breaks there
-        shown = shown.replace(f"`{written}`", f'<a href="#{name}">{code}</a>' if name in modules else code, 1)
-    return shown
+def _entries(parent: ast.Module | ast.ClassDef, prefix: str, lines: list[str]) -> list[Entry]:
+    found = []
+    for node in parent.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and (node.name == "__init__" or node.name[0] != "_"):
+            name = f"{prefix}.{node.name}"
+            members = _entries(node, name, lines) if isinstance(node, ast.ClassDef) else []
+            found.append(Entry(name, node.name, _signature(node, lines), ast.get_docstring(node) or "", members))
+    return found
 
 
-# --- the pages --------------------------------------------------------------------------------------
-
-
-@cache
-def render_pages() -> dict[str, str]:
-    """File name -> page: the API, and where docs/ is, as in a checkout, how to extend."""
-    shared = {"style": highlighting(), "pages": PAGES if EXTEND.is_file() else {"api.html": PAGES["api.html"]}}
-    rooms = {room: read_room(room) for room in ROOMS}
-    names = {module.anchor for modules in rooms.values() for module in modules}
-    rows = equation_map(MAP.read_text(encoding="utf-8")) if MAP.is_file() else []
-    equations = [(_inline(what), _where_html(where, names)) for what, where in rows]
-    made = {"api.html": _render("api.html.j2", **shared, rooms=rooms, equations=equations)}
-    if EXTEND.is_file():
-        text = EXTEND.read_text(encoding="utf-8").lstrip()
-        heading = title_line(text)
-        body = re.sub(r'<a class="anchor-link".*?</a>', "", markdown.to_html(text[len(heading) :]))
-        sections = re.findall(r'<h2[^>]*\bid="([^"]+)"[^>]*>(.*?)</h2>', body)
-        made["extend.html"] = _render(
-            "extend.html.j2", **shared, title=heading.strip("# "), body=body, sections=sections
-        )
-    return made
-
-
-def _render(template: str, **values: object) -> str:
-    made = environment()
-    made.filters |= {"code": code_html, "doc": docstring_html}
-    return made.get_template(template).render(values)
+def _signature(node: ast.FunctionDef | ast.ClassDef, lines: list[str]) -> str:
+    """Decorators and signature; of a class its fields too."""
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    shown = lines[first - 1 : max(node.lineno, node.body[0].lineno - 1)]
+    for part in node.body if isinstance(node, ast.ClassDef) else ():
+        if isinstance(part, ast.AnnAssign):
+            shown += lines[part.lineno - 1 : part.end_lineno]
+    return inspect.cleandoc("\n".join(["", *shown])).rstrip()

@@ -2,26 +2,25 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 from typing import Any
 
 import plotly.graph_objects as go
+from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 from plotly.utils import PlotlyJSONEncoder
 
 from flatlib import __version__
-from flatlib.display.markdown import first_paragraph, to_text
+from flatlib.display.markdown import to_html, to_text
 from flatlib.settings import MIME as SETTINGS_MIME
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "plotly", "papermill")
 LARGEST = 500_000  # letters of a thumbnail
-HOVER = ("customdata", "hovertext", "hovertemplate", "hoverinfo", "ids", "colorbar")
+UNSEEN = ("customdata", "hovertext", "hovertemplate")  # of a trace that no mouse touches
 DECORATION = ("title", "legend", "annotations", "sliders", "updatemenus", "width", "height")
-BARE_AXIS = {"showticklabels": False, "ticks": "", "title_text": "", "automargin": False}
 CARD = re.compile(r'<script[^>]*\bid="flatlib-card"[^>]*>(.*?)</script>', re.DOTALL)
 
 
@@ -40,16 +39,22 @@ class Card:
 
 def make_card(notebook: NotebookNode, name: str) -> Card:
     """The card of an executed notebook, `name` its file name without the suffix."""
+    about = notebook.metadata
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
-    heading = title_line(text)
-    settings: Any = next((data[SETTINGS_MIME] for _, data in _outputs(notebook) if SETTINGS_MIME in data), {})
+    words = BeautifulSoup(to_html(text), "html.parser")
+    outputs = [(cell, output.get("data", {})) for cell in notebook.cells for output in cell.get("outputs", [])]
+    settings: Any = next((data[SETTINGS_MIME] for _, data in outputs if SETTINGS_MIME in data), {})
+    figures = [(cell, data[PLOTLY_MIME]) for cell, data in outputs if PLOTLY_MIME in data]
+    figures.sort(key=lambda pair: "thumbnail" not in pair[0].metadata.get("tags", []))  # such a cell's, else the first
+    figure = thumbnail(figures[0][1]) if figures else None
+    python = about.get("language_info", {}).get("version")
     return Card(
-        title=str(notebook.metadata.get("title") or (to_text(heading) if heading else "") or name),
-        summary=first_paragraph(text),
-        settings=dict(settings) if isinstance(settings, dict) else {},
-        date=_date(notebook),
-        versions=_versions(notebook),
-        figure=_figure(notebook),
+        title=about.get("title") or to_text(words.h1) or name,
+        summary=next(filter(None, map(to_text, words.find_all("p"))), ""),
+        settings=dict(settings),
+        date=(about.get("papermill", {}).get("end_time") or f"{datetime.now():%Y-%m-%d}")[:10],
+        versions=({"Python": python} if python else {}) | dict(about.get("flatlib", {}).get("versions", {})),
+        figure=figure if len(json.dumps(figure)) <= LARGEST else None,
         source=f"{name}.ipynb",
     )
 
@@ -86,41 +91,13 @@ def installed_versions() -> dict[str, str]:
     return {"flatlib": __version__} | {name: metadata.version(name) for name in PACKAGES}
 
 
-def _versions(notebook: NotebookNode) -> dict[str, str]:
-    """Python, and what run_and_export noted at the run; nothing is claimed for other notebooks."""
-    python = notebook.metadata.get("language_info", {}).get("version")
-    return ({"Python": str(python)} if python else {}) | dict(notebook.metadata.get("flatlib", {}).get("versions", {}))
-
-
-def _date(notebook: NotebookNode) -> str:
-    end = notebook.metadata.get("papermill", {}).get("end_time")
-    return str(end)[:10] if end else f"{datetime.now():%Y-%m-%d}"
-
-
-def _outputs(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, dict[str, Any]]]:
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            yield cell, output.get("data", {})
-
-
-# --- the picture ----------------------------------------------------------------------------------
-
-
-def _figure(notebook: NotebookNode) -> dict[str, Any] | None:
-    """The figure of the first cell tagged `thumbnail`, else the first one, as a thumbnail; None without a small one."""
-    figures = [(cell, data[PLOTLY_MIME]) for cell, data in _outputs(notebook) if PLOTLY_MIME in data]
-    figures.sort(key=lambda pair: "thumbnail" not in pair[0].metadata.get("tags", []))
-    small = thumbnail(figures[0][1]) if figures else None
-    return small if len(json.dumps(small)) <= LARGEST else None
-
-
 def thumbnail(figure: dict[str, Any]) -> dict[str, Any]:
-    """A figure for a small still picture: no text, and nothing that is seen on hover only."""
-    data = [{key: value for key, value in trace.items() if key not in HOVER} for trace in figure.get("data", [])]
+    """A figure for a small still picture: the data without axes or text."""
+    data = [{key: value for key, value in trace.items() if key not in UNSEEN} for trace in figure.get("data", [])]
     kept = {key: value for key, value in figure.get("layout", {}).items() if key not in DECORATION}
     small = go.Figure({"data": data, "layout": kept}, skip_invalid=True)
-    small.update_xaxes(BARE_AXIS).update_yaxes(BARE_AXIS)
-    small.update_scenes({f"{letter}axis": {"showticklabels": False, "title_text": ""} for letter in "xyz"})
-    small.update_coloraxes(showscale=False).update_traces(showscale=False, selector=lambda trace: "showscale" in trace)
+    small.update_xaxes(visible=False).update_yaxes(visible=False).update_coloraxes(showscale=False)
+    small.update_scenes(xaxis_visible=False, yaxis_visible=False, zaxis_visible=False)
+    small.update_traces(showscale=False, selector=lambda trace: "showscale" in trace)
     small.update_layout(showlegend=False, margin=dict.fromkeys("lrtb", 0), autosize=True)
     return json.loads(small.to_json())

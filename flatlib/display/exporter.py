@@ -13,7 +13,6 @@ from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
-from traitlets import default
 from traitlets.config import Config
 
 from flatlib import __version__
@@ -30,18 +29,8 @@ EXPLORERS = {  # packaged modules, the only ones that a page runs -> what it nee
     "explorer": ("data", "cell", "path"),
     "landscape_explorer": ("data", "run", "at"),
 }
-LEFT_OUT = "*An interactive widget of another program, or of another version of flatlib, is left out.*"
-MIMES = (  # the first that an output has is shown
-    PLOTLY_MIME,
-    EXPLORER_MIME,
-    "text/html",
-    "text/markdown",
-    "image/svg+xml",
-    "text/latex",
-    "image/png",
-    "image/jpeg",
-    "text/plain",
-)
+# The first that an output has is shown.
+MIMES = [PLOTLY_MIME, EXPLORER_MIME, "text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
 WARNING = re.compile(r"\b(?:User|Runtime)Warning: (.+)")
 
 
@@ -50,33 +39,15 @@ class FlatlibExporter(HTMLExporter):
 
     export_from_notebook = "flatlib report"
 
-    @default("template_name")
-    def _template_name_default(self) -> str:
-        return "flatlib"
-
-    @default("extra_template_basedirs")
-    def _default_extra_template_basedirs(self) -> list[str]:
-        return [str(TEMPLATES)]
-
     @property
     def default_config(self) -> Config:
-        config = super().default_config
-        config.merge(
-            Config(
-                {
-                    "NbConvertBase": {"display_data_priority": list(MIMES)},
-                    "TemplateExporter": {"exclude_input_prompt": True, "exclude_output_prompt": True},
-                    "HTMLExporter": {"embed_images": True},
-                }
-            )
-        )
-        return config
+        template = {"template_name": "flatlib", "extra_template_basedirs": [str(TEMPLATES)]}
+        shown = {"embed_images": True, "exclude_input_prompt": True, "exclude_output_prompt": True}
+        return Config({"NbConvertBase": {"display_data_priority": MIMES}, "HTMLExporter": template | shown})
 
     def default_filters(self) -> Any:
         yield from super().default_filters()
         yield "markdown2html", self.markdown2html
-        yield "mathml", lambda text: markdown.latex_to_mathml(text.strip().strip("$"), block=True)
-        yield "without_network", markdown.without_network
         yield "json_for_script", json_for_script
 
     @pass_context
@@ -96,20 +67,19 @@ class FlatlibExporter(HTMLExporter):
         resources = self._init_resources(resources)
         card = make_card(nb, resources["metadata"].get("name") or "notebook")
         nb = _readable(nb)
-        shown = {mime for cell in nb.cells for output in cell.get("outputs", []) for mime in output.get("data", {})}
-        figures = PLOTLY_MIME in shown
+        outputs = [output.get("data", {}) for cell in nb.cells for output in cell.get("outputs", [])]
+        explorers = sorted({data[EXPLORER_MIME]["module"] for data in outputs if EXPLORER_MIME in data})
         resources["flatlib"] = {
             "card": card,
             "card_json": json_for_script(asdict(card)),
             "ran": "papermill" in nb.metadata,
             "version": __version__,
-            "plotly_js": PLOTLY_JS if figures else "",
+            "plotly_js": PLOTLY_JS,
             "pygments": highlighting(),
-            "explorers": {name: {"js": module(name), "css": style(name)} for name in _used(nb)},
+            "explorers": {name: {"js": module(name), "css": style(name)} for name in explorers},
         }
         html, resources = super().from_notebook_node(nb, resources, **kw)
-        if figures:
-            resources["outputs"] = {**(resources.get("outputs") or {}), **assets()}
+        resources["outputs"] = {**(resources.get("outputs") or {}), **assets()}
         return html, resources
 
 
@@ -126,67 +96,41 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def _readable(notebook: NotebookNode) -> NotebookNode:
-    """A copy without the title, which the header shows, and without outputs that say nothing on a page."""
-    notebook = copy.deepcopy(notebook)
-    states = _widget_states(notebook.metadata.pop("widgets", None))
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [shown for output in cell.outputs if (shown := _shown(output, states))]
-    first = next((cell for cell in notebook.cells if cell.cell_type == "markdown"), None)
-    if first and (heading := title_line(first.source)):
-        first.source = first.source.lstrip()[len(heading) :].lstrip("\n")
-    return notebook
-
-
-def _shown(output: NotebookNode, states: dict[str, dict[str, Any]]) -> NotebookNode | None:
-    """An output as the page shows it: of stderr the warnings only, no progress bars, of widgets the explorer."""
-    if output.output_type == "stream" and output.name == "stderr":
-        output.text = "\n".join(dict.fromkeys(WARNING.findall(output.text)))
-        return output if output.text else None
-    if WIDGET_MIME in output.get("data", {}):
-        return _widget(output, states)
-    if "data" in output and not output.data.keys() & set(MIMES):
-        return None
-    return output
-
-
-# --- widgets --------------------------------------------------------------------------------------
-
-
-def _widget_states(widgets: Any) -> dict[str, dict[str, Any]]:
-    """Model id -> state, of a notebook's metadata as papermill stores them."""
-    try:
-        return {str(model): dict(widget["state"]) for model, widget in widgets[STATE_MIME]["state"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError):  # no state, or none of Jupyter's
-        return {}
-
-
-def _widget(output: NotebookNode, states: dict[str, dict[str, Any]]) -> NotebookNode | None:
-    """The explorer with its state as data; a note for other code, which must not get into a page; else nothing."""
-    view = output.data[WIDGET_MIME]
-    state = states.get(str(view.get("model_id")) if isinstance(view, dict) else "", {})
-    if "_esm" not in state:
-        return None
-    for name, traits in EXPLORERS.items():
-        if state["_esm"] == module(name):
-            output.data = NotebookNode(
-                {EXPLORER_MIME: {"module": name} | {trait: state.get(trait) for trait in traits}}
-            )
-            return output
-    output.data = NotebookNode({"text/markdown": LEFT_OUT})
-    return output
-
-
-def _used(notebook: NotebookNode) -> list[str]:
-    """Names of the explorers that a readable notebook shows."""
-    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
-    return sorted({data[EXPLORER_MIME]["module"] for data in outputs if EXPLORER_MIME in data})
-
-
 def highlighting() -> str:
     """Style sheet of highlighted code, for light and dark pages."""
     light, dark = (
         HtmlFormatter(style=style, nobackground=True).get_style_defs(".highlight") for style in ("xcode", "github-dark")
     )
     return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
+
+
+# --- what is shown of a notebook ------------------------------------------------------------------
+
+
+def _readable(notebook: NotebookNode) -> NotebookNode:
+    """A copy without the title, which the header shows, and without outputs that say nothing on a page."""
+    notebook = copy.deepcopy(notebook)
+    widgets = notebook.metadata.pop("widgets", {}).get(STATE_MIME, {}).get("state", {})  # as papermill stores them
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [shown for output in cell.outputs if (shown := _shown(output, widgets))]
+    first = next((cell for cell in notebook.cells if cell.cell_type == "markdown"), None)
+    if first and (heading := title_line(first.source)):
+        first.source = first.source.lstrip()[len(heading) :].lstrip("\n")
+    return notebook
+
+
+def _shown(output: NotebookNode, widgets: dict[str, Any]) -> NotebookNode | None:
+    """An output as the page shows it: of stderr the warnings only, no progress bars, of widgets the explorers."""
+    if output.output_type == "stream" and output.name == "stderr":
+        output.text = "\n".join(dict.fromkeys(WARNING.findall(output.text)))
+        return output if output.text else None
+    if WIDGET_MIME in output.get("data", {}):
+        state = widgets.get(output.data[WIDGET_MIME].get("model_id"), {}).get("state", {})
+        name = next((name for name in EXPLORERS if state.get("_esm") == module(name)), None)
+        if name is None:  # of another program, or of another version: its code must not get into a page
+            return None
+        output.data = {EXPLORER_MIME: {"module": name} | {trait: state.get(trait) for trait in EXPLORERS[name]}}
+    if "data" in output and not output.data.keys() & set(MIMES):
+        return None
+    return output

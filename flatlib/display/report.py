@@ -12,9 +12,10 @@ from unittest.mock import patch
 import nbformat
 
 from flatlib.display.api_page import PAGES, render_pages
-from flatlib.display.card import Card, installed_versions, read_card
+from flatlib.display.card import installed_versions, read_card
 from flatlib.display.claim_page import claims_context
 from flatlib.display.exporter import FlatlibExporter, assets, environment
+from flatlib.run.checkpoint import write_beside
 from flatlib.run.notebook import execute_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -27,33 +28,27 @@ class ReportError(RuntimeError):
     """Notebooks that are none, or that failed."""
 
 
-def run_and_export(
-    notebooks: Sequence[Path] | None,
-    reports_dir: Path,
-    parameters: dict[str, Any] | None = None,
-    *,
-    progress: bool = True,
-) -> list[Path]:
+def run_and_export(notebooks: Sequence[Path] | None, reports_dir: Path) -> list[Path]:
     """Run notebooks, write a page for each, the guides and the index; the notebooks' pages.
 
     None: the checkout's notebooks. A notebook with outputs is exported as it is. Where one fails, a
     line on stderr says why, its old page is kept and the others still run; ReportError at the end.
     """
-    sources = _checked(notebooks, parameters)
+    sources = _checked(notebooks)
     reports_dir = Path(reports_dir).absolute()
     check_writable(reports_dir, "--reports-dir")
     pages, failed = [], []
     for path, notebook in sources.items():
         try:
-            if not _is_executed(notebook):
-                notebook = execute(path, reports_dir, parameters, progress)
+            if not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells):
+                notebook = execute(path, reports_dir)
             pages.append(export(notebook, path, reports_dir))
         except Exception as error:  # whatever a notebook does, the others run
             failed.append(path.name)
             print(f"{path.name}: {_last_line(error)}", file=sys.stderr)
     if pages:
         for name, page in render_pages().items():
-            _write(reports_dir / name, page.encode())
+            _write(reports_dir / name, page)
         write_index(reports_dir)
     if failed:
         raise ReportError(f"{len(failed)} of {len(sources)} notebooks failed: {', '.join(failed)} (old pages kept)")
@@ -70,52 +65,9 @@ def check_writable(folder: Path, option: str) -> None:
         raise ReportError(f"{folder}: cannot be written ({why}); name another: {option} FOLDER") from None
 
 
-def export(notebook: nbformat.NotebookNode, path: Path, reports_dir: Path) -> Path:
-    """Write the page of an executed notebook that lies at `path`; ReportError if a cell failed."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
-                raise ReportError(f"{output.ename}: {output.evalue}")
-    place = {"metadata": {"name": path.stem, "path": str(path.absolute().parent)}}
-    html, resources = FlatlibExporter().from_notebook_node(notebook, place)
-    for name, content in (resources.get("outputs") or {}).items():
-        _write(reports_dir / name, content)
-    return _write(reports_dir / f"{path.stem}.html", html.encode())
-
-
-# --- running --------------------------------------------------------------------------------------
-
-
-def _checked(notebooks: Sequence[Path] | None, parameters: dict[str, Any] | None) -> dict[Path, nbformat.NotebookNode]:
-    """The notebooks, read; one line for the first that cannot serve."""
-    own = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"), key=lambda path: (path.stem in READERS, path.name))
-    paths = own if notebooks is None else [Path(path) for path in notebooks]
-    if not paths:
-        raise ReportError(f"no notebooks in {NOTEBOOKS}; name them: flatlib report NOTEBOOK ...")
-    sources = {path: _read(path) for path in paths}
-    stems = [path.stem for path in sources]
-    for path, notebook in sources.items():
-        if stems.count(path.stem) > 1 or f"{path.stem}.html" in (INDEX, CLAIMS, *PAGES):
-            raise ReportError(f"{path}: another page is named {path.stem}.html; rename the notebook")
-        if parameters and _is_executed(notebook):
-            raise ReportError(f"{path}: has been run already, so parameters cannot apply; clear its outputs first")
-    return sources
-
-
-def _read(path: Path) -> nbformat.NotebookNode:
-    try:
-        return nbformat.read(path, as_version=4)
-    except OSError as error:
-        raise ReportError(f"{path}: {error.strerror}; expected a notebook (.ipynb)") from None
-    except Exception:  # nbformat raises what its JSON happens to trip over
-        raise ReportError(f"{path}: not a notebook; expected a file saved by Jupyter or papermill (.ipynb)") from None
-
-
-def _is_executed(notebook: nbformat.NotebookNode) -> bool:
-    return any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
-
-
-def execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, progress: bool) -> nbformat.NotebookNode:
+def execute(
+    path: Path, reports_dir: Path, parameters: dict[str, Any] | None = None, *, progress: bool = True
+) -> nbformat.NotebookNode:
     """Run a notebook in its folder; its CSV files go below reports_dir."""
     where = patch.dict(os.environ, FLATLIB_REPORTS=str(reports_dir))  # papermill hands no environment on
     with tempfile.TemporaryDirectory() as folder, where:
@@ -126,56 +78,68 @@ def execute(path: Path, reports_dir: Path, parameters: dict[str, Any] | None, pr
     return notebook
 
 
-def _last_line(error: Exception) -> str:
-    """The line that says what went wrong, of a notebook's error or of our own."""
-    name, value = getattr(error, "ename", ""), getattr(error, "evalue", "")
-    text = f"{name}: {value}" if name else str(error)
-    lines = [line for line in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Complete or what was there before; a file that says the same is left alone."""
-    if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
-
-
-# --- the index ------------------------------------------------------------------------------------
+def export(notebook: nbformat.NotebookNode, path: Path, reports_dir: Path) -> Path:
+    """Write the page of an executed notebook that lies at `path`; ReportError if a cell failed."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
+                raise ReportError(f"{output.ename}: {output.evalue}")
+    place = {"metadata": {"name": path.stem, "path": str(path.absolute().parent)}}
+    html, resources = FlatlibExporter().from_notebook_node(notebook, place)
+    for name, content in resources["outputs"].items():
+        _write(reports_dir / name, content)
+    return _write(reports_dir / f"{path.stem}.html", html)
 
 
 def write_index(reports_dir: Path) -> Path:
     """Write index.html, a card for each page of the folder and the tables' CSV files, and claims.html."""
     reports_dir = Path(reports_dir)
     guides = {name: title for name, title in PAGES.items() if (reports_dir / name).is_file()}
+    pages = [path for path in sorted(reports_dir.glob("*.html")) if path.name != INDEX and path.is_file()]
+    tables: dict[str, list[str]] = {}  # source folder -> its CSV files, as paths from the reports folder
+    for path in sorted(reports_dir.glob("tables/**/*.csv")):
+        source = path.parent.relative_to(reports_dir / "tables").as_posix()
+        tables.setdefault(source, []).append(path.relative_to(reports_dir).as_posix())
     claims, templates = claims_context(reports_dir), environment()
-    _write(reports_dir / CLAIMS, templates.get_template("claims.html.j2").render(claims).encode())
+    cards = {path.name: card for path in pages if (card := read_card(path.read_text("utf-8", "replace")))}
     html = templates.get_template("index.html.j2").render(
-        claims, cards=_cards(reports_dir), tables=_tables(reports_dir), places=PLACES, guides=guides
+        claims, cards=cards, tables=tables, places=PLACES, guides=guides
     )
     for name, content in assets().items():
         _write(reports_dir / name, content)
-    return _write(reports_dir / INDEX, html.encode())
+    _write(reports_dir / CLAIMS, templates.get_template("claims.html.j2").render(claims))
+    return _write(reports_dir / INDEX, html)
 
 
-def _cards(reports_dir: Path) -> dict[str, Card]:
-    """File name -> card of the pages that have one."""
-    pages = (path for path in sorted(reports_dir.glob("*.html")) if path.name != INDEX and path.is_file())
-    cards = {path.name: read_card(path.read_text(encoding="utf-8", errors="replace")) for path in pages}
-    return {name: card for name, card in cards.items() if card}
+def _write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_beside(path, lambda file: file.write(content.encode() if isinstance(content, str) else content))
+    return path
 
 
-def _tables(reports_dir: Path) -> dict[str, list[str]]:
-    """Source folder -> its CSV files, as paths from the reports folder."""
-    folders: dict[str, list[str]] = {}
-    for path in sorted(reports_dir.glob("tables/**/*.csv")):
-        source = path.parent.relative_to(reports_dir / "tables").as_posix()
-        folders.setdefault(source, []).append(path.relative_to(reports_dir).as_posix())
-    return folders
+def _checked(notebooks: Sequence[Path] | None) -> dict[Path, nbformat.NotebookNode]:
+    """The notebooks, read; one line for the first that cannot serve."""
+    own = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"), key=lambda path: (path.stem in READERS, path.name))
+    paths = own if notebooks is None else [Path(path) for path in notebooks]
+    if not paths:
+        raise ReportError(f"no notebooks in {NOTEBOOKS}; name them: flatlib report NOTEBOOK ...")
+    sources = {path: _read(path) for path in paths}
+    stems = [path.stem for path in sources]
+    for path in sources:
+        if stems.count(path.stem) > 1 or f"{path.stem}.html" in (INDEX, CLAIMS, *PAGES):
+            raise ReportError(f"{path}: another page is named {path.stem}.html; rename the notebook")
+    return sources
+
+
+def _read(path: Path) -> nbformat.NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat raises what its JSON happens to trip over
+        why = getattr(error, "strerror", None) or "not a notebook"
+        raise ReportError(f"{path}: {why}; expected a notebook saved by Jupyter or papermill (.ipynb)") from None
+
+
+def _last_line(error: Exception) -> str:
+    """The line that says what went wrong, without the colors of a notebook's traceback."""
+    lines = re.sub(r"\x1b\[[\d;]*m", "", str(error)).split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), type(error).__name__)

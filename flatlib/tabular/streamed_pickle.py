@@ -7,7 +7,8 @@ worth keeping; what the file has said of it so far is then forgotten.
 
 import pickle
 import re
-from collections import Counter, OrderedDict
+import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from struct import Struct
 from typing import Any, BinaryIO, ClassVar
@@ -17,27 +18,17 @@ import numpy as np
 from flatlib.tabular.table import TableError
 
 FORGOTTEN = object()  # stands where a file refers back to what was forgotten
-_EQUAL_STRINGS = 8  # of equal strings, this many stay known: the writer's own are among the first
-_CODES = re.compile(r"[<>=|]?([fiu][1248]|b1)")
 _DOUBLE, _INDEX = Struct(">d").unpack, Struct("<I").unpack
 
 
-class _Dtype:
-    """A numpy dtype of plain numbers, by its code."""
-
-    def __init__(self, code: str, *_: object):
-        if not isinstance(code, str) or not _CODES.fullmatch(code):
-            raise TableError(f"an array type {str(code)[:40]!r}, which no table needs")
-        self.dtype = np.dtype(code)
-
-    def set_state(self, state: tuple) -> None:
-        """What numpy adds to the code: the byte order is all that matters here."""
-        if state[1] in "<>":
-            self.dtype = self.dtype.newbyteorder(state[1])
+def _dtype(code: str, *_: object) -> np.dtype:
+    if not isinstance(code, str) or not re.fullmatch("[fiu][1248]|b1", code):
+        raise TableError(f"an array type {str(code)[:40]!r}, which no table needs")
+    return np.dtype(code)
 
 
-def _scalar(kind: _Dtype, data: bytes) -> float | int | bool:
-    return np.frombuffer(data, kind.dtype, count=1)[0].item()
+def _scalar(kind: np.dtype, data: bytes) -> float | int | bool:
+    return np.frombuffer(data, kind, count=1)[0].item()
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -49,7 +40,7 @@ def _encode(text: str, encoding: str) -> bytes:
 ALLOWED: dict[tuple[str, str], Callable] = {
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): OrderedDict,
-    ("numpy", "dtype"): _Dtype,
+    ("numpy", "dtype"): _dtype,
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy._core.multiarray", "scalar"): _scalar,
     ("__builtin__", "set"): set,
@@ -57,45 +48,34 @@ ALLOWED: dict[tuple[str, str], Callable] = {
 }
 
 
-class _Memo(dict[int, Any]):
-    """What a file may refer back to; what was forgotten is FORGOTTEN."""
+class _Memo(list[Any]):
+    """What a file may refer back to, by number; of equal strings there is one object."""
 
-    def __init__(self) -> None:
-        self.kept: dict[int, Any] = {}
-        self.seen: Counter[str] = Counter()
-        self.n_before = 0  # numbers given before the last `forget`
+    n_kept = 0
 
-    def __missing__(self, at: int) -> Any:
-        return self.kept.get(at, FORGOTTEN)
-
-    def __len__(self) -> int:  # the next number, to the unpickler
-        return self.n_before + super().__len__()
+    def __setitem__(self, at: Any, thing: Any) -> None:
+        if at != len(self):
+            raise TableError("its memo is not in order")  # as every pickler numbers it
+        self.append(sys.intern(thing) if type(thing) is str else thing)
 
     def forget(self) -> None:
-        """Keep the first strings of each text, types and functions: later parts refer to no other thing."""
-        self.n_before = len(self)
-        for at, thing in self.items():
-            if type(thing) is str:
-                self.seen[thing] += 1
-                keep = self.seen[thing] <= _EQUAL_STRINGS
-            else:
-                keep = callable(thing) or type(thing) is _Dtype
-            if keep:
-                self.kept[at] = thing
-        self.clear()
+        """Keep strings, types and functions: later parts refer to no other thing."""
+        for at in range(self.n_kept, len(self)):
+            if not (isinstance(self[at], str | np.dtype) or callable(self[at])):
+                super().__setitem__(at, FORGOTTEN)
+        self.n_kept = len(self)
 
 
 class StreamedUnpickler(pickle._Unpickler):
     """The pure Python unpickler, kept to plain data.
 
-    `complete(part)` is called on each dict that has just been filled; where it returns something,
+    `complete(part)` is called on each dict of several items that has just been filled; where it returns something,
     that takes the dict's place and all that was memoized since the last such part is forgotten.
     """
 
     stack: list[Any]
     append: Callable[[object], None]
     read: Callable[[int], bytes]
-    pop_mark: Callable[[], list[Any]]
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, file: BinaryIO, complete: Callable[[dict], object | None] = lambda part: None):
@@ -132,22 +112,13 @@ class StreamedUnpickler(pickle._Unpickler):
                 raise EOFError("it ends early")
 
     def load_build(self) -> None:
-        """Python's own could change a class or a function."""
+        """Python's own could change a class or a function; here nothing changes. Of a dtype it says the byte order."""
         state = self.stack.pop()
-        if type(self.stack[-1]) is not _Dtype:
+        if not isinstance(self.stack[-1], np.dtype) or state[1] == ">":
             raise TableError(f"it changes the inside of a {type(self.stack[-1]).__name__}; no table needs it")
-        self.stack[-1].set_state(state)
-
-    def load_setitem(self) -> None:
-        super().load_setitem()  # type: ignore[misc]
-        self._complete()
 
     def load_setitems(self) -> None:
-        items = self.pop_mark()
-        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
-        self._complete()
-
-    def _complete(self) -> None:
+        super().load_setitems()  # type: ignore[misc]
         whole = self.complete(self.stack[-1]) if isinstance(self.stack[-1], dict) else None
         if whole is not None:
             self.stack[-1] = whole
@@ -156,6 +127,5 @@ class StreamedUnpickler(pickle._Unpickler):
     dispatch |= {
         pickle.MARK[0]: load_mark,
         pickle.BUILD[0]: load_build,
-        pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,
     }

@@ -4,7 +4,7 @@ Each quantity `{dataset}/{schedule}/{split}` is accuracy in percent, float32 (A,
 its epochs and seeds. NaN: not run. Queries give errors, 100 - accuracy.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -51,7 +51,7 @@ class Table:
     name: str
     archs: np.ndarray  # (A, 6) operation indices
     quantities: dict[str, Quantity]
-    params_M: np.ndarray | None = field(default=None)  # noqa: N815 - (A,) millions, the format's name
+    params_M: np.ndarray | None = None  # noqa: N815 - (A,) millions, the format's name
 
     @cached_property
     def _row_of(self) -> np.ndarray:  # (15625,) row of each cell of the space, -1 where absent
@@ -79,10 +79,8 @@ class Table:
     def neighbors(self, d: int = 1) -> np.ndarray:  # (A, N) rows, the cell itself first
         """N(alpha) of every cell as rows of the table (Eq. 3); TableError for part of a space."""
         if not self.is_whole:
-            raise TableError(
-                f"{self.name} holds {len(self.archs)} of {NAS_BENCH_201.n_cells} cells: neighborhoods "
-                "need them all; use a complete table"
-            )
+            part = f"{len(self.archs)} of {NAS_BENCH_201.n_cells} cells"
+            raise TableError(f"{self.name} holds {part}: neighborhoods need them all; use a complete table")
         size = len(self.archs) * neighborhood_size(6, 5, d)
         parts = np.array_split(self.archs, 1 + size // 1_000_000)  # at d = 6 there are 244 million
         return np.concatenate([self._row_of[arch_number(enumerate_neighbors(part, 5, d))] for part in parts])
@@ -107,11 +105,8 @@ class Table:
         """Column label -> key of the test errors that judge: the paper's three, or a stand-in's own."""
         if self.name == "nas-bench-201":
             return {label: key for label, key in PAPER_COLUMNS.items() if key in self.quantities}
-        return {
-            key.split("/")[0]: key
-            for key in self.quantities
-            if key.endswith("test") and not key.split("/")[0].endswith("-valid")
-        }
+        tests = [key for key in self.quantities if key.endswith("test") and "-valid/" not in key]
+        return {key.split("/")[0]: key for key in tests}
 
     def errors(self, key: str, epoch: int = 0, trial: str | int = "first") -> np.ndarray:  # (A,) percent
         """Error after an epoch (0: the last).
@@ -121,8 +116,7 @@ class Table:
         quantity = self.quantity(key)
         epochs = quantity.epochs.tolist()
         if epoch and epoch not in epochs:
-            have = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{epochs[0]} only"
-            raise TableError(f"{self.name}: {key} has no epoch {epoch}; it has {have}")
+            raise TableError(f"{self.name}: {key} has no epoch {epoch}; it has {epochs[0]} to {epochs[-1]}")
         at = epochs.index(epoch) if epoch else len(epochs) - 1
         seeds = 100.0 - quantity.accuracy[:, :, at].astype(np.float64)  # (A, S)
         if isinstance(trial, int):
@@ -131,10 +125,8 @@ class Table:
             raise TableError(f"trial {trial!r}: no such trial; choose first or mean")
         run = ~np.isnan(seeds)
         if not run.any(1).all():
-            raise TableError(
-                f"{self.name}: {key} was not run for {int((~run.any(1)).sum())} cells at epoch "
-                f"{epochs[at]}; choose another quantity or epoch"
-            )
+            missing = f"{key} was not run for {int((~run.any(1)).sum())} cells at epoch {epochs[at]}"
+            raise TableError(f"{self.name}: {missing}; choose another quantity or epoch")
         return np.nanmean(seeds, axis=1) if trial == "mean" else seeds[np.arange(len(seeds)), run.argmax(1)]
 
     def complete_seeds(self, key: str) -> list[int]:

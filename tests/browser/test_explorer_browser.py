@@ -38,7 +38,7 @@ def folder(tmp_path_factory, small_table):
     cells = [new_markdown_cell("# Walk"), new_code_cell(OPEN.format(table=str(table)))]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "walk.ipynb")
-    run_and_export([folder / "walk.ipynb"], folder / "reports", progress=False)
+    run_and_export([folder / "walk.ipynb"], folder / "reports")
     return folder
 
 

@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
         code = OPEN.format(tests=str(ROOT / "tests"), evaluate=evaluate)
         cells = [new_markdown_cell("# Walk"), new_code_cell(code)]
         nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / f"{name}.ipynb")
-    run_and_export([folder / "walk.ipynb"], folder / "reports", progress=False)
+    run_and_export([folder / "walk.ipynb"], folder / "reports")
     return folder
 
 

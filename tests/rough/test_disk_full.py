@@ -100,4 +100,5 @@ def test_a_full_disk_under_a_report_is_told(tmp_path):
     first, last = done.stderr.splitlines()
     assert done.returncode == 1 and first.startswith("full.ipynb: ") and "File too large" in first
     assert last == "flatlib: 1 of 1 notebooks failed: full.ipynb (old pages kept)"
-    assert [(path.name, path.read_text()) for path in (tmp_path / "reports").iterdir()] == [("full.html", "old")]
+    left = [path for path in (tmp_path / "reports").rglob("*") if path.is_file()]
+    assert [(path.name, path.read_text()) for path in left] == [("full.html", "old")]
