@@ -15,7 +15,6 @@ from flatlib.search.search import search
 pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
 EVALUATION, CELLS = "04_evaluation", "07_cells"
 NA = "na-darts, n_nbr 2, found on digits"
-ON_DIGITS = "na-darts, n_nbr 2 on digits"
 TINY = {"n_train": 64, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 2}
 SEARCHES = [
     SearchConfig(n_train=64, batch_size=16, channels=2, cells=3, epochs=1, n_nbr=2, device="cpu", **own)
@@ -79,7 +78,7 @@ def test_cells_without_searches(tmp_path):
         assert known.source in words and words.endswith(known.doubt)
     for kind in ("normal", "reduction"):
         assert len(alone.table(f'depth_table(shown, "{kind}"')["depth"]) == len(catalogue())
-    (_, points) = alone.shown("cell_map.plot_map")
+    (_, points) = alone.shown("cell_table.plot_map")
     assert sum(len(group["text"]) for group in points[PLOTLY]["data"]) == 11  # of the DARTS space
     assert list(alone.table("section_f")) == ["Section F says", "DARTS, published (n = 2)", "random cells (n = 200)"]
     assert not (tmp_path / "tables").exists() and not (tmp_path / "runs").exists()
@@ -90,9 +89,9 @@ def test_cells_with_searches(tmp_path):
     runs = searched(tmp_path)
     notebook = run_notebook(CELLS, tmp_path, cells="DARTS_V1; pc-darts cifar")
     drawn = notebook.words("draw_cells(one.cell, one.name)")
-    found = ["darts on digits, seed 0", *(f"{ON_DIGITS}, seed {run.config.seed}" for run in runs[:2])]
+    found = ["darts, found on digits, seed 0", *(f"{NA}, seed {run.config.seed}" for run in runs[:2])]
     assert [words.split(", normal")[0] for words in drawn] == found
-    kinds = ["darts on digits (n = 1)", f"{ON_DIGITS} (n = 2)"]
+    kinds = ["darts, found on digits (n = 1)", f"{NA} (n = 2)"]
     for kind in ("normal", "reduction"):
         table = notebook.table(f'depth_table(shown, "{kind}"')
         assert list(table["depth"]) == ["DARTS_V1", "PC-DARTS", *kinds]
@@ -101,7 +100,7 @@ def test_cells_with_searches(tmp_path):
     ]  # fmt: skip
     (bars,) = notebook.figures("plot_operations")
     assert {name for bar in bars["data"] for name in bar["y"]} == {"DARTS_V1", "PC-DARTS", *found}
-    assert list(notebook.table("cell_map.nearest")["nearest found"]) == [
+    assert list(notebook.table("cell_table.nearest")["nearest found"]) == [
         *found, "DARTS_V1", "PC-DARTS", "a random cell"
     ]  # fmt: skip
 
