@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flatlib import published
-from flatlib.display import counts, evaluation_tables, evaluations
+from flatlib.display import evaluations
 from flatlib.evaluation.catalogue import catalogue, cell_key
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.cost import cost
@@ -101,10 +101,10 @@ def test_seed_noise_is_the_pooled_deviation():
     runs = [run(DIGITS, error, seed=at) for at, error in enumerate((1.0, 3.0))]
     runs += [run(DIGITS, error, "GDAS_V1", at) for at, error in enumerate((10.0, 10.0, 16.0))]
     runs.append(run(DIGITS, 50.0, "P-DARTS"))
-    noise = seed_noise(runs)
+    noise = seed_noise(trained(runs, {}))
     assert noise == (pytest.approx(math.sqrt((2 + 24) / 3)), 2, 5)
     assert noise.of_difference(2, 3) == pytest.approx(noise.std * math.sqrt(5 / 6))
-    assert math.isnan(seed_noise(runs[-1:]).std)
+    assert math.isnan(seed_noise(trained(runs[-1:], {})).std)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_stand_in_never_stands_under_the_papers_columns():
     searches = {cell_key(FOUND): [SearchConfig(method="darts")]}
     runs = [run(DIGITS, 2.0), run(DIGITS, 3.0, cell_key(FOUND)), run(CIFAR, 4.0, cell_key(FOUND))]
     groups = trained(runs, searches)
-    frames = evaluation_tables.table_frames("3", groups)
+    frames = evaluations.table_frames("3", groups)
     own, digits = frames[published.IMAGES], frames["digits"]
     assert digits.paper.isna().all() and set(digits.column) == {"Test Error / digits"}
     assert set(digits.row) == {"DARTS 2nd", "DARTS 1st"} and digits.note.str.contains("stands for").all()
@@ -172,7 +172,7 @@ def test_a_stand_in_never_stands_under_the_papers_columns():
 def test_what_was_trained_on_cifar_stands_beside_the_published_number():
     """Sees a measured error lost, its mean, spread or n wrong, or the published one copied into ours."""
     groups = trained([run(CIFAR, 4.0), run(CIFAR, 6.0, seed=1)], {})
-    frame = evaluation_tables.table_frames("4", groups)[published.IMAGES]
+    frame = evaluations.table_frames("4", groups)[published.IMAGES]
     (line,) = frame[(frame.row == "DARTS 2nd") & (frame.column == "Test Error / CIFAR-10")].itertuples()
     assert (line.ours, line.ours_std, line.n, line.paper, line.unit) == (5.0, 1.0, 2, 2.70, "%")
     assert line.setting == groups[0].told == f"published cells; {groups[0].setting}; trained on cpu"
@@ -193,7 +193,7 @@ def test_a_part_of_imagenet_is_not_imagenet():
     config = EvaluationConfig(dataset="imagenet", n_classes=10, channels=4, cells=14, device="cpu")
     groups = trained([run(config, 5.0)], {})
     assert groups[0].source == "imagenet-10-classes" and not measured("3", groups, published.IMAGES)
-    frames = evaluation_tables.table_frames("5", groups)
+    frames = evaluations.table_frames("5", groups)
     assert frames["imagenet-10-classes"].paper.isna().all()
     assert set(frames["imagenet-10-classes"].column) == {"Test Error / imagenet-10-classes"}
 
@@ -203,8 +203,8 @@ def test_two_kinds_of_one_search_have_a_block_each():
     cells = [cell_key(replace(FOUND, normal=catalogue()[name].cell.normal)) for name in ("GDAS_V1", "P-DARTS")]
     searches = {cells[0]: [SearchConfig()], cells[1]: [SearchConfig(n_nbr=4)]}
     groups = trained([run(DIGITS, 7.0, cells[0]), run(DIGITS, 25.0, cells[1])], searches)
-    frame = evaluation_tables.table_frames("Fa", groups)["digits"]
-    view, settings = evaluation_tables.blocks("Fa", frame)
+    frame = evaluations.table_frames("Fa", groups)["digits"]
+    view, settings = evaluations.blocks("Fa", frame)
     shown = [text for text in view.loc["mean"] if "(n = 1)" in text]
     assert sorted(text[:4] for text in shown) == ["25.0", "7.00"] and len(settings) == 2
 
@@ -216,7 +216,7 @@ def test_noise_is_of_one_setting():
     groups = trained(runs, {})
     assert groups[1].setting.startswith(groups[0].setting)
     for group in groups:
-        assert "0.07 points (2 trainings of 1 cells)" in evaluation_tables.noise_in_words(group.told, groups)
+        assert "0.07 points (2 trainings of 1 cells)" in evaluations.noise_in_words(group.told, groups)
 
 
 def test_counts_in_the_tables():
@@ -234,8 +234,8 @@ def test_files_and_view(tmp_path):
     """Sees a table that is not written, a block without its setting, or a difference without its noise."""
     runs = [run(CIFAR, 4.0), run(CIFAR, 6.0, seed=1), run(DIGITS, 2.0)]
     groups = trained(runs, {})
-    for table in evaluation_tables.TABLES:
-        style = evaluation_tables.save_and_show(table, groups, tmp_path)
+    for table in evaluations.TABLES:
+        style = evaluations.save_and_show(table, groups, tmp_path)
         text = (tmp_path / "tables" / "cifar-imagenet" / f"table_{table}.csv").read_text()
         assert len(list(csv.reader(text.splitlines()))) > len({cell.row for cell in published.table(table)})
         assert list(style.data.index) == list(dict.fromkeys(cell.row for cell in published.table(table)))
@@ -278,14 +278,11 @@ def test_figures_hold_every_training():
 
 def test_counted_beside_printed():
     """Sees a published size under another cell's name, or a difference of the wrong sign."""
-    frame = counts.counts_frame().set_index(["cell", frame_size := "size"])
-    assert frame_size == "size" and len(frame) == 34
-    line = frame.loc[("DARTS_V2", "CIFAR, C = 36, 20 cells")]
+    frame = evaluations.counts_frame()
+    assert len(frame) == 34
+    line = frame.loc[("cifar10, C = 36, 20 cells", "DARTS_V2")]
     assert line["params"] == pytest.approx(3.349342) and line["params, published"] == 2.9
     assert line["params, difference %"] == pytest.approx(100 * (3.349342 / 2.9 - 1)) and line["C by Sec. D.1"] == 34
-    assert frame.loc[("SNAS-mild", "ImageNet, C = 48, 14 cells")]["multiply-adds, published"] == 522
-    assert np.isnan(frame.loc[("GDAS_V1", "CIFAR, C = 36, 20 cells")]["params, published"])
-    figure = counts.plot_counts(frame.reset_index())
-    assert sum(len(trace.x) for trace in figure.data) == frame.filter(like="difference").notna().sum().sum()
-    assert "ENAS" in counts.doubts().data and "DARTS+" in counts.doubts().data
-    assert counts.show_counts(frame.reset_index()).data.shape == (34, 7)
+    assert frame.loc[("imagenet, C = 48, 14 cells", "SNAS-mild")]["multi_adds, published"] == 522
+    assert np.isnan(frame.loc[("cifar10, C = 36, 20 cells", "GDAS_V1")]["params, published"])
+    assert evaluations.show_counts(frame).data.shape == (34, 7)

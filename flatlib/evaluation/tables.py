@@ -9,34 +9,27 @@ import numpy as np
 
 from flatlib import published
 from flatlib.evaluation.catalogue import catalogue, cell_key
-from flatlib.evaluation.costs import SIZES, usual_cost
+from flatlib.evaluation.costs import costs
 from flatlib.evaluation.plan import IMAGES
 from flatlib.evaluation.runs import EvaluationRun
 from flatlib.search.config import SearchConfig
 
+CIFAR = {"cifar10": "Test Error / CIFAR-10", "cifar100": "Test Error / CIFAR-100"}
 ERRORS = {  # table -> data set -> the paper's column
-    "3": {name: f"Top-1 Test Error / {label}" for name, label in (("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100"))}
-    | {"imagenet": "Top-1 Test Error / ImageNet"},
-    "4": {"cifar10": "Test Error / CIFAR-10", "cifar100": "Test Error / CIFAR-100"},
+    "3": {name: f"Top-1 {column}" for name, column in (CIFAR | {"imagenet": "Test Error / ImageNet"}).items()},
+    "4": CIFAR,
     "5": {"imagenet": "Test Error / Top-1"},
     "6": {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"},
-    "Fa": {"cifar10": "Test Error / CIFAR-10", "cifar100": "Test Error / CIFAR-100"},
-    "Fb": {"cifar10": "Test Error / CIFAR-10", "cifar100": "Test Error / CIFAR-100"},
+    "Fa": CIFAR,
+    "Fb": CIFAR,
 }
-COUNTS: dict[str, dict[str, tuple[str, ...]]] = {  # table -> data set -> the columns of parameters and multiply-adds
-    "3": {"cifar10": ("Params / CIFAR",), "imagenet": ("Params / ImageNet",)},
-    "4": {"cifar10": ("Params",)},
-    "5": {"imagenet": ("Params", "+x")},
+ROWS = {(table, cell.row) for table in ERRORS for cell in published.table(table)}
+COUNTS = {  # table -> the paper's column -> data set, and what is counted
+    "3": {"Params / CIFAR": ("cifar10", "params"), "Params / ImageNet": ("imagenet", "params")},
+    "4": {"Params": ("cifar10", "params")},
+    "5": {"Params": ("imagenet", "params"), "+x": ("imagenet", "multi_adds")},
 }
 COUNTED = "from shapes, without the auxiliary classifier"  # the setting of counts
-VARIANTS = {
-    "darts": "DARTS",
-    "na-darts": "NA-DARTS (Ours)",
-    "darts-es": "DARTS-ES",
-    "na-darts-es": "NA-DARTS-ES (Ours)",
-    "pc-darts": "PC-DARTS",
-    "na-pc-darts": "NA-PC-DARTS (Ours)",
-}
 NEIGHBORHOOD = ("aggregator", "representation", "d", "n_nbr", "eps", "lam")  # parameters of it
 Searches = Mapping[str, Sequence[SearchConfig]]  # cell key -> the searches that found it
 
@@ -47,9 +40,9 @@ class Trained(NamedTuple):
     name: str
     origin: str  # 'published cells', or how and where the cells were found
     searched_on: str  # the search's data set, '' for published cells
+    rows: tuple[tuple[str, str], ...]  # (table, the paper's row)
     setting: str  # of the trainings
     runs: tuple[EvaluationRun, ...]
-    rows: tuple[tuple[str, str], ...]  # (table, the paper's row)
 
     @property
     def errors(self) -> np.ndarray:  # (n,) percent
@@ -92,10 +85,7 @@ def trained(runs: Iterable[EvaluationRun], searches: Searches) -> list[Trained]:
             kinds.add((known.name, "published cells", "", tuple(known.rows.items())))
         for kind in kinds or {(run.config.name, "cells given", "", ())}:
             groups[(*kind, setting(run))].append(run)
-    return [
-        Trained(name, origin, searched_on, text, tuple(alike), rows)
-        for (name, origin, searched_on, rows, text), alike in sorted(groups.items())
-    ]
+    return [Trained(*key, tuple(alike)) for key, alike in sorted(groups.items())]
 
 
 def setting(run: EvaluationRun) -> str:
@@ -107,29 +97,25 @@ def setting(run: EvaluationRun) -> str:
     return "; ".join([*words, *_changed(c, (*rest, "precision"))])
 
 
-def group_names(searches: Sequence[SearchConfig]) -> list[str]:
-    """'na-darts, d 2, found on digits': method, neighborhood, and what else differs from searches of that name."""
-    own = ("space", "order", *NEIGHBORHOOD)
-    names = [", ".join([one.method, *_told(one, own)]) for one in searches]
-    words = [found_how(one).split(", ") for one in searches]
-    result = []
-    for name, told in zip(names, words, strict=True):
-        alike = [other for other, its in zip(words, names, strict=True) if its == name]
-        differing = [word for word in told[:-1] if not all(word in other for other in alike)]
-        result.append(", ".join([name, *differing, told[-1]]))
-    return result
-
-
 def found_how(search: SearchConfig) -> str:
-    """All that makes searches of one method comparable, in words: every parameter that is not the default."""
-    left_out = ("method", "dataset", "seed", "device")
-    told = [name for name in SearchConfig.__dataclass_fields__ if name not in left_out]
-    return ", ".join([*_told(search, told), f"found on {search.dataset}"])
+    """All that makes searches of one method comparable, in words: every parameter that is not the default.
+
+    A method without neighborhood has none of its parameters.
+    """
+    left_out = ("method", "dataset", "seed", "device", *(() if search.neighborhood_aware else NEIGHBORHOOD))
+    told = _changed(search, [name for name in SearchConfig.__dataclass_fields__ if name not in left_out])
+    return ", ".join([*told, f"found on {search.dataset}"])
 
 
-def _told(search: SearchConfig, names: Iterable[str]) -> list[str]:
-    """A method without neighborhood has none of its parameters."""
-    return _changed(search, [name for name in names if search.neighborhood_aware or name not in NEIGHBORHOOD])
+def group_names(searches: Sequence[SearchConfig]) -> list[str]:
+    """'na-darts, d 2, found on digits': method, neighborhood, and what else is not the same for all the searches."""
+    always = ("space", "order", *NEIGHBORHOOD, "found")
+    told = [found_how(one).split(", ") for one in searches]
+    shared = {word for words in told for word in words if all(word in others for others in told)}
+    return [
+        ", ".join([one.method, *(word for word in words if word not in shared or word.split()[0] in always)])
+        for one, words in zip(searches, told, strict=True)
+    ]
 
 
 def _changed(config: Any, names: Iterable[str]) -> list[str]:
@@ -139,19 +125,18 @@ def _changed(config: Any, names: Iterable[str]) -> list[str]:
 
 
 def rows_of_search(search: SearchConfig) -> tuple[tuple[str, str], ...]:
-    """The rows of the paper that a search's cells belong to, whatever the size of the search."""
+    """(table, row) of the paper that a search's cells belong to, whatever the size of the search."""
+    rows: list[tuple[str, str]] = []
     if search.space == "s3":
-        return (("6", VARIANTS[search.method]),) if search.method in VARIANTS else ()
-    if search.space != "darts" or search.method not in ("darts", "na-darts"):
-        return ()
-    if search.method == "darts":
+        rows = [("6", search.method.upper() + " (Ours)" * search.neighborhood_aware)]
+    elif (search.space, search.method) == ("darts", "darts"):
         row = "DARTS 1st" if search.order == 1 else "DARTS 2nd"
-        return (("3", row), ("4", row), *([("5", "DARTS")] * (search.order == 2)))
-    rows = [("Fa", search.aggregator)] if search.d == 6 and search.aggregator in ("mean", "max") else []
-    if search.aggregator == "mean":
-        rows += [("Fb", f"d = {search.d}")] if search.d in (2, 4, 6) else []
-        rows += [(table, "NA-DARTS (Ours)") for table in "345"] if search.d == 6 else []
-    return tuple(rows)
+        rows = [("3", row), ("4", row)] + [("5", "DARTS")] * (search.order == 2)
+    elif (search.space, search.method) == ("darts", "na-darts"):
+        mean, papers_d = search.aggregator == "mean", search.d == 6
+        rows = [("Fa", search.aggregator)] * papers_d + [("Fb", f"d = {search.d}")] * mean
+        rows += [(table, "NA-DARTS (Ours)") for table in "345" if mean and papers_d]
+    return tuple(row for row in rows if row in ROWS)
 
 
 # --- numbers --------------------------------------------------------------------------------------
@@ -169,16 +154,14 @@ class Noise(NamedTuple):
         return self.std * math.sqrt(1 / n + 1 / m)
 
 
-def seed_noise(runs: Iterable[EvaluationRun]) -> Noise:
-    """Pooled over cells: s^2 = sum (x - mean of its cell)^2 / sum (n - 1). All runs are of one setting."""
+def seed_noise(groups: Iterable[Trained]) -> Noise:
+    """Pooled over cells: s^2 = sum (x - mean of its cell)^2 / sum (n - 1). All groups are of one setting."""
     cells: dict[str, list[float]] = defaultdict(list)
-    for run in runs:
+    for run in {run.folder: run for group in groups for run in group.runs}.values():  # each once
         cells[cell_key(run.config.genotype)].append(run.test_error)
     several = [np.array(errors) for errors in cells.values() if len(errors) > 1]
-    freedom = sum(len(errors) - 1 for errors in several)
-    squares = sum(float(((errors - errors.mean()) ** 2).sum()) for errors in several)
-    n = sum(len(errors) for errors in several)
-    return Noise(math.sqrt(squares / freedom) if freedom else math.nan, len(several), n)
+    n, squares = sum(map(len, several)), sum(len(errors) * float(errors.var()) for errors in several)
+    return Noise(math.sqrt(squares / (n - len(several))) if several else math.nan, len(several), n)
 
 
 def measured(table: str, groups: Iterable[Trained], source: str) -> list[published.Measured]:
@@ -203,14 +186,11 @@ def measured(table: str, groups: Iterable[Trained], source: str) -> list[publish
 
 def counted(table: str) -> list[published.Measured]:
     """Parameters and multiply-adds of the published cells' networks, in millions, without the auxiliary head."""
-    lines = []
-    for cell in catalogue().values():
-        for dataset, columns in COUNTS.get(table, {}).items() if table in cell.rows else ():
-            channels, cells = SIZES[dataset]
-            numbers = usual_cost(cell.cell, dataset)
-            note = f"{cell.name}, C = {channels}, {cells} cells" + f"; {cell.doubt}" * bool(cell.doubt)
-            lines += [
-                published.Measured(cell.rows[table], column, number / 1e6, None, 1, COUNTED, note)
-                for column, number in zip(columns, numbers, strict=False)
-            ]
+    names, lines = [name for name, known in catalogue().items() if table in known.rows], []
+    for column, (dataset, number) in COUNTS.get(table, {}).items():
+        for line in costs(names, dataset):
+            known = catalogue()[line["name"]]
+            words = [f"{known.name}, C = {line['channels']}, {line['cells']} cells", known.doubt]
+            at = known.rows[table], column
+            lines.append(published.Measured(*at, line[number] / 1e6, None, 1, COUNTED, "; ".join(filter(None, words))))
     return lines
