@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_search import finished_search as search
 
 from flatlib import published
 from flatlib.display import evaluations
@@ -17,8 +18,10 @@ from flatlib.evaluation.plan import IMAGES, network_plan
 from flatlib.evaluation.runs import Epoch, EvaluationRun, EvaluationTrace
 from flatlib.evaluation.tables import (
     COUNTED,
-    ERRORS,
+    LABELS,
+    TABLES,
     counted,
+    error_column,
     found_how,
     group_names,
     measured,
@@ -49,7 +52,7 @@ def run(config: EvaluationConfig, error: float, cell: str = "DARTS_V2", seed: in
 def test_groups_are_cells_under_one_setting():
     """Sees settings mixed in a mean, seeds apart, or searches of other parameters together."""
     other = replace(FOUND, normal=catalogue()["GDAS_V1"].cell.normal)
-    searches = {cell_key(FOUND): [SearchConfig(seed=3)], cell_key(other): [SearchConfig(seed=4)]}
+    searches = [search(FOUND, 3), search(other, 4)]
     runs = [
         run(DIGITS, 2.0),
         run(DIGITS, 4.0, seed=1),
@@ -68,7 +71,7 @@ def test_groups_are_cells_under_one_setting():
 def test_a_cell_that_several_found_counts_for_each():
     """Sees a published cell, or one kind of search, that loses its number to another that found the same cell."""
     cell = catalogue()["P-DARTS"].cell
-    searches = {cell_key(cell): [SearchConfig(method="darts"), SearchConfig(), SearchConfig(seed=1)]}
+    searches = [search(cell, method="darts"), search(cell), search(cell, 1)]
     groups = trained([run(DIGITS, 3.0, "P-DARTS"), run(DIGITS, 5.0, "P-DARTS", 1)], searches)
     assert [(group.name, len(group.runs)) for group in groups] == [
         ("P-DARTS", 2), ("darts, found on digits", 2), ("na-darts, found on digits", 2)
@@ -101,14 +104,13 @@ def test_seed_noise_is_the_pooled_deviation():
     runs = [run(DIGITS, error, seed=at) for at, error in enumerate((1.0, 3.0))]
     runs += [run(DIGITS, error, "GDAS_V1", at) for at, error in enumerate((10.0, 10.0, 16.0))]
     runs.append(run(DIGITS, 50.0, "P-DARTS"))
-    noise = seed_noise(trained(runs, {}))
+    noise = seed_noise(runs)
     assert noise == (pytest.approx(math.sqrt((2 + 24) / 3)), 2, 5)
-    assert noise.of_difference(2, 3) == pytest.approx(noise.std * math.sqrt(5 / 6))
-    assert math.isnan(seed_noise(trained(runs[-1:], {})).std)
+    assert math.isnan(seed_noise(runs[-1:]).std)
 
 
 @pytest.mark.parametrize(
-    ("search", "rows"),
+    ("config", "rows"),
     [
         (SearchConfig(method="darts"), {("3", "DARTS 1st"), ("4", "DARTS 1st")}),
         (SearchConfig(method="darts", order=2), {("3", "DARTS 2nd"), ("4", "DARTS 2nd"), ("5", "DARTS")}),
@@ -122,9 +124,9 @@ def test_seed_noise_is_the_pooled_deviation():
         (SearchConfig(space="nas-bench-201", cells=3, d=2), set()),
     ],
 )
-def test_a_searchs_rows(search, rows):
+def test_a_searchs_rows(config, rows):
     """Sees a found cell in the row of another method, order, aggregator or radius."""
-    assert set(rows_of_search(search)) == rows
+    assert set(rows_of_search(config)) == rows
     for table, row in rows:
         assert row in {cell.row for cell in published.table(table)}
 
@@ -151,14 +153,16 @@ def test_names_tell_searches_apart():
 
 
 def test_columns_are_the_papers():
-    """Sees a column that no table of the paper has."""
-    for table, columns in ERRORS.items():
-        assert set(columns.values()) <= {cell.column for cell in published.table(table)}
+    """Sees an error under another data set's column."""
+    found = {(table, dataset): error_column(table, dataset) for table in TABLES for dataset in LABELS}
+    assert found["3", "imagenet"] == "Top-1 Test Error / ImageNet" and found["5", "imagenet"] == "Test Error / Top-1"
+    assert found["6", "cifar10"] == "CIFAR-10" and found["Fb", "cifar100"] == "Test Error / CIFAR-100"
+    assert error_column("4", "digits") == error_column("5", "cifar10") == error_column("4", "imagenet") == ""
 
 
 def test_a_stand_in_never_stands_under_the_papers_columns():
     """Sees digits' errors, or cells found on digits, in a line with a published number."""
-    searches = {cell_key(FOUND): [SearchConfig(method="darts")]}
+    searches = [search(FOUND, method="darts")]
     runs = [run(DIGITS, 2.0), run(DIGITS, 3.0, cell_key(FOUND)), run(CIFAR, 4.0, cell_key(FOUND))]
     groups = trained(runs, searches)
     frames = evaluations.table_frames("3", groups)
@@ -171,7 +175,7 @@ def test_a_stand_in_never_stands_under_the_papers_columns():
 
 def test_what_was_trained_on_cifar_stands_beside_the_published_number():
     """Sees a measured error lost, its mean, spread or n wrong, or the published one copied into ours."""
-    groups = trained([run(CIFAR, 4.0), run(CIFAR, 6.0, seed=1)], {})
+    groups = trained([run(CIFAR, 4.0), run(CIFAR, 6.0, seed=1)], [])
     frame = evaluations.table_frames("4", groups)[published.IMAGES]
     (line,) = frame[(frame.row == "DARTS 2nd") & (frame.column == "Test Error / CIFAR-10")].itertuples()
     assert (line.ours, line.ours_std, line.n, line.paper, line.unit) == (5.0, 1.0, 2, 2.70, "%")
@@ -184,14 +188,14 @@ def test_what_was_trained_on_cifar_stands_beside_the_published_number():
 def test_imagenet_has_two_errors():
     """Sees Table 5's top-5 error left out, or the same as top-1."""
     config = EvaluationConfig(dataset="imagenet", channels=4, cells=14, device="cpu")
-    lines = measured("5", trained([run(config, 40.0)], {}), published.IMAGES)
+    lines = measured("5", trained([run(config, 40.0)], []), published.IMAGES)
     assert [(line.column, line.ours) for line in lines] == [("Test Error / Top-1", 40.0), ("Test Error / Top-5", 10.0)]
 
 
 def test_a_part_of_imagenet_is_not_imagenet():
     """Sees ten classes under the paper's column."""
     config = EvaluationConfig(dataset="imagenet", n_classes=10, channels=4, cells=14, device="cpu")
-    groups = trained([run(config, 5.0)], {})
+    groups = trained([run(config, 5.0)], [])
     assert groups[0].source == "imagenet-10-classes" and not measured("3", groups, published.IMAGES)
     frames = evaluations.table_frames("5", groups)
     assert frames["imagenet-10-classes"].paper.isna().all()
@@ -200,9 +204,9 @@ def test_a_part_of_imagenet_is_not_imagenet():
 
 def test_two_kinds_of_one_search_have_a_block_each():
     """Sees one number of the view written over another of the same row."""
-    cells = [cell_key(replace(FOUND, normal=catalogue()[name].cell.normal)) for name in ("GDAS_V1", "P-DARTS")]
-    searches = {cells[0]: [SearchConfig()], cells[1]: [SearchConfig(n_nbr=4)]}
-    groups = trained([run(DIGITS, 7.0, cells[0]), run(DIGITS, 25.0, cells[1])], searches)
+    cells = [replace(FOUND, normal=catalogue()[name].cell.normal) for name in ("GDAS_V1", "P-DARTS")]
+    runs = [run(DIGITS, 7.0, cell_key(cells[0])), run(DIGITS, 25.0, cell_key(cells[1]))]
+    groups = trained(runs, [search(cells[0]), search(cells[1], n_nbr=4)])
     frame = evaluations.table_frames("Fa", groups)["digits"]
     view, settings = evaluations.blocks("Fa", frame)
     shown = [text for text in view.loc["mean"] if "(n = 1)" in text]
@@ -213,10 +217,10 @@ def test_noise_is_of_one_setting():
     """Sees noise pooled over settings of which one begins like the other."""
     runs = [run(DIGITS, error, seed=seed) for seed, error in enumerate((30.0, 30.1))]
     runs += [run(replace(DIGITS, cutout=2), error, seed=seed) for seed, error in enumerate((20.0, 20.1))]
-    groups = trained(runs, {})
+    groups = trained(runs, [])
     assert groups[1].setting.startswith(groups[0].setting)
     for group in groups:
-        assert "0.07 points (2 trainings of 1 cells)" in evaluations.noise_in_words(group.told, groups)
+        assert "0.07 points (2 trainings of 1 cells)" in str(group.noise)
 
 
 def test_counts_in_the_tables():
@@ -233,8 +237,8 @@ def test_counts_in_the_tables():
 def test_files_and_view(tmp_path):
     """Sees a table that is not written, a block without its setting, or a difference without its noise."""
     runs = [run(CIFAR, 4.0), run(CIFAR, 6.0, seed=1), run(DIGITS, 2.0)]
-    groups = trained(runs, {})
-    for table in evaluations.TABLES:
+    groups = trained(runs, [])
+    for table in TABLES:
         style = evaluations.save_and_show(table, groups, tmp_path)
         text = (tmp_path / "tables" / "cifar-imagenet" / f"table_{table}.csv").read_text()
         assert len(list(csv.reader(text.splitlines()))) > len({cell.row for cell in published.table(table)})
@@ -259,7 +263,7 @@ def test_files_and_view(tmp_path):
 def test_the_summary_has_the_noise_of_each_difference():
     """Sees a distance from another cell, or between settings, or its noise left out."""
     runs = [run(DIGITS, e, c, s) for c, s, e in (("DARTS_V2", 0, 2.0), ("DARTS_V2", 1, 4.0), ("GDAS_V1", 0, 8.0))]
-    groups = trained([*runs, run(CIFAR, 30.0, "P-DARTS")], {})
+    groups = trained([*runs, run(CIFAR, 30.0, "P-DARTS")], [])
     frame = evaluations.summary_frame(groups).set_index("cell")
     assert frame.loc["GDAS_V1", "less DARTS_V2"] == 5.0
     assert frame.loc["GDAS_V1", "its noise"] == pytest.approx(math.sqrt(2) * math.sqrt(1.5))
@@ -269,20 +273,16 @@ def test_the_summary_has_the_noise_of_each_difference():
 
 def test_figures_hold_every_training():
     """Sees a training that is not drawn, or accuracy drawn for error."""
-    groups = trained([run(DIGITS, 2.0), run(DIGITS, 4.0, seed=1), run(DIGITS, 3.0, "GDAS_V1")], {})
+    groups = trained([run(DIGITS, 2.0), run(DIGITS, 4.0, seed=1), run(DIGITS, 3.0, "GDAS_V1")], [])
     curves, errors = evaluations.plot_curves(groups), evaluations.plot_errors(groups)
     assert sorted(line.y[-1] for line in curves.data) == pytest.approx([2.0, 3.0, 4.0])
     assert [list(line.x) for line in errors.data] == [[2.0, 4.0, 3.0], [3.0, 3.0]]
     assert evaluations.plot_curves([]).data == () and not any(len(line.x) for line in evaluations.plot_errors([]).data)
 
 
-def test_counted_beside_printed():
-    """Sees a published size under another cell's name, or a difference of the wrong sign."""
-    frame = evaluations.counts_frame()
-    assert len(frame) == 34
-    line = frame.loc[("cifar10, C = 36, 20 cells", "DARTS_V2")]
-    assert line["params"] == pytest.approx(3.349342) and line["params, published"] == 2.9
-    assert line["params, difference %"] == pytest.approx(100 * (3.349342 / 2.9 - 1)) and line["C by Sec. D.1"] == 34
-    assert frame.loc[("imagenet, C = 48, 14 cells", "SNAS-mild")]["multi_adds, published"] == 522
-    assert np.isnan(frame.loc[("cifar10, C = 36, 20 cells", "GDAS_V1")]["params, published"])
-    assert evaluations.show_counts(frame).data.shape == (34, 7)
+def test_counts_for_the_eye():
+    """Sees a size under another cell's name, or channels solved for another budget."""
+    style = evaluations.show_counts("cifar10")
+    assert len(style.data) == 17 and style.caption == "cifar10, C = 36, 20 cells; in millions"
+    assert style.data.loc["DARTS_V2"].tolist() == pytest.approx([3.349342, 528.35904, 34])
+    assert evaluations.show_counts("imagenet").data.loc["DARTS_V2", "multi_adds"] == pytest.approx(529.911552)

@@ -4,14 +4,13 @@ import html
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from flatlib.display.plots import PALETTE
 from flatlib.spaces import NAS_BENCH_201, Genotype, string_to_arch
 
 # Without parameters warm, convolutions cool, by their kernel.
-COLORS = {"skip": PALETTE[2], "pool": PALETTE[4], "1": PALETTE[6], "3": PALETTE[1], "5": PALETTE[3]}
+COLORS = {"skip": PALETTE[2], "pool": PALETTE[4], "1x1": PALETTE[6], "3x3": PALETTE[1], "5x5": PALETTE[3]}
 
 
 class Cell(NamedTuple):
@@ -86,16 +85,14 @@ def short_name(operation: str) -> str:
     >>> [short_name(name) for name in ("sep_conv_3x3", "nor_conv_1x1", "max_pool_3x3", "skip_connect")]
     ['sep 3×3', 'conv 1×1', 'max 3×3', 'skip']
     """
-    name = operation.replace("nor_conv", "conv").replace("skip_connect", "skip")
-    name = re.sub(r"(?<=[a-z])_(?:conv|pool)(?=_)", "", name)
-    return re.sub(r"(\d)x(\d)", r"\1×\2", name).replace("_", " ")
+    name = re.sub("nor_|_connect", "", operation)
+    return re.sub("_(conv|pool)_|_", " ", re.sub(r"(\d)x(\d)", r"\1×\2", name))
 
 
 def operation_color(operation: str) -> str:
     """By kind: skip-connection, pooling, convolution of a kernel."""
-    kernel = re.search(r"(\d)x\d", operation)
-    kind = next((kind for kind in ("skip", "pool") if kind in operation), kernel[1] if kernel else "")
-    return COLORS.get(kind, "#999999" if operation == "none" else PALETTE[5])
+    other = "#999999" if operation == "none" else PALETTE[5]
+    return next((color for kind, color in COLORS.items() if kind in operation), other)
 
 
 def bar_style(operation: str) -> dict[str, Any]:
@@ -107,62 +104,56 @@ def bar_style(operation: str) -> dict[str, Any]:
 
 # --- drawn: left to right by depth, readable on light and dark pages ------------------------------
 
-GAP, TAIL, NODE, INPUT, ROW = 34, 6, 24, 36, 26  # px: curves, name to node, widths of nodes, height of a row
+GAP, TAIL, NODE, INPUT = 34, 6, 24, 36  # px: curves, from name to node, widths of nodes
+ROW, SPACE = 26, 8  # px: heights
 
 
 class Box(NamedTuple):
-    """A node, or the name of an operation."""
+    """A node, or the name of an operation, in px."""
 
-    x: float  # left edge
-    y: float  # middle
-    width: float
+    x: int  # left edge
+    y: int  # middle
+    width: int
 
-    def draw(self, text: str, height: int, style: str = 'rx="12"') -> str:
-        """A rounded rectangle around a text in the page's color, `_{...}` set lower."""
-        text = re.sub(r"_\{(.*)\}", r'<tspan dy="3" font-size="9">\1</tspan>', text)
+    @property
+    def right(self) -> int:
+        return self.x + self.width
+
+    def draw(self, text: str, height: int, style: str) -> str:
+        """A rectangle around a text in the page's color."""
         return (
-            f'<rect x="{self.x:.1f}" y="{self.y - height / 2:.1f}" width="{self.width:.1f}" height="{height}" '
-            f'{style}/><text x="{self.x + self.width / 2:.1f}" y="{self.y + 4:.1f}" '
-            f'fill="currentColor" stroke="none">{text}</text>'
+            f'<rect x="{self.x}" y="{self.y - height // 2}" width="{self.width}" height="{height}" {style}/>'
+            f'<text x="{self.x + self.width / 2}" y="{self.y + 4}" fill="currentColor" stroke="none">{text}</text>'
         )
-
-    def curve_to(self, y: float) -> str:
-        """The beginning of a path: from the right side to height y, within GAP."""
-        rise = y - self.y
-        curve = f"c{GAP * 0.6:.1f} 0 {GAP * 0.4:.1f} {rise:.1f} {GAP} {rise:.1f}"
-        return f"M{self.x + self.width:.1f} {self.y:.1f}{curve}"
 
 
 class Layout(NamedTuple):
     """Each node has rows of its own: what leads to it, or from it to the output, meets no name on its way."""
 
-    nodes: list[Box]
+    nodes: list[Box]  # the last is the output, which NAS-Bench-201 does not have beside its nodes
     names: list[tuple[tuple[str, int, int], Box]]  # of the cell's operations, each left of its target node
-    output: Box | None  # NAS-Bench-201 has none beside its nodes
-    width: float
-    height: float
+    width: int
+    height: int
 
 
 def lay_out_cell(cell: Cell) -> Layout:
     """Nodes in columns by depth, in rows by number; before each the names of its operations, in rows by source."""
-    depths, rows = node_depths(cell), 0.3
-    label = 14 + 6.6 * max((len(short_name(operation)) for operation, *_ in cell.operations), default=1)
-    step = GAP + label + TAIL + NODE
-    inner, names = [], []
+    depths, nodes, names, height = node_depths(cell), [], [], SPACE
+    label = 14 + 7 * max((len(short_name(operation)) for operation, *_ in cell.operations), default=1)
     for node in range(cell.n_inputs, cell.n_nodes):
         incoming = sorted((edge for edge in cell.operations if edge[2] == node), key=lambda edge: edge[1])
-        x, n_rows = INPUT + depths.get(node, 1) * step - NODE, max(len(incoming), 1)
-        names += [(edge, Box(x - TAIL - label, (rows + at + 0.5) * ROW, label)) for at, edge in enumerate(incoming)]
-        inner.append(Box(x, (rows + n_rows / 2) * ROW, NODE))
-        rows += n_rows + 0.3
-    height, right = rows * ROW, INPUT + max(1, *depths.values()) * step
-    inputs = [Box(1, height * (at + 0.5) / cell.n_inputs, INPUT - 1) for at in range(cell.n_inputs)]
-    output = Box(right + GAP, height / 2, NODE) if cell.n_inputs > 1 else None
-    return Layout([*inputs, *inner], names, output, (right + GAP + NODE if output else right) + 1, height)
+        x, rows = INPUT + depths.get(node, 1) * (GAP + label + TAIL + NODE) - NODE, max(len(incoming), 1) * ROW
+        ys = range(height + ROW // 2, height + rows, ROW)
+        names += [(edge, Box(x - TAIL - label, y, label)) for edge, y in zip(incoming, ys, strict=False)]
+        nodes.append(Box(x, height + rows // 2, NODE))
+        height += rows + SPACE
+    if cell.n_inputs > 1:
+        nodes.append(Box(max(box.right for box in nodes) + GAP, height // 2, NODE))
+    inputs = [Box(1, height * (2 * at + 1) // (2 * cell.n_inputs), INPUT - 1) for at in range(cell.n_inputs)]
+    return Layout([*inputs, *nodes], names, max(box.right for box in nodes) + 1, height)
 
 
-@dataclass(frozen=True)
-class CellGraph:
+class CellGraph(NamedTuple):
     """Drawn cells: a picture in JupyterLab and on pages, words elsewhere."""
 
     html: str
@@ -198,32 +189,35 @@ def in_words(title: str, cell: Cell) -> str:
 def _figure(title: str, cell: Cell) -> str:
     """SVG with a caption; it shrinks a little before it wraps, and more before it scrolls: a phone shows depth 3."""
     layout, n = lay_out_cell(cell), len(cell.operations)
+    width, height = layout[2:]
     free = f", {count_operations(cell).parameter_free_share:.0%} without parameters" if n else ""
-    size = f'viewBox="0 0 {layout.width:.0f} {layout.height:.0f}" width="100%"'
-    look = 'font-size="12" text-anchor="middle" fill="none" stroke="currentColor"'
     return (
-        f'<figure style="margin: 0; flex: 1 1 {0.9 * layout.width:.0f}px; max-width: {layout.width:.0f}px; '
-        f'overflow-x: auto"><svg {size} style="min-width: {0.72 * layout.width:.0f}px" role="img" '
-        f'aria-label="{html.escape(in_words(title, cell))}" {look}>{"".join(_shapes(cell, layout))}</svg>'
-        f'<figcaption style="font-size: 0.875rem"><b>{html.escape(title)}</b>: depth {depth(cell)}, '
-        f"{n} operation{'s' * (n != 1)}{free}</figcaption></figure>"
+        f'<figure style="margin: 0; flex: 1 1 {0.9 * width:.0f}px; max-width: {width}px; overflow-x: auto">'
+        f'<svg viewBox="0 0 {width} {height}" width="100%" style="min-width: {0.72 * width:.0f}px" role="img" '
+        f'aria-label="{html.escape(in_words(title, cell))}" font-size="12" text-anchor="middle" fill="none" '
+        f'stroke="currentColor">{"".join(_shapes(cell, layout))}</svg><figcaption style="font-size: 0.875rem">'
+        f"<b>{html.escape(title)}</b>: depth {depth(cell)}, {n} operation{'s' * (n != 1)}{free}</figcaption></figure>"
     )
 
 
 def _shapes(cell: Cell, layout: Layout) -> list[str]:
     """Operations in their colors, from node through name to node; lines of the joined nodes; nodes."""
-    shapes, nodes = [], layout.nodes
+    shapes, nodes, joined = [], layout.nodes, cell.outputs if cell.n_inputs > 1 else ()
     for (operation, source, target), name in layout.names:
-        color = operation_color(operation)
-        tail = f"M{name.x + name.width:.1f} {name.y:.1f}L{nodes[target].x:.1f} {nodes[target].y:.1f}"
-        path = f"{nodes[source].curve_to(name.y)}H{name.x:.1f}{tail}"
+        color, start, end = operation_color(operation), nodes[source], nodes[target]
+        path = f"M{start.right} {start.y}{_curve(name.y - start.y)}H{name.x}M{name.right} {name.y}L{end.x} {end.y}"
         shapes.append(f'<path d="{path}" stroke="{color}" stroke-width="2"/>')
         style = f'rx="5" stroke="{color}" fill="{color}" fill-opacity="0.18"'
         shapes.append(name.draw(html.escape(short_name(operation)), 20, style))
-    if output := layout.output:
-        for node in cell.outputs:
-            turn = Box(output.x - GAP, nodes[node].y, 0)
-            path = f"M{nodes[node].x + nodes[node].width:.1f} {turn.y:.1f}H{turn.x:.1f}{turn.curve_to(output.y)}"
-            shapes.append(f'<path d="{path}" opacity="0.5"/>')
-        shapes.append(output.draw("c_{k}", 24))
-    return shapes + [box.draw(cell.label(node), 24) for node, box in enumerate(nodes)]
+    for start in (nodes[node] for node in joined):
+        path = f"M{start.right} {start.y}H{nodes[-1].x - GAP}{_curve(nodes[-1].y - start.y)}"
+        shapes.append(f'<path d="{path}" opacity="0.5"/>')
+    for box, label in zip(nodes, [*map(cell.label, range(cell.n_nodes)), "c_{k}"], strict=False):
+        text = re.sub(r"_\{(.*)\}", r'<tspan dy="3" font-size="9">\1</tspan>', label)
+        shapes.append(box.draw(text, 24, 'rx="12"'))
+    return shapes
+
+
+def _curve(rise: int) -> str:
+    """The part of a path that changes its height, within GAP."""
+    return f"c20 0 14 {rise} {GAP} {rise}"

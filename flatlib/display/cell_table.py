@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 from sklearn.manifold import smacof
 
-from flatlib.display.cell import bar_style, cells, count_operations, depth, operation_color, short_name
-from flatlib.display.plots import PALETTE, lay_out, name_panels
+from flatlib.display.cell import cells, count_operations, depth, short_name
+from flatlib.display.plots import PALETTE, lay_out
 from flatlib.display.reproduction import COLUMNS, write_csv
 from flatlib.display.tables import mean_and_std, plain
 from flatlib.evaluation.catalogue import catalogue
@@ -23,7 +22,6 @@ from flatlib.neighborhoods import cell_distance
 from flatlib.search.derive import one_hot_alphas, random_cell
 from flatlib.search.runs import Run
 from flatlib.spaces import DARTS, Genotype
-from flatlib.spaces import PUBLISHED as EVALUATED
 
 PUBLISHED = "published"
 CHANCE = "drawn at random"  # the setting of cells that no search found
@@ -62,27 +60,28 @@ def random_cells(seed: int) -> list[Shown]:
 
 def cells_frame(shown: Sequence[Shown], kind: str) -> pd.DataFrame:
     """A line a cell: what Section F speaks of, for its 'normal' or its 'reduction' cell; operations by short name."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     for one in shown:
         cell = cells(one.cell)[f"{kind} cell"]
         counts, names = count_operations(cell), [operation for operation, *_ in cell.operations]
-        lines.append(
-            {"group": one.group, "cell": one.name, "depth": depth(cell)}
-            | {"without parameters %": 100 * counts.parameter_free_share}
-            | {"convolutions": sum("conv" in name for name in names), "5×5": sum("5x5" in name for name in names)}
-            | {short_name(name): counts.operations.get(name, 0) for name in EVALUATED.operations}
-        )
-    frame = pd.DataFrame(lines)
-    return frame.drop(columns=[short for name in EVALUATED.operations if not frame[short := short_name(name)].any()])
+        line = {"group": one.group, "cell": one.name, "depth": depth(cell)}
+        line |= {"without parameters %": 100 * counts.parameter_free_share}
+        line |= {"convolutions": sum("conv" in name for name in names), "5×5": sum("5x5" in name for name in names)}
+        lines.append(line | {short_name(name): n for name, n in counts.operations.items()})
+    return pd.DataFrame(lines).fillna(0)
+
+
+def _in_words(frame: pd.DataFrame, apart: str = "") -> pd.DataFrame:
+    """Mean ± population standard deviation over each group's cells; of one group cell by cell."""
+    size = frame.groupby("group").cell.transform("size").astype(str)
+    lines = frame.cell.where(frame.group == apart, frame.group + " (n = " + size + ")")
+    numbers = frame.drop(columns=["group", "cell"])
+    return numbers.groupby(lines.rename(None), sort=False).agg(partial(mean_and_std, digits=1))
 
 
 def depth_table(shown: Sequence[Shown], kind: str) -> Styler:
-    """Published cells one by one, found ones as mean ± population standard deviation over the searches of a kind."""
-    frame = cells_frame(shown, kind)
-    size = frame.groupby("group").cell.transform("size")
-    lines = frame.cell.where(frame.group == PUBLISHED, frame.group + " (n = " + size.astype(str) + ")")
-    texts = {name: partial(mean_and_std, digits=0 if "%" in name else 1) for name in frame.columns[2:]}
-    return plain(frame.groupby(lines.rename(None), sort=False).agg(texts))
+    """Published cells one by one, found ones as mean ± deviation over the searches of a kind."""
+    return plain(_in_words(cells_frame(shown, kind), apart=PUBLISHED))
 
 
 def facts(shown: Sequence[Shown]) -> pd.DataFrame:
@@ -92,36 +91,26 @@ def facts(shown: Sequence[Shown]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "group": normal.group.replace(PUBLISHED, "DARTS, published"),
+            "cell": normal.cell,
             "depth, normal cell": normal.depth,
             "5×5 operations, normal cell": normal["5×5"],
             "convolutions, reduction cell": reduction.convolutions,
-            "without parameters, reduction cell": reduction["without parameters %"],
+            "without parameters %, reduction cell": reduction["without parameters %"],
         }
     )
 
 
 def section_f(shown: Sequence[Shown]) -> Styler:
-    """What Section F says, beside DARTS's two published cells and each kind of search; mean ± population deviation."""
-    table = {
-        "Section F says": {
-            "normal cells of depth 3": "NA-DARTS: most",
-            "normal cells of depth 1 or 2": "DARTS: most",
-            "5×5 operations in a normal cell": "more with NA-DARTS",
-            "convolutions in a reduction cell": "both: very few",
-            "without parameters in a reduction cell, %": "both: most",
-        }
-    }
-    for group, part in facts(shown).groupby("group", sort=False):
-        n, depths, measured = len(part), part["depth, normal cell"], part.iloc[:, 2:]
-        texts = [f"{depths.isin(these).sum()} of {n}" for these in ((3,), (1, 2))]
-        texts += [mean_and_std(measured[name], 1) for name in measured]
-        table[f"{group} (n = {n})"] = dict(zip(table["Section F says"], texts, strict=True))
-    return plain(pd.DataFrame(table))
+    """What Section F says, beside DARTS's two published cells and each kind of search."""
+    says = ["NA-DARTS: mostly 3; DARTS: 1 or 2", "more with NA-DARTS", "both: very few", "both: most"]
+    table = _in_words(facts(shown)).T
+    table.insert(0, "Section F says", says)
+    return plain(table)
 
 
 def figure_b(shown: Sequence[Shown]) -> pd.DataFrame:
     """Section F's numbers of found and random cells of the DARTS space, in the columns of all tables."""
-    numbers = facts(shown).set_index("group").iloc[:, :3].rename_axis(columns="column").stack()
+    numbers = facts(shown).set_index("group").iloc[:, 1:4].rename_axis(columns="column").stack()
     grouped = numbers.groupby(level=["group", "column"], sort=False)
     frame = grouped.agg(ours="mean", ours_std=lambda values: values.std(ddof=0), n="size").reset_index()
     parts = frame.group.str.partition(", ")
@@ -140,26 +129,6 @@ def save(found: Sequence[Shown], others: Sequence[Shown], reports_dir: Path) -> 
     ]
 
 
-def plot_operations(shown: Sequence[Shown]) -> go.Figure:
-    """What each cell is made of: a bar a cell, a color an operation."""
-    lines = [
-        (f"{kind}s", one.name, operation, n)
-        for one in shown
-        for kind, cell in cells(one.cell).items()
-        for operation, n in count_operations(cell).operations.items()
-    ]
-    frame = pd.DataFrame(lines, columns=["kind", "cell", "operation", "operations"])
-    order = {"cell": [one.name for one in shown]}
-    order["operation"] = sorted(frame.operation.unique(), key=lambda name: (operation_color(name), name))
-    height = 2 * 17 * len(shown)
-    panels = {"facet_col": "kind", "facet_col_wrap": 1, "facet_row_spacing": 50 / (height + 50)}
-    figure = px.bar(frame, x="operations", y="cell", color="operation", category_orders=order, **panels)
-    name_panels(figure).for_each_trace(lambda bars: bars.update(bar_style(bars.name)))
-    figure.update_yaxes(automargin=True, dtick=1, tickfont_size=10, title_text="")
-    lay_out(figure, "What the cells are made of", 280 + height)
-    return figure.update_layout(legend={"y": -60 / (height + 50), "yanchor": "top"})
-
-
 # --- a map by Eq. 2 -------------------------------------------------------------------------------
 
 
@@ -169,12 +138,6 @@ def outside(cell: Genotype) -> str:
         return f"has {', '.join(foreign)}"
     blocks = {(len(cell.normal), cell.normal_concat), (len(cell.reduce), cell.reduce_concat)}
     return "" if blocks == {(8, (2, 3, 4, 5))} else "has other blocks"
-
-
-def left_out(shown: Sequence[Shown]) -> Markdown:
-    """Which cells the map cannot have, and why; one sentence."""
-    reasons = [f"{one.name} ({why})" for one in shown if (why := outside(one.cell))]
-    return Markdown(f"Left out, since Eq. 2 compares edges of one space: {', '.join(reasons) or 'no cell'}.")
 
 
 def distances(genotypes: Sequence[Genotype]) -> np.ndarray:  # (A, A) edges of both cells that differ
@@ -220,4 +183,6 @@ def nearest(shown: Sequence[Shown], seed: int) -> Styler:
             texts = [f"{far[row]:.0f}: {inside[others[at[row]]].name}" if far[row] < np.inf else "" for row in range(n)]
             table[column] = [*texts, mean_and_std(pd.Series(far[n:]), 1)]
     pairs = mean_and_std(pd.Series(apart[n:, n:][np.triu_indices(RANDOM_CELLS, 1)]), 1)
-    return plain(table, f"Edges that differ. {RANDOM_CELLS} random cells: mean ± std; two of them: {pairs}.")
+    left_out = [f"{one.name} ({why})" for one in shown if (why := outside(one.cell))]
+    caption = f"Edges that differ. {RANDOM_CELLS} random cells: mean ± std; two of them: {pairs}."
+    return plain(table, f"{caption} Not of the DARTS space, so left out: {', '.join(left_out) or 'none'}.")

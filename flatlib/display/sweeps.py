@@ -12,7 +12,6 @@ import nbformat
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from flatlib.display.plots import PALETTE, lay_out
@@ -69,17 +68,12 @@ def _read_job(place: Path) -> dict[str, Any]:
     return line
 
 
-def describe(comparison: Comparison) -> Markdown:
-    """Name, purpose, and how far it is."""
-    done = int((comparison.jobs.state == "finished").sum())
-    name, about = html.escape(comparison.name), html.escape(comparison.about)
-    return Markdown(f"**{name}**: {done} of {len(comparison.jobs)} jobs finished. {about}")
-
-
 def show_jobs(comparison: Comparison) -> Styler:
-    """A line a job."""
-    frame = comparison.jobs.dropna(axis=1, how="all")
-    return frame.style.format(na_rep="", precision=1, escape="html").hide(axis="index")
+    """A line a job, below name, purpose, and how far the sweep is."""
+    name, about, jobs = html.escape(comparison.name), html.escape(comparison.about), comparison.jobs
+    caption = f"{name}: {(jobs.state == 'finished').sum()} of {len(jobs)} jobs finished. {about}"
+    table = jobs.dropna(axis=1, how="all").style.format(na_rep="", precision=1, escape="html")
+    return table.hide(axis="index").set_caption(caption)
 
 
 def summary_frame(comparison: Comparison) -> pd.DataFrame:
@@ -92,8 +86,8 @@ def summary_frame(comparison: Comparison) -> pd.DataFrame:
 
 def show_summary(comparison: Comparison) -> Styler:
     """The same for the eye."""
-    table = summary_frame(comparison).style.hide(axis="index")
-    return table.format(escape="html").format("{:.4g}", subset=["mean"]).format("{:.2g}", subset=["std"])
+    table = summary_frame(comparison).style.hide(axis="index").format(escape="html")
+    return table.format("{:.4g}", subset=["mean"]).format("{:.2g}", subset=["std"])
 
 
 def save(comparison: Comparison, reports_dir: Path) -> Path:

@@ -32,11 +32,8 @@ def mean_and_std(values: pd.Series, digits: int) -> str:
 
 def by_method(frame: pd.DataFrame, labels: Mapping[str, str], text: Callable[[pd.Series], str]) -> Styler:
     """A column a method and a line a number, which stands for all of the method's runs."""
-    columns = {
-        f"{method} (n = {len(rows)})": {label: text(rows[name]) for name, label in labels.items()}
-        for method, rows in frame.groupby("method", sort=False)
-    }
-    return pd.DataFrame(columns).style
+    named = frame.method + " (n = " + frame.groupby("method").method.transform("size").astype(str) + ")"
+    return frame[[*labels]].groupby(named.rename(None), sort=False).agg(text).T.rename(labels).style
 
 
 def estimates_of(

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,17 +13,15 @@ from flatlib.evaluation.costs import costs
 from flatlib.evaluation.plan import IMAGES
 from flatlib.evaluation.runs import EvaluationRun
 from flatlib.search.config import SearchConfig
+from flatlib.search.runs import Run
 
-CIFAR = {"cifar10": "Test Error / CIFAR-10", "cifar100": "Test Error / CIFAR-100"}
-ERRORS = {  # table -> data set -> the paper's column
-    "3": {name: f"Top-1 {column}" for name, column in (CIFAR | {"imagenet": "Test Error / ImageNet"}).items()},
-    "4": CIFAR,
-    "5": {"imagenet": "Test Error / Top-1"},
-    "6": {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"},
-    "Fa": CIFAR,
-    "Fb": CIFAR,
+TABLES = ("3", "4", "5", "6", "Fa", "Fb")
+LABELS: dict[str, str | tuple[str, ...]] = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "imagenet": ("ImageNet", "Top-1"),
 }
-ROWS = {(table, cell.row) for table in ERRORS for cell in published.table(table)}
+ROWS = {(table, cell.row) for table in TABLES for cell in published.table(table)}
 COUNTS = {  # table -> the paper's column -> data set, and what is counted
     "3": {"Params / CIFAR": ("cifar10", "params"), "Params / ImageNet": ("imagenet", "params")},
     "4": {"Params": ("cifar10", "params")},
@@ -31,7 +29,29 @@ COUNTS = {  # table -> the paper's column -> data set, and what is counted
 }
 COUNTED = "from shapes, without the auxiliary classifier"  # the setting of counts
 NEIGHBORHOOD = ("aggregator", "representation", "d", "n_nbr", "eps", "lam")  # parameters of it
-Searches = Mapping[str, Sequence[SearchConfig]]  # cell key -> the searches that found it
+
+
+class Noise(NamedTuple):
+    """How far one training's error lies from its cell's mean, from repeated trainings of the same cells."""
+
+    std: float  # percent; nan where no cell was trained twice
+    cells: int  # that were trained more than once
+    runs: int  # of them
+
+    def __str__(self) -> str:
+        if math.isnan(self.std):
+            return "seed noise unknown, since no cell was trained twice"
+        return f"seed noise of one training {self.std:.2f} points ({self.runs} trainings of {self.cells} cells)"
+
+
+def seed_noise(runs: Iterable[EvaluationRun]) -> Noise:
+    """Pooled over cells: s^2 = sum (x - mean of its cell)^2 / sum (n - 1). All runs are of one setting."""
+    cells: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        cells[cell_key(run.config.genotype)].append(run.test_error)
+    several = [np.array(errors) for errors in cells.values() if len(errors) > 1]
+    n, squares = sum(map(len, several)), sum(len(errors) * float(errors.var()) for errors in several)
+    return Noise(math.sqrt(squares / (n - len(several))) if several else math.nan, len(several), n)
 
 
 class Trained(NamedTuple):
@@ -43,6 +63,7 @@ class Trained(NamedTuple):
     rows: tuple[tuple[str, str], ...]  # (table, the paper's row)
     setting: str  # of the trainings
     runs: tuple[EvaluationRun, ...]
+    noise: Noise  # of all trainings under this setting
 
     @property
     def errors(self) -> np.ndarray:  # (n,) percent
@@ -70,22 +91,26 @@ class Trained(NamedTuple):
 # --- groups ---------------------------------------------------------------------------------------
 
 
-def trained(runs: Iterable[EvaluationRun], searches: Searches) -> list[Trained]:
+def trained(runs: Iterable[EvaluationRun], searches: Iterable[Run]) -> list[Trained]:
     """Trainings by cell and setting; the cells of searches that differ in their seed only are one group.
 
     A cell that several kinds of search found, or that is published too, counts for each of them.
     """
-    configs = [search for found in searches.values() for search in found]
+    finders = [(cell_key(search.result.cell), search.config) for search in searches if search.result]
+    configs = [config for _, config in finders]
     names = dict(zip(configs, group_names(configs), strict=True))
     groups: dict[tuple, list[EvaluationRun]] = defaultdict(list)
+    alike: dict[str, list[EvaluationRun]] = defaultdict(list)
     for run in runs:
-        found = searches.get(cell_key(run.config.genotype), ())
+        text = setting(run)
+        alike[text].append(run)
+        found = [config for key, config in finders if key == cell_key(run.config.genotype)]
         kinds = {(names[one], f"cells {found_how(one)}", one.dataset, rows_of_search(one)) for one in found}
         if known := catalogue().get(run.config.name):
             kinds.add((known.name, "published cells", "", tuple(known.rows.items())))
         for kind in kinds or {(run.config.name, "cells given", "", ())}:
-            groups[(*kind, setting(run))].append(run)
-    return [Trained(*key, tuple(alike)) for key, alike in sorted(groups.items())]
+            groups[(*kind, text)].append(run)
+    return [Trained._make((*key, tuple(of_one), seed_noise(alike[key[-1]]))) for key, of_one in sorted(groups.items())]
 
 
 def setting(run: EvaluationRun) -> str:
@@ -142,26 +167,10 @@ def rows_of_search(search: SearchConfig) -> tuple[tuple[str, str], ...]:
 # --- numbers --------------------------------------------------------------------------------------
 
 
-class Noise(NamedTuple):
-    """How far one training's error lies from its cell's mean, from repeated trainings of the same cells."""
-
-    std: float  # percent; nan where no cell was trained twice
-    cells: int  # that were trained more than once
-    runs: int  # of them
-
-    def of_difference(self, n: int, m: int) -> float:
-        """Standard error of the difference of two means of n and m trainings, percent."""
-        return self.std * math.sqrt(1 / n + 1 / m)
-
-
-def seed_noise(groups: Iterable[Trained]) -> Noise:
-    """Pooled over cells: s^2 = sum (x - mean of its cell)^2 / sum (n - 1). All groups are of one setting."""
-    cells: dict[str, list[float]] = defaultdict(list)
-    for run in {run.folder: run for group in groups for run in group.runs}.values():  # each once
-        cells[cell_key(run.config.genotype)].append(run.test_error)
-    several = [np.array(errors) for errors in cells.values() if len(errors) > 1]
-    n, squares = sum(map(len, several)), sum(len(errors) * float(errors.var()) for errors in several)
-    return Noise(math.sqrt(squares / (n - len(several))) if several else math.nan, len(several), n)
+def error_column(table: str, dataset: str) -> str:
+    """The paper's column of the test error on a data set; '' where the table has none."""
+    columns = [cell.column for cell in published.table(table) if cell.unit == "%"]
+    return next((column for column in columns if column.endswith(LABELS.get(dataset, "none"))), "")
 
 
 def measured(table: str, groups: Iterable[Trained], source: str) -> list[published.Measured]:
@@ -172,11 +181,11 @@ def measured(table: str, groups: Iterable[Trained], source: str) -> list[publish
     lines = []
     for group in groups:
         dataset, own = group.runs[0].config.dataset, source == published.IMAGES
-        column = ERRORS[table].get(dataset, "") if own else f"Test Error / {source}"
+        column = error_column(table, dataset) if own else f"Test Error / {source}"
         if group.source != source or not column or (own and group.searched_on not in ("", "cifar10")):
             continue
         cells = len({cell_key(run.config.genotype) for run in group.runs})
-        note = f"{group.name}, {cells} different cell{'s' * (cells > 1)}"
+        note = f"{group.name}, {cells} different cell{'s' * (cells > 1)}; {group.noise}"
         for row in (row for of, row in group.rows if of == table):
             lines.append(published.Measured.over(row, column, group.errors, group.told, note))
             if column == "Test Error / Top-1":
