@@ -119,7 +119,7 @@ def test_gathered():
 def test_searches_of_different_sizes_are_not_averaged():
     """Sees searches that differ in more than their seed under one name."""
     short, long = SearchConfig(epochs=1), SearchConfig(epochs=2, seed=3)
-    names = group_names([short, replace(short, seed=1), long, SearchConfig(method="darts")])
+    names = [*group_names([short, replace(short, seed=1), long, SearchConfig(method="darts")]).values()]
     assert names == [
         *["na-darts, epochs 1, found on digits"] * 2,
         "na-darts, epochs 2, found on digits",

@@ -77,7 +77,7 @@ def test_a_cell_that_several_found_counts_for_each():
         ("P-DARTS", 2), ("darts, found on digits", 2), ("na-darts, found on digits", 2)
     ]  # fmt: skip
     assert ("4", "P-DARTS") in groups[0].rows
-    frame = evaluations.summary_frame(groups)
+    frame = evaluations.summary(groups).data
     assert frame["its noise"].dropna().tolist() == [pytest.approx(math.sqrt(2))] * 2  # each training once
 
 
@@ -141,12 +141,14 @@ def test_names_tell_searches_apart():
     assert {*changes, "order", "seed", "device"} == set(SearchConfig.__dataclass_fields__)
     for name, value in changes.items():
         both = [SearchConfig(), SearchConfig(seed=4, **{name: value})]
-        assert len(set(group_names(both))) == 2 and len({found_how(one) for one in both}) == 1 + (name != "method")
-    assert group_names([SearchConfig(d=2, seed=9, epochs=9)]) == ["na-darts, d 2, found on digits"]
+        assert len({*group_names(both).values()}) == 2 and len({found_how(one) for one in both}) == 1 + (
+            name != "method"
+        )
+    assert [*group_names([SearchConfig(d=2, seed=9, epochs=9)]).values()] == ["na-darts, d 2, found on digits"]
     darts = [SearchConfig(method="darts", d=2), SearchConfig(method="darts", order=2)]
-    assert group_names(darts) == ["darts, found on digits", "darts, order 2, found on digits"]
+    assert [*group_names(darts).values()] == ["darts, found on digits", "darts, order 2, found on digits"]
     same = [SearchConfig(epochs=9), SearchConfig(epochs=9, seed=1), SearchConfig()]
-    assert group_names(same) == ["na-darts, epochs 9, found on digits"] * 2 + ["na-darts, found on digits"]
+    assert [*group_names(same).values()] == ["na-darts, epochs 9, found on digits"] * 2 + ["na-darts, found on digits"]
 
 
 # --- the paper's tables ---------------------------------------------------------------------------
@@ -264,7 +266,7 @@ def test_the_summary_has_the_noise_of_each_difference():
     """Sees a distance from another cell, or between settings, or its noise left out."""
     runs = [run(DIGITS, e, c, s) for c, s, e in (("DARTS_V2", 0, 2.0), ("DARTS_V2", 1, 4.0), ("GDAS_V1", 0, 8.0))]
     groups = trained([*runs, run(CIFAR, 30.0, "P-DARTS")], [])
-    frame = evaluations.summary_frame(groups).set_index("cell")
+    frame = evaluations.summary(groups).data.set_index("cell")
     assert frame.loc["GDAS_V1", "less DARTS_V2"] == 5.0
     assert frame.loc["GDAS_V1", "its noise"] == pytest.approx(math.sqrt(2) * math.sqrt(1.5))
     assert np.isnan(frame.loc["DARTS_V2", "less DARTS_V2"]) and np.isnan(frame.loc["P-DARTS", "less DARTS_V2"])

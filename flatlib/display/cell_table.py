@@ -41,10 +41,10 @@ def gather(published: Sequence[str], runs: Sequence[Run]) -> list[Shown]:
     """Published cells by name, then the genotypes that finished searches found."""
     known = [catalogue()[name] for name in dict.fromkeys(published)]
     found = [run for run in runs if run.result and isinstance(run.result.cell, Genotype)]
-    kinds = zip(group_names([run.config for run in found]), found, strict=True)
+    names = group_names([run.config for run in found])
     return [Shown(PUBLISHED, one.name, one.cell, f"From {one.source}. {one.doubt}".strip()) for one in known] + [
-        Shown(kind, f"{kind}, seed {run.config.seed}", run.result.cell)  # type: ignore[union-attr, arg-type]
-        for kind, run in sorted(kinds, key=lambda pair: (pair[0], pair[1].config.seed))
+        Shown(names[run.config], f"{names[run.config]}, seed {run.config.seed}", run.result.cell)  # type: ignore[union-attr, arg-type]
+        for run in sorted(found, key=lambda run: (names[run.config], run.config.seed))
     ]
 
 
@@ -71,17 +71,17 @@ def cells_frame(shown: Sequence[Shown], kind: str) -> pd.DataFrame:
     return pd.DataFrame(lines).fillna(0)
 
 
-def _in_words(frame: pd.DataFrame, apart: str = "") -> pd.DataFrame:
-    """Mean ± population standard deviation over each group's cells; of one group cell by cell."""
+def _in_words(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean ± population standard deviation over the cells of a group; published cells one by one."""
     size = frame.groupby("group").cell.transform("size").astype(str)
-    lines = frame.cell.where(frame.group == apart, frame.group + " (n = " + size + ")")
+    lines = frame.cell.where(frame.group == PUBLISHED, frame.group + " (n = " + size + ")")
     numbers = frame.drop(columns=["group", "cell"])
     return numbers.groupby(lines.rename(None), sort=False).agg(partial(mean_and_std, digits=1))
 
 
 def depth_table(shown: Sequence[Shown], kind: str) -> Styler:
     """Published cells one by one, found ones as mean ± deviation over the searches of a kind."""
-    return plain(_in_words(cells_frame(shown, kind), apart=PUBLISHED))
+    return plain(_in_words(cells_frame(shown, kind)))
 
 
 def facts(shown: Sequence[Shown]) -> pd.DataFrame:
@@ -120,12 +120,11 @@ def figure_b(shown: Sequence[Shown]) -> pd.DataFrame:
 
 def save(found: Sequence[Shown], others: Sequence[Shown], reports_dir: Path) -> list[Path]:
     """`tables/<data set>/figure_B.csv` for each data set searched on; `others`: cells to set them beside."""
-    of: dict[str, list[Shown]] = {}
-    for one in found:
-        of.setdefault(one.group.rpartition("found on ")[2], []).append(one)
+    datasets = dict.fromkeys(one.group.rpartition(" ")[2] for one in found)
+    alike = {name: [one for one in found if one.group.endswith(f" {name}")] for name in datasets}
     return [
         write_csv(figure_b([*cells, *others]), reports_dir / "tables" / dataset / "figure_B.csv")
-        for dataset, cells in of.items()
+        for dataset, cells in alike.items()
     ]
 
 

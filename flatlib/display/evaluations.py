@@ -101,17 +101,16 @@ def plot_curves(groups: Sequence[Trained]) -> go.Figure:
 def plot_errors(groups: Sequence[Trained]) -> go.Figure:
     """Each training's test error, and the mean of each cell, or of each kind of search."""
     each = [(f"{one.name} (n = {len(one.runs)})", one.setting, error) for one in groups for error in one.errors]
-    points = pd.DataFrame(each, columns=["cell", "setting", "error"])
+    points = pd.DataFrame(each, columns=["cell", "setting", "test error (%)"])
     means = points.groupby(["cell", "setting"], sort=False, as_index=False).mean()
-    figure = go.Figure()
-    for name, frame, symbol in (("a training", points, "circle"), ("mean", means, "line-ns-open")):
-        place = {"x": frame.error, "y": frame.cell, "hovertext": frame.setting, "mode": "markers", "name": name}
-        figure.add_scatter(**place, marker={"symbol": symbol, "size": 12})
-    figure.update_xaxes(title_text="test error (%)").update_yaxes(autorange="reversed", automargin=True, dtick=1)
+    frame = pd.concat([points.assign(shown="a training"), means.assign(shown="mean")])
+    look = {"color": "shown", "symbol": "shown", "hover_name": "setting", "color_discrete_sequence": PALETTE[1:]}
+    figure = px.scatter(frame, x="test error (%)", y="cell", symbol_sequence=["circle", "line-ns-open"], **look)
+    figure.update_traces(marker_size=12).update_yaxes(autorange="reversed", automargin=True, dtick=1, title_text="")
     return lay_out(figure, "Test error of each training, and means", 120 + 34 * len(groups))
 
 
-def summary_frame(groups: Sequence[Trained], reference: str = "DARTS_V2") -> pd.DataFrame:
+def summary(groups: Sequence[Trained], reference: str = "DARTS_V2") -> Styler:
     """A line a group: mean, spread and n, and how far it lies from the reference cell, with that distance's noise."""
     lines: list[dict[str, Any]] = []
     for group in sorted(groups, key=lambda group: group.setting):
@@ -125,12 +124,7 @@ def summary_frame(groups: Sequence[Trained], reference: str = "DARTS_V2") -> pd.
             line[f"less {first.name}"] = errors.mean() - first.errors.mean()
             line["its noise"] = group.noise.std * math.sqrt(1 / n + 1 / len(first.runs))
         lines.append(line | {"setting": group.setting})
-    return pd.DataFrame(lines)
-
-
-def summary(groups: Sequence[Trained]) -> Styler:
-    """The same for the eye; compare within one setting only."""
-    return plain(summary_frame(groups)).hide(axis="index").format(precision=3, na_rep="")
+    return plain(pd.DataFrame(lines)).hide(axis="index").format(precision=3, na_rep="")
 
 
 # --- the paper's tables ---------------------------------------------------------------------------
@@ -172,8 +166,7 @@ def blocks(table: str, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str
 
 def _text(line: Any) -> str:
     """A measured error with its spread and n; a count; each with its difference from what was published."""
+    spread = f" ± {line.ours_std:.2f}" if line.n > 1 else ""
+    n = "" if line.setting == COUNTED else f" (n = {line.n})"
     paper = "" if math.isnan(line.paper) else f"; {line.ours - line.paper:+.2f}"
-    if math.isnan(line.ours_std):
-        return f"{line.ours:.2f}{paper}"
-    spread = f" ± {line.ours_std:.2f}" * bool(line.n > 1)
-    return f"{line.ours:.2f}{spread} (n = {line.n}){paper}"
+    return f"{line.ours:.2f}{spread}{n}{paper}"

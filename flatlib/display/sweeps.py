@@ -19,23 +19,17 @@ from flatlib.display.report import NOTEBOOKS, execute, export, write_index
 from flatlib.display.reproduction import write_csv
 from flatlib.run.folder import reading
 
-NUMBER = ("series", "measure", "value")
 STATE = ("state", "seconds", "host")
 
 
 class Comparison(NamedTuple):
-    """A sweep's folder, read; `varied` stands for a column for each parameter that the jobs do not share."""
+    """A sweep's folder, read; 'varied' are the parameters that its jobs do not share."""
 
     name: str
     about: str
     jobs: pd.DataFrame  # a line a job: stage, varied, state, seconds, host
     numbers: pd.DataFrame  # a line a number: stage, varied, series, measure, value; test errors first
-    varied: tuple[str, ...]
-
-    @property
-    def groups(self) -> list[str]:
-        """Parameters that make a group; seeds make its spread."""
-        return [name for name in self.varied if name.split()[-1] != "seed"]
+    grid: list[str]  # varied, without seeds: they make a group's spread
 
 
 def read_comparison(folder: Path) -> Comparison:
@@ -46,10 +40,11 @@ def read_comparison(folder: Path) -> Comparison:
         numbers = [line | number for line in lines for number in line.pop("numbers", ())]
         numbers.sort(key=lambda one: (not one["measure"].startswith("test error"), one["measure"]))
     jobs = pd.DataFrame(lines, dtype=object)  # a whole number stays one
-    varied = tuple(name for name in jobs if name not in ("stage", *STATE))
-    measured = pd.DataFrame(numbers, columns=["stage", *varied, *NUMBER], dtype=object).astype({"value": float})
-    jobs = jobs.reindex(columns=["stage", *varied, *STATE])
-    return Comparison(str(about["name"]), str(about["about"]), jobs, measured, varied)
+    varied = [name for name in jobs if name not in ("stage", *STATE)]
+    columns = ["stage", *varied, "series", "measure", "value"]
+    measured = pd.DataFrame(numbers, columns=columns, dtype=object).astype({"value": float})
+    grid = [name for name in varied if name.split()[-1] != "seed"]
+    return Comparison(about["name"], about["about"], jobs.reindex(columns=["stage", *varied, *STATE]), measured, grid)
 
 
 def _read_job(place: Path) -> dict[str, Any]:
@@ -76,17 +71,13 @@ def show_jobs(comparison: Comparison) -> Styler:
     return table.hide(axis="index").set_caption(caption)
 
 
-def summary_frame(comparison: Comparison) -> pd.DataFrame:
-    """Mean, population standard deviation and n over the seeds, a line a measure, series and point of the grid."""
-    keys = ["measure", "series", *comparison.groups]
-    numbers = comparison.numbers.fillna(dict.fromkeys(comparison.groups, ""))  # where a stage has no such parameter
-    groups = numbers.groupby(keys, sort=False).value
-    return groups.agg(mean="mean", std=lambda values: values.std(ddof=0), n="count").reset_index()
-
-
 def show_summary(comparison: Comparison) -> Styler:
-    """The same for the eye."""
-    table = summary_frame(comparison).style.hide(axis="index").format(escape="html")
+    """Mean, population standard deviation and n over the seeds, a line a measure, series and point of the grid."""
+    keys = ["measure", "series", *comparison.grid]
+    numbers = comparison.numbers.fillna(dict.fromkeys(comparison.grid, ""))  # where a stage has no such parameter
+    groups = numbers.groupby(keys, sort=False).value
+    frame = groups.agg(mean="mean", std=lambda values: values.std(ddof=0), n="count").reset_index()
+    table = frame.style.hide(axis="index").format(escape="html")
     return table.format("{:.4g}", subset=["mean"]).format("{:.2g}", subset=["std"])
 
 
@@ -96,13 +87,9 @@ def save(comparison: Comparison, reports_dir: Path) -> Path:
 
 
 def plot_measures(comparison: Comparison, most: int = 4) -> Iterator[go.Figure]:
-    """For each of the first measures, every value over the first varied parameter; a color for each of the others.
-
-    Dashed lines are means.
-    """
+    """For each of the first measures its values over the first varied parameter, a color for each of the others."""
     for measure, frame in islice(comparison.numbers.groupby("measure", sort=False), most):
-        varied = [name for name in comparison.groups if frame[name].notna().any()]
-        first, *others = varied or ["stage"]
+        first, *others = [name for name in comparison.grid if frame[name].notna().any()] or ["stage"]
         kinds = frame[["series", *others]].agg(lambda row: ", ".join(map(str, row.dropna())), axis=1)
         shown = frame.assign(kind=kinds, point=[f"{first} = {x}" for x in frame[first]])
         place = {"x": "point", "y": "value", "color": "kind", "points": "all", "color_discrete_sequence": PALETTE[1:]}

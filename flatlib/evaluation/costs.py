@@ -7,8 +7,8 @@ from flatlib.evaluation.catalogue import Cell, catalogue, find_cell
 from flatlib.evaluation.cost import cost, solve_channels
 from flatlib.evaluation.plan import IMAGES, network_plan
 
-SIZES = {"imagenet": (48, 14)} | dict.fromkeys(("cifar10", "cifar100", "digits"), (36, 20))  # C and cells, as usual
-NAS_BENCH_201 = 16, 15
+SIZES = {"imagenet": (48, 14), "nas-bench-201": (16, 15)}  # C and cells, as usual
+SIZES |= dict.fromkeys(("cifar10", "cifar100", "digits"), (36, 20))
 MOST_CELLS = 1000  # of a network that is counted; one more would be a slip of the key
 
 
@@ -30,7 +30,7 @@ def costs(
     names = [name for text in genotypes for name in (catalogue() if text == "all" else [text])]
     lines = []
     for name, cell in [find_cell(name) for name in names]:
-        usual = NAS_BENCH_201 if isinstance(cell, str) else SIZES[dataset]
+        usual = SIZES["nas-bench-201" if isinstance(cell, str) else dataset]
         n = usual[1] if cells is None else cells
         c = usual[0] if channels is None else channels or solved(cell, dataset, n, budget)
         count = cost(network_plan(cell, IMAGES[dataset], channels=c, cells=n))

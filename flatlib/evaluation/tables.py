@@ -16,11 +16,7 @@ from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
 
 TABLES = ("3", "4", "5", "6", "Fa", "Fb")
-LABELS: dict[str, str | tuple[str, ...]] = {
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "imagenet": ("ImageNet", "Top-1"),
-}
+LABELS = {"cifar10": ("CIFAR-10",), "cifar100": ("CIFAR-100",), "imagenet": ("ImageNet", "Top-1")}
 ROWS = {(table, cell.row) for table in TABLES for cell in published.table(table)}
 COUNTS = {  # table -> the paper's column -> data set, and what is counted
     "3": {"Params / CIFAR": ("cifar10", "params"), "Params / ImageNet": ("imagenet", "params")},
@@ -70,10 +66,6 @@ class Trained(NamedTuple):
         return np.array([run.test_error for run in self.runs])
 
     @property
-    def top5_errors(self) -> np.ndarray:  # (n,) percent
-        return np.array([run.result["test_error_top5"] for run in self.runs if run.result])
-
-    @property
     def source(self) -> str:
         """Whose table this is: the paper's own data sets share one, a stand-in or a part of one has its name."""
         config = self.runs[0].config
@@ -97,8 +89,7 @@ def trained(runs: Iterable[EvaluationRun], searches: Iterable[Run]) -> list[Trai
     A cell that several kinds of search found, or that is published too, counts for each of them.
     """
     finders = [(cell_key(search.result.cell), search.config) for search in searches if search.result]
-    configs = [config for _, config in finders]
-    names = dict(zip(configs, group_names(configs), strict=True))
+    names = group_names([config for _, config in finders])
     groups: dict[tuple, list[EvaluationRun]] = defaultdict(list)
     alike: dict[str, list[EvaluationRun]] = defaultdict(list)
     for run in runs:
@@ -132,15 +123,15 @@ def found_how(search: SearchConfig) -> str:
     return ", ".join([*told, f"found on {search.dataset}"])
 
 
-def group_names(searches: Sequence[SearchConfig]) -> list[str]:
+def group_names(searches: Sequence[SearchConfig]) -> dict[SearchConfig, str]:
     """'na-darts, d 2, found on digits': method, neighborhood, and what else is not the same for all the searches."""
     always = ("space", "order", *NEIGHBORHOOD, "found")
     told = [found_how(one).split(", ") for one in searches]
     shared = {word for words in told for word in words if all(word in others for others in told)}
-    return [
-        ", ".join([one.method, *(word for word in words if word not in shared or word.split()[0] in always)])
+    return {
+        one: ", ".join([one.method, *(word for word in words if word not in shared or word.split()[0] in always)])
         for one, words in zip(searches, told, strict=True)
-    ]
+    }
 
 
 def _changed(config: Any, names: Iterable[str]) -> list[str]:
@@ -170,7 +161,7 @@ def rows_of_search(search: SearchConfig) -> tuple[tuple[str, str], ...]:
 def error_column(table: str, dataset: str) -> str:
     """The paper's column of the test error on a data set; '' where the table has none."""
     columns = [cell.column for cell in published.table(table) if cell.unit == "%"]
-    return next((column for column in columns if column.endswith(LABELS.get(dataset, "none"))), "")
+    return next((column for column in columns if column.endswith(LABELS.get(dataset, ()))), "")
 
 
 def measured(table: str, groups: Iterable[Trained], source: str) -> list[published.Measured]:
@@ -189,7 +180,8 @@ def measured(table: str, groups: Iterable[Trained], source: str) -> list[publish
         for row in (row for of, row in group.rows if of == table):
             lines.append(published.Measured.over(row, column, group.errors, group.told, note))
             if column == "Test Error / Top-1":
-                lines.append(published.Measured.over(row, "Test Error / Top-5", group.top5_errors, group.told, note))
+                top5 = np.array([run.result["test_error_top5"] for run in group.runs if run.result])
+                lines.append(published.Measured.over(row, "Test Error / Top-5", top5, group.told, note))
     return lines
 
 
