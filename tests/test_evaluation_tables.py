@@ -278,6 +278,9 @@ def test_figures_hold_every_training():
     groups = trained([run(DIGITS, 2.0), run(DIGITS, 4.0, seed=1), run(DIGITS, 3.0, "GDAS_V1")], [])
     curves, errors = evaluations.plot_curves(groups), evaluations.plot_errors(groups)
     assert sorted(line.y[-1] for line in curves.data) == pytest.approx([2.0, 3.0, 4.0])
+    other = replace(FOUND, normal=catalogue()["GDAS_V1"].cell.normal)  # two cells of one kind of search, from one seed
+    two = [run(DIGITS, 5.0, cell_key(FOUND)), run(DIGITS, 7.0, cell_key(other))]
+    assert len(evaluations.plot_curves(trained(two, [search(FOUND), search(other, 1)])).data) == 2
     assert [list(line.x) for line in errors.data] == [[2.0, 4.0, 3.0], [3.0, 3.0]]
     assert evaluations.plot_curves([]).data == () and not any(len(line.x) for line in evaluations.plot_errors([]).data)
 

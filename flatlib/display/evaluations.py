@@ -86,7 +86,7 @@ def train(configs: Configs, runs: int, runs_dir: Path) -> list[EvaluationRun]:
 def plot_curves(groups: Sequence[Trained]) -> go.Figure:
     """Test error after each epoch, a line a training."""
     lines = [
-        (one.name, f"seed {run.config.seed}; {one.setting}", line.epoch, 100 - line.test_accuracy)
+        (one.name, f"{run.folder.name}; {one.setting}", line.epoch, 100 - line.test_accuracy)
         for one in groups
         for run in one.runs
         for line in run.trace.epochs
