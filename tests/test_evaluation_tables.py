@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_search import finished_search as search
 
 from flatlib import published
-from flatlib.display import counts, evaluation_tables, evaluations
+from flatlib.display import evaluations
 from flatlib.evaluation.catalogue import catalogue, cell_key
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.cost import cost
@@ -17,8 +18,10 @@ from flatlib.evaluation.plan import IMAGES, network_plan
 from flatlib.evaluation.runs import Epoch, EvaluationRun, EvaluationTrace
 from flatlib.evaluation.tables import (
     COUNTED,
-    ERRORS,
+    LABELS,
+    TABLES,
     counted,
+    error_column,
     found_how,
     group_names,
     measured,
@@ -49,7 +52,7 @@ def run(config: EvaluationConfig, error: float, cell: str = "DARTS_V2", seed: in
 def test_groups_are_cells_under_one_setting():
     """Sees settings mixed in a mean, seeds apart, or searches of other parameters together."""
     other = replace(FOUND, normal=catalogue()["GDAS_V1"].cell.normal)
-    searches = {cell_key(FOUND): [SearchConfig(seed=3)], cell_key(other): [SearchConfig(seed=4)]}
+    searches = [search(FOUND, 3), search(other, 4)]
     runs = [
         run(DIGITS, 2.0),
         run(DIGITS, 4.0, seed=1),
@@ -68,13 +71,13 @@ def test_groups_are_cells_under_one_setting():
 def test_a_cell_that_several_found_counts_for_each():
     """Sees a published cell, or one kind of search, that loses its number to another that found the same cell."""
     cell = catalogue()["P-DARTS"].cell
-    searches = {cell_key(cell): [SearchConfig(method="darts"), SearchConfig(), SearchConfig(seed=1)]}
+    searches = [search(cell, method="darts"), search(cell), search(cell, 1)]
     groups = trained([run(DIGITS, 3.0, "P-DARTS"), run(DIGITS, 5.0, "P-DARTS", 1)], searches)
     assert [(group.name, len(group.runs)) for group in groups] == [
         ("P-DARTS", 2), ("darts, found on digits", 2), ("na-darts, found on digits", 2)
     ]  # fmt: skip
     assert ("4", "P-DARTS") in groups[0].rows
-    frame = evaluations.summary_frame(groups)
+    frame = evaluations.summary(groups).data
     assert frame["its noise"].dropna().tolist() == [pytest.approx(math.sqrt(2))] * 2  # each training once
 
 
@@ -103,12 +106,11 @@ def test_seed_noise_is_the_pooled_deviation():
     runs.append(run(DIGITS, 50.0, "P-DARTS"))
     noise = seed_noise(runs)
     assert noise == (pytest.approx(math.sqrt((2 + 24) / 3)), 2, 5)
-    assert noise.of_difference(2, 3) == pytest.approx(noise.std * math.sqrt(5 / 6))
     assert math.isnan(seed_noise(runs[-1:]).std)
 
 
 @pytest.mark.parametrize(
-    ("search", "rows"),
+    ("config", "rows"),
     [
         (SearchConfig(method="darts"), {("3", "DARTS 1st"), ("4", "DARTS 1st")}),
         (SearchConfig(method="darts", order=2), {("3", "DARTS 2nd"), ("4", "DARTS 2nd"), ("5", "DARTS")}),
@@ -122,9 +124,9 @@ def test_seed_noise_is_the_pooled_deviation():
         (SearchConfig(space="nas-bench-201", cells=3, d=2), set()),
     ],
 )
-def test_a_searchs_rows(search, rows):
+def test_a_searchs_rows(config, rows):
     """Sees a found cell in the row of another method, order, aggregator or radius."""
-    assert set(rows_of_search(search)) == rows
+    assert set(rows_of_search(config)) == rows
     for table, row in rows:
         assert row in {cell.row for cell in published.table(table)}
 
@@ -139,29 +141,33 @@ def test_names_tell_searches_apart():
     assert {*changes, "order", "seed", "device"} == set(SearchConfig.__dataclass_fields__)
     for name, value in changes.items():
         both = [SearchConfig(), SearchConfig(seed=4, **{name: value})]
-        assert len(set(group_names(both))) == 2 and len({found_how(one) for one in both}) == 1 + (name != "method")
-    assert group_names([SearchConfig(d=2, seed=9, epochs=9)]) == ["na-darts, d 2, found on digits"]
+        assert len({*group_names(both).values()}) == 2 and len({found_how(one) for one in both}) == 1 + (
+            name != "method"
+        )
+    assert [*group_names([SearchConfig(d=2, seed=9, epochs=9)]).values()] == ["na-darts, d 2, found on digits"]
     darts = [SearchConfig(method="darts", d=2), SearchConfig(method="darts", order=2)]
-    assert group_names(darts) == ["darts, found on digits", "darts, order 2, found on digits"]
+    assert [*group_names(darts).values()] == ["darts, found on digits", "darts, order 2, found on digits"]
     same = [SearchConfig(epochs=9), SearchConfig(epochs=9, seed=1), SearchConfig()]
-    assert group_names(same) == ["na-darts, epochs 9, found on digits"] * 2 + ["na-darts, found on digits"]
+    assert [*group_names(same).values()] == ["na-darts, epochs 9, found on digits"] * 2 + ["na-darts, found on digits"]
 
 
 # --- the paper's tables ---------------------------------------------------------------------------
 
 
 def test_columns_are_the_papers():
-    """Sees a column that no table of the paper has."""
-    for table, columns in ERRORS.items():
-        assert set(columns.values()) <= {cell.column for cell in published.table(table)}
+    """Sees an error under another data set's column."""
+    found = {(table, dataset): error_column(table, dataset) for table in TABLES for dataset in LABELS}
+    assert found["3", "imagenet"] == "Top-1 Test Error / ImageNet" and found["5", "imagenet"] == "Test Error / Top-1"
+    assert found["6", "cifar10"] == "CIFAR-10" and found["Fb", "cifar100"] == "Test Error / CIFAR-100"
+    assert error_column("4", "digits") == error_column("5", "cifar10") == error_column("4", "imagenet") == ""
 
 
 def test_a_stand_in_never_stands_under_the_papers_columns():
     """Sees digits' errors, or cells found on digits, in a line with a published number."""
-    searches = {cell_key(FOUND): [SearchConfig(method="darts")]}
+    searches = [search(FOUND, method="darts")]
     runs = [run(DIGITS, 2.0), run(DIGITS, 3.0, cell_key(FOUND)), run(CIFAR, 4.0, cell_key(FOUND))]
     groups = trained(runs, searches)
-    frames = evaluation_tables.table_frames("3", groups)
+    frames = evaluations.table_frames("3", groups)
     own, digits = frames[published.IMAGES], frames["digits"]
     assert digits.paper.isna().all() and set(digits.column) == {"Test Error / digits"}
     assert set(digits.row) == {"DARTS 2nd", "DARTS 1st"} and digits.note.str.contains("stands for").all()
@@ -171,8 +177,8 @@ def test_a_stand_in_never_stands_under_the_papers_columns():
 
 def test_what_was_trained_on_cifar_stands_beside_the_published_number():
     """Sees a measured error lost, its mean, spread or n wrong, or the published one copied into ours."""
-    groups = trained([run(CIFAR, 4.0), run(CIFAR, 6.0, seed=1)], {})
-    frame = evaluation_tables.table_frames("4", groups)[published.IMAGES]
+    groups = trained([run(CIFAR, 4.0), run(CIFAR, 6.0, seed=1)], [])
+    frame = evaluations.table_frames("4", groups)[published.IMAGES]
     (line,) = frame[(frame.row == "DARTS 2nd") & (frame.column == "Test Error / CIFAR-10")].itertuples()
     assert (line.ours, line.ours_std, line.n, line.paper, line.unit) == (5.0, 1.0, 2, 2.70, "%")
     assert line.setting == groups[0].told == f"published cells; {groups[0].setting}; trained on cpu"
@@ -184,27 +190,27 @@ def test_what_was_trained_on_cifar_stands_beside_the_published_number():
 def test_imagenet_has_two_errors():
     """Sees Table 5's top-5 error left out, or the same as top-1."""
     config = EvaluationConfig(dataset="imagenet", channels=4, cells=14, device="cpu")
-    lines = measured("5", trained([run(config, 40.0)], {}), published.IMAGES)
+    lines = measured("5", trained([run(config, 40.0)], []), published.IMAGES)
     assert [(line.column, line.ours) for line in lines] == [("Test Error / Top-1", 40.0), ("Test Error / Top-5", 10.0)]
 
 
 def test_a_part_of_imagenet_is_not_imagenet():
     """Sees ten classes under the paper's column."""
     config = EvaluationConfig(dataset="imagenet", n_classes=10, channels=4, cells=14, device="cpu")
-    groups = trained([run(config, 5.0)], {})
+    groups = trained([run(config, 5.0)], [])
     assert groups[0].source == "imagenet-10-classes" and not measured("3", groups, published.IMAGES)
-    frames = evaluation_tables.table_frames("5", groups)
+    frames = evaluations.table_frames("5", groups)
     assert frames["imagenet-10-classes"].paper.isna().all()
     assert set(frames["imagenet-10-classes"].column) == {"Test Error / imagenet-10-classes"}
 
 
 def test_two_kinds_of_one_search_have_a_block_each():
     """Sees one number of the view written over another of the same row."""
-    cells = [cell_key(replace(FOUND, normal=catalogue()[name].cell.normal)) for name in ("GDAS_V1", "P-DARTS")]
-    searches = {cells[0]: [SearchConfig()], cells[1]: [SearchConfig(n_nbr=4)]}
-    groups = trained([run(DIGITS, 7.0, cells[0]), run(DIGITS, 25.0, cells[1])], searches)
-    frame = evaluation_tables.table_frames("Fa", groups)["digits"]
-    view, settings = evaluation_tables.blocks("Fa", frame)
+    cells = [replace(FOUND, normal=catalogue()[name].cell.normal) for name in ("GDAS_V1", "P-DARTS")]
+    runs = [run(DIGITS, 7.0, cell_key(cells[0])), run(DIGITS, 25.0, cell_key(cells[1]))]
+    groups = trained(runs, [search(cells[0]), search(cells[1], n_nbr=4)])
+    frame = evaluations.table_frames("Fa", groups)["digits"]
+    view, settings = evaluations.blocks("Fa", frame)
     shown = [text for text in view.loc["mean"] if "(n = 1)" in text]
     assert sorted(text[:4] for text in shown) == ["25.0", "7.00"] and len(settings) == 2
 
@@ -213,10 +219,10 @@ def test_noise_is_of_one_setting():
     """Sees noise pooled over settings of which one begins like the other."""
     runs = [run(DIGITS, error, seed=seed) for seed, error in enumerate((30.0, 30.1))]
     runs += [run(replace(DIGITS, cutout=2), error, seed=seed) for seed, error in enumerate((20.0, 20.1))]
-    groups = trained(runs, {})
+    groups = trained(runs, [])
     assert groups[1].setting.startswith(groups[0].setting)
     for group in groups:
-        assert "0.07 points (2 trainings of 1 cells)" in evaluation_tables.noise_in_words(group.told, groups)
+        assert "0.07 points (2 trainings of 1 cells)" in str(group.noise)
 
 
 def test_counts_in_the_tables():
@@ -233,9 +239,9 @@ def test_counts_in_the_tables():
 def test_files_and_view(tmp_path):
     """Sees a table that is not written, a block without its setting, or a difference without its noise."""
     runs = [run(CIFAR, 4.0), run(CIFAR, 6.0, seed=1), run(DIGITS, 2.0)]
-    groups = trained(runs, {})
-    for table in evaluation_tables.TABLES:
-        style = evaluation_tables.save_and_show(table, groups, tmp_path)
+    groups = trained(runs, [])
+    for table in TABLES:
+        style = evaluations.save_and_show(table, groups, tmp_path)
         text = (tmp_path / "tables" / "cifar-imagenet" / f"table_{table}.csv").read_text()
         assert len(list(csv.reader(text.splitlines()))) > len({cell.row for cell in published.table(table)})
         assert list(style.data.index) == list(dict.fromkeys(cell.row for cell in published.table(table)))
@@ -259,8 +265,8 @@ def test_files_and_view(tmp_path):
 def test_the_summary_has_the_noise_of_each_difference():
     """Sees a distance from another cell, or between settings, or its noise left out."""
     runs = [run(DIGITS, e, c, s) for c, s, e in (("DARTS_V2", 0, 2.0), ("DARTS_V2", 1, 4.0), ("GDAS_V1", 0, 8.0))]
-    groups = trained([*runs, run(CIFAR, 30.0, "P-DARTS")], {})
-    frame = evaluations.summary_frame(groups).set_index("cell")
+    groups = trained([*runs, run(CIFAR, 30.0, "P-DARTS")], [])
+    frame = evaluations.summary(groups).data.set_index("cell")
     assert frame.loc["GDAS_V1", "less DARTS_V2"] == 5.0
     assert frame.loc["GDAS_V1", "its noise"] == pytest.approx(math.sqrt(2) * math.sqrt(1.5))
     assert np.isnan(frame.loc["DARTS_V2", "less DARTS_V2"]) and np.isnan(frame.loc["P-DARTS", "less DARTS_V2"])
@@ -269,23 +275,19 @@ def test_the_summary_has_the_noise_of_each_difference():
 
 def test_figures_hold_every_training():
     """Sees a training that is not drawn, or accuracy drawn for error."""
-    groups = trained([run(DIGITS, 2.0), run(DIGITS, 4.0, seed=1), run(DIGITS, 3.0, "GDAS_V1")], {})
+    groups = trained([run(DIGITS, 2.0), run(DIGITS, 4.0, seed=1), run(DIGITS, 3.0, "GDAS_V1")], [])
     curves, errors = evaluations.plot_curves(groups), evaluations.plot_errors(groups)
     assert sorted(line.y[-1] for line in curves.data) == pytest.approx([2.0, 3.0, 4.0])
+    other = replace(FOUND, normal=catalogue()["GDAS_V1"].cell.normal)  # two cells of one kind of search, from one seed
+    two = [run(DIGITS, 5.0, cell_key(FOUND)), run(DIGITS, 7.0, cell_key(other))]
+    assert len(evaluations.plot_curves(trained(two, [search(FOUND), search(other, 1)])).data) == 2
     assert [list(line.x) for line in errors.data] == [[2.0, 4.0, 3.0], [3.0, 3.0]]
     assert evaluations.plot_curves([]).data == () and not any(len(line.x) for line in evaluations.plot_errors([]).data)
 
 
-def test_counted_beside_printed():
-    """Sees a published size under another cell's name, or a difference of the wrong sign."""
-    frame = counts.counts_frame().set_index(["cell", frame_size := "size"])
-    assert frame_size == "size" and len(frame) == 34
-    line = frame.loc[("DARTS_V2", "CIFAR, C = 36, 20 cells")]
-    assert line["params"] == pytest.approx(3.349342) and line["params, published"] == 2.9
-    assert line["params, difference %"] == pytest.approx(100 * (3.349342 / 2.9 - 1)) and line["C by Sec. D.1"] == 34
-    assert frame.loc[("SNAS-mild", "ImageNet, C = 48, 14 cells")]["multiply-adds, published"] == 522
-    assert np.isnan(frame.loc[("GDAS_V1", "CIFAR, C = 36, 20 cells")]["params, published"])
-    figure = counts.plot_counts(frame.reset_index())
-    assert sum(len(trace.x) for trace in figure.data) == frame.filter(like="difference").notna().sum().sum()
-    assert "ENAS" in counts.doubts().data and "DARTS+" in counts.doubts().data
-    assert counts.show_counts(frame.reset_index()).data.shape == (34, 7)
+def test_counts_for_the_eye():
+    """Sees a size under another cell's name, or channels solved for another budget."""
+    style = evaluations.show_counts("cifar10")
+    assert len(style.data) == 17 and style.caption == "cifar10, C = 36, 20 cells; in millions"
+    assert style.data.loc["DARTS_V2"].tolist() == pytest.approx([3.349342, 528.35904, 34])
+    assert evaluations.show_counts("imagenet").data.loc["DARTS_V2", "multi_adds"] == pytest.approx(529.911552)

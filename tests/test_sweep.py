@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
-from flatlib.display.sweeps import read_comparison, save_page, show_jobs, summary_frame
+from flatlib.display.sweeps import read_comparison, save_page, show_jobs, show_summary
 from flatlib.run.checkpoint import RunError
 from flatlib.run.folder import open_run
 from flatlib.search.runs import read_run
@@ -318,11 +318,11 @@ def check_again(path: Path, folder: Path, places: list[str]) -> None:
 def check_page(folder: Path, reports_dir: Path) -> None:
     """The page has the jobs and the numbers of the run folders; text of the file is text there."""
     comparison = read_comparison(folder)
-    assert list(comparison.jobs.state) == ["finished"] * 4 and comparison.varied == ("d",)
+    assert list(comparison.jobs.state) == ["finished"] * 4 and comparison.grid == ["d"]
     finals = [read_run(path).result.final["valid_accuracy"] for path in sorted((folder / "runs").glob("na-darts-*"))]
     rows = comparison.numbers[comparison.numbers.measure == "validation accuracy of the mixture (%)"]
     assert sorted(rows.value) == sorted(finals)
-    errors = summary_frame(comparison).iloc[:2]
+    errors = show_summary(comparison).data.iloc[:2]
     assert list(errors.measure) == ["test error, digits (%)"] * 2 and list(errors.n) == [1, 1]
     page = BeautifulSoup((reports_dir / "sweep-tiny.html").read_text(), "html.parser")
     assert "<b>two</b> radii" in page.text and "Sweep: tiny" in page.h1.text
@@ -358,7 +358,7 @@ def test_a_sweep_in_progress_can_be_looked_at(tmp_path):
     (tmp_path / "a-1" / "error.txt").write_text("a-1: <b>no</b> room")
     comparison = read_comparison(tmp_path)
     assert comparison.jobs.state[0] == "failed: a-1: <b>no</b> room" and "<b>" not in show_jobs(comparison).to_html()
-    assert summary_frame(comparison).empty
+    assert show_summary(comparison).data.empty
     assert save_page(tmp_path, tmp_path / "reports").exists()
     with pytest.raises(RunError, match=r"sweep\.json"):
         read_comparison(tmp_path / "a-1")

@@ -3,15 +3,15 @@
 import html
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from flatlib.display.plots import PALETTE, lay_out
@@ -19,24 +19,17 @@ from flatlib.display.report import NOTEBOOKS, execute, export, write_index
 from flatlib.display.reproduction import write_csv
 from flatlib.run.folder import reading
 
-NUMBER = ("series", "measure", "value")
 STATE = ("state", "seconds", "host")
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A sweep's folder, read."""
+class Comparison(NamedTuple):
+    """A sweep's folder, read; 'varied' are the parameters that its jobs do not share."""
 
     name: str
     about: str
-    jobs: pd.DataFrame  # a line a job: stage, the varied parameters, state, seconds, host
-    numbers: pd.DataFrame  # a line a number: stage, the varied parameters, series, measure, value
-    varied: tuple[str, ...]  # parameters that vary, seeds last
-
-    @property
-    def measures(self) -> list[str]:
-        """Test errors first: they are what a sweep is for."""
-        return sorted(dict.fromkeys(self.numbers.measure), key=lambda name: not name.startswith("test error"))
+    jobs: pd.DataFrame  # a line a job: stage, varied, state, seconds, host
+    numbers: pd.DataFrame  # a line a number: stage, varied, series, measure, value; test errors first
+    grid: list[str]  # varied, without seeds: they make a group's spread
 
 
 def read_comparison(folder: Path) -> Comparison:
@@ -44,22 +37,14 @@ def read_comparison(folder: Path) -> Comparison:
     with reading(folder / "sweep.json") as path:
         about = json.loads(path.read_text(encoding="utf-8"))
         lines = [_read_job(folder / str(key)) for key in about["jobs"]]
-    jobs = pd.DataFrame(lines, dtype=object).drop(columns="numbers", errors="ignore")  # a whole number stays one
-    varied = sorted(jobs.columns.difference(["stage", *STATE], sort=False), key=_is_seed)
-    order = ["stage", *varied]
-    measured = [pd.DataFrame(line.get("numbers", [])).assign(job=at) for at, line in enumerate(lines)]
-    numbers = jobs[order].join(pd.concat(measured).set_index("job"), how="inner")
-    return Comparison(
-        str(about["name"]),
-        str(about["about"]),
-        jobs.reindex(columns=[*order, *STATE]),
-        numbers.reindex(columns=[*order, *NUMBER]).reset_index(drop=True).astype({"value": float}),
-        tuple(varied),
-    )
-
-
-def _is_seed(name: str) -> bool:
-    return name.split()[-1] == "seed"
+        numbers = [line | number for line in lines for number in line.pop("numbers", ())]
+        numbers.sort(key=lambda one: (not one["measure"].startswith("test error"), one["measure"]))
+    jobs = pd.DataFrame(lines, dtype=object)  # a whole number stays one
+    varied = [name for name in jobs if name not in ("stage", *STATE)]
+    columns = ["stage", *varied, "series", "measure", "value"]
+    measured = pd.DataFrame(numbers, columns=columns, dtype=object).astype({"value": float})
+    grid = [name for name in varied if name.split()[-1] != "seed"]
+    return Comparison(about["name"], about["about"], jobs.reindex(columns=["stage", *varied, *STATE]), measured, grid)
 
 
 def _read_job(place: Path) -> dict[str, Any]:
@@ -78,37 +63,22 @@ def _read_job(place: Path) -> dict[str, Any]:
     return line
 
 
-def describe(comparison: Comparison) -> Markdown:
-    """Name, purpose, and how far it is."""
-    done = int((comparison.jobs.state == "finished").sum())
-    name, about = html.escape(comparison.name), html.escape(comparison.about)
-    return Markdown(f"**{name}**: {done} of {len(comparison.jobs)} jobs finished. {about}")
-
-
 def show_jobs(comparison: Comparison) -> Styler:
-    """A line a job."""
-    frame = comparison.jobs.dropna(axis=1, how="all")
-    return frame.style.format(na_rep="", precision=1, escape="html").hide(axis="index")
-
-
-def summary_frame(comparison: Comparison) -> pd.DataFrame:
-    """Mean, population standard deviation and n over the seeds, a line a measure, series and point of the grid."""
-    keys = ["measure", "series", *[name for name in comparison.varied if not _is_seed(name)]]
-    frame = comparison.numbers.copy()
-    frame[keys] = frame[keys].astype(object).where(frame[keys].notna(), "")
-    groups = frame.groupby(keys, sort=False).value
-    table = groups.agg(mean="mean", std=lambda values: values.std(ddof=0), n="count").reset_index()
-    return table.sort_values("measure", key=lambda names: names.map(comparison.measures.index), kind="stable")
+    """A line a job, below name, purpose, and how far the sweep is."""
+    name, about, jobs = html.escape(comparison.name), html.escape(comparison.about), comparison.jobs
+    caption = f"{name}: {(jobs.state == 'finished').sum()} of {len(jobs)} jobs finished. {about}"
+    table = jobs.dropna(axis=1, how="all").style.format(na_rep="", precision=1, escape="html")
+    return table.hide(axis="index").set_caption(caption)
 
 
 def show_summary(comparison: Comparison) -> Styler:
-    frame = summary_frame(comparison)
-    text = [
-        f"{m:.4g}" + (f" ± {s:.2g}" if n > 1 else "")
-        for m, s, n in zip(frame["mean"], frame["std"], frame.n, strict=True)
-    ]
-    frame = frame.assign(**{"mean ± std": text}).drop(columns=["mean", "std"])
-    return frame.style.hide(axis="index")
+    """Mean, population standard deviation and n over the seeds, a line a measure, series and point of the grid."""
+    keys = ["measure", "series", *comparison.grid]
+    numbers = comparison.numbers.fillna(dict.fromkeys(comparison.grid, ""))  # where a stage has no such parameter
+    groups = numbers.groupby(keys, sort=False).value
+    frame = groups.agg(mean="mean", std=lambda values: values.std(ddof=0), n="count").reset_index()
+    table = frame.style.hide(axis="index").format(escape="html")
+    return table.format("{:.4g}", subset=["mean"]).format("{:.2g}", subset=["std"])
 
 
 def save(comparison: Comparison, reports_dir: Path) -> Path:
@@ -116,22 +86,16 @@ def save(comparison: Comparison, reports_dir: Path) -> Path:
     return write_csv(comparison.numbers, reports_dir / "tables" / "sweeps" / f"{comparison.name}.csv")
 
 
-def plot_measure(comparison: Comparison, measure: str) -> go.Figure:
-    """Every value over the first varied parameter, a color for each of the others; dashed lines are means."""
-    frame = comparison.numbers[comparison.numbers.measure == measure]
-    varied = [name for name in comparison.varied if not _is_seed(name) and frame[name].notna().any()]
-    first, *others = varied or ["stage"]
-    kinds = frame[["series", *others]].agg(lambda row: ", ".join(map(str, row.dropna())), axis=1)
-    shown = frame.assign(kind=kinds, point=[f"{first} = {x}" for x in frame[first]])
-    place = {"x": "point", "y": "value", "color": "kind", "points": "all", "color_discrete_sequence": PALETTE[1:]}
-    figure = px.box(shown, **place, labels={"point": "", "value": measure, "kind": ""})
-    figure.update_traces(pointpos=0, jitter=0.4, boxmean=True, hovertemplate=None)
-    return lay_out(figure, measure, 420)
-
-
-def plot_measures(comparison: Comparison, most: int = 4) -> list[go.Figure]:
-    """A figure for each of the first measures; the table has all."""
-    return [plot_measure(comparison, measure) for measure in comparison.measures[:most]]
+def plot_measures(comparison: Comparison, most: int = 4) -> Iterator[go.Figure]:
+    """For each of the first measures its values over the first varied parameter, a color for each of the others."""
+    for measure, frame in islice(comparison.numbers.groupby("measure", sort=False), most):
+        first, *others = [name for name in comparison.grid if frame[name].notna().any()] or ["stage"]
+        kinds = frame[["series", *others]].agg(lambda row: ", ".join(map(str, row.dropna())), axis=1)
+        shown = frame.assign(kind=kinds, point=[f"{first} = {x}" for x in frame[first]])
+        place = {"x": "point", "y": "value", "color": "kind", "points": "all", "color_discrete_sequence": PALETTE[1:]}
+        figure = px.box(shown, **place, labels={"point": "", "value": measure, "kind": ""})
+        figure.update_traces(pointpos=0, jitter=0.4, boxmean=True, hovertemplate=None)
+        yield lay_out(figure, str(measure), 420)
 
 
 def save_page(folder: Path, reports_dir: Path) -> Path:

@@ -3,15 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from flatlib.evaluation.catalogue import NamedCell, catalogue, find_cell
-from flatlib.evaluation.cost import Cost, cost, solve_channels
+from flatlib.evaluation.catalogue import Cell, catalogue, find_cell
+from flatlib.evaluation.cost import cost, solve_channels
 from flatlib.evaluation.plan import IMAGES, network_plan
-from flatlib.spaces import Genotype
 
-SIZES = {"imagenet": (48, 14)} | dict.fromkeys(("cifar10", "cifar100", "digits"), (36, 20))  # C and cells, as usual
-NAS_BENCH_201 = 16, 15
+SIZES = {"imagenet": (48, 14), "nas-bench-201": (16, 15)}  # C and cells, as usual
+SIZES |= dict.fromkeys(("cifar10", "cifar100", "digits"), (36, 20))
 MOST_CELLS = 1000  # of a network that is counted; one more would be a slip of the key
-PARAMETERS, MULTI_ADDS = 3.0, 600.0  # millions: 'around 3M' on CIFAR, 'fewer than 600M' on ImageNet (Sec. D.1)
 
 
 def costs(
@@ -30,31 +28,18 @@ def costs(
     if cells is not None and not 1 <= cells <= MOST_CELLS:
         raise ValueError(f"--cells {cells}: allowed: 1 to {MOST_CELLS:,}")
     names = [name for text in genotypes for name in (catalogue() if text == "all" else [text])]
-    return [_line(named, dataset, channels, cells, budget) for named in map(find_cell, names)]
+    lines = []
+    for name, cell in [find_cell(name) for name in names]:
+        usual = SIZES["nas-bench-201" if isinstance(cell, str) else dataset]
+        n = usual[1] if cells is None else cells
+        c = usual[0] if channels is None else channels or solved(cell, dataset, n, budget)
+        count = cost(network_plan(cell, IMAGES[dataset], channels=c, cells=n))
+        lines.append({"name": name, **count._asdict(), "channels": c, "cells": n, "dataset": dataset})
+    return lines
 
 
-def _line(
-    named: NamedCell, dataset: str, channels: int | None, cells: int | None, budget: float | None
-) -> dict[str, Any]:
-    images = IMAGES[dataset]
-    usual = NAS_BENCH_201 if isinstance(named.cell, str) else SIZES[dataset]
-    cells = usual[1] if cells is None else cells
-    if channels == 0:
-        channels = solved(named.cell, dataset, cells, budget)
-    channels = usual[0] if channels is None else channels
-    params, multi_adds = cost(network_plan(named.cell, images, channels=channels, cells=cells))
-    sizes = {"channels": channels, "cells": cells, "dataset": dataset}
-    return {"name": named.name, "params": params, "multi_adds": multi_adds} | sizes
-
-
-def usual_cost(cell: Genotype, dataset: str) -> Cost:
-    """Of a genotype's network at the size that public cells are trained at."""
-    channels, cells = SIZES[dataset]
-    return cost(network_plan(cell, IMAGES[dataset], channels=channels, cells=cells))
-
-
-def solved(cell: Any, dataset: str, cells: int, budget: float | None = None) -> int:
-    """Initial channels by Sec. D.1: about 3 M parameters, on ImageNet fewer than 600 M multiply-adds."""
+def solved(cell: Cell, dataset: str, cells: int, budget: float | None = None) -> int:
+    """Initial channels for a budget in millions, by Sec. D.1: 3 M parameters; imagenet: < 600 M multiply-adds."""
     if dataset == "imagenet":
-        return solve_channels(cell, IMAGES[dataset], cells=cells, multi_adds=1e6 * (budget or MULTI_ADDS))
-    return solve_channels(cell, IMAGES[dataset], cells=cells, params=1e6 * (budget or PARAMETERS))
+        return solve_channels(cell, IMAGES[dataset], cells=cells, multi_adds=1e6 * (budget or 600.0))
+    return solve_channels(cell, IMAGES[dataset], cells=cells, params=1e6 * (budget or 3.0))

@@ -2,43 +2,52 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from flatlib import published
 from flatlib.evaluation.catalogue import catalogue, cell_key
-from flatlib.evaluation.costs import SIZES, usual_cost
+from flatlib.evaluation.costs import costs
 from flatlib.evaluation.plan import IMAGES
 from flatlib.evaluation.runs import EvaluationRun
 from flatlib.search.config import SearchConfig
+from flatlib.search.runs import Run
 
-ERRORS = {  # table -> data set -> the paper's column
-    "3": {name: f"Top-1 Test Error / {label}" for name, label in (("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100"))}
-    | {"imagenet": "Top-1 Test Error / ImageNet"},
-    "4": {"cifar10": "Test Error / CIFAR-10", "cifar100": "Test Error / CIFAR-100"},
-    "5": {"imagenet": "Test Error / Top-1"},
-    "6": {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"},
-    "Fa": {"cifar10": "Test Error / CIFAR-10", "cifar100": "Test Error / CIFAR-100"},
-    "Fb": {"cifar10": "Test Error / CIFAR-10", "cifar100": "Test Error / CIFAR-100"},
-}
-COUNTS: dict[str, dict[str, tuple[str, ...]]] = {  # table -> data set -> the columns of parameters and multiply-adds
-    "3": {"cifar10": ("Params / CIFAR",), "imagenet": ("Params / ImageNet",)},
-    "4": {"cifar10": ("Params",)},
-    "5": {"imagenet": ("Params", "+x")},
+TABLES = ("3", "4", "5", "6", "Fa", "Fb")
+LABELS = {"cifar10": ("CIFAR-10",), "cifar100": ("CIFAR-100",), "imagenet": ("ImageNet", "Top-1")}
+ROWS = {(table, cell.row) for table in TABLES for cell in published.table(table)}
+COUNTS = {  # table -> the paper's column -> data set, and what is counted
+    "3": {"Params / CIFAR": ("cifar10", "params"), "Params / ImageNet": ("imagenet", "params")},
+    "4": {"Params": ("cifar10", "params")},
+    "5": {"Params": ("imagenet", "params"), "+x": ("imagenet", "multi_adds")},
 }
 COUNTED = "from shapes, without the auxiliary classifier"  # the setting of counts
-VARIANTS = {
-    "darts": "DARTS",
-    "na-darts": "NA-DARTS (Ours)",
-    "darts-es": "DARTS-ES",
-    "na-darts-es": "NA-DARTS-ES (Ours)",
-    "pc-darts": "PC-DARTS",
-    "na-pc-darts": "NA-PC-DARTS (Ours)",
-}
 NEIGHBORHOOD = ("aggregator", "representation", "d", "n_nbr", "eps", "lam")  # parameters of it
-Searches = Mapping[str, Sequence[SearchConfig]]  # cell key -> the searches that found it
+
+
+class Noise(NamedTuple):
+    """How far one training's error lies from its cell's mean, from repeated trainings of the same cells."""
+
+    std: float  # percent; nan where no cell was trained twice
+    cells: int  # that were trained more than once
+    runs: int  # of them
+
+    def __str__(self) -> str:
+        if math.isnan(self.std):
+            return "seed noise unknown, since no cell was trained twice"
+        return f"seed noise of one training {self.std:.2f} points ({self.runs} trainings of {self.cells} cells)"
+
+
+def seed_noise(runs: Iterable[EvaluationRun]) -> Noise:
+    """Pooled over cells: s^2 = sum (x - mean of its cell)^2 / sum (n - 1). All runs are of one setting."""
+    cells: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        cells[cell_key(run.config.genotype)].append(run.test_error)
+    several = [np.array(errors) for errors in cells.values() if len(errors) > 1]
+    n, squares = sum(map(len, several)), sum(len(errors) * float(errors.var()) for errors in several)
+    return Noise(math.sqrt(squares / (n - len(several))) if several else math.nan, len(several), n)
 
 
 class Trained(NamedTuple):
@@ -47,17 +56,14 @@ class Trained(NamedTuple):
     name: str
     origin: str  # 'published cells', or how and where the cells were found
     searched_on: str  # the search's data set, '' for published cells
+    rows: tuple[tuple[str, str], ...]  # (table, the paper's row)
     setting: str  # of the trainings
     runs: tuple[EvaluationRun, ...]
-    rows: tuple[tuple[str, str], ...]  # (table, the paper's row)
+    noise: Noise  # of all trainings under this setting
 
     @property
     def errors(self) -> np.ndarray:  # (n,) percent
         return np.array([run.test_error for run in self.runs])
-
-    @property
-    def top5_errors(self) -> np.ndarray:  # (n,) percent
-        return np.array([run.result["test_error_top5"] for run in self.runs if run.result])
 
     @property
     def source(self) -> str:
@@ -77,25 +83,25 @@ class Trained(NamedTuple):
 # --- groups ---------------------------------------------------------------------------------------
 
 
-def trained(runs: Iterable[EvaluationRun], searches: Searches) -> list[Trained]:
+def trained(runs: Iterable[EvaluationRun], searches: Iterable[Run]) -> list[Trained]:
     """Trainings by cell and setting; the cells of searches that differ in their seed only are one group.
 
     A cell that several kinds of search found, or that is published too, counts for each of them.
     """
-    configs = [search for found in searches.values() for search in found]
-    names = dict(zip(configs, group_names(configs), strict=True))
+    finders = [(cell_key(search.result.cell), search.config) for search in searches if search.result]
+    names = group_names([config for _, config in finders])
     groups: dict[tuple, list[EvaluationRun]] = defaultdict(list)
+    alike: dict[str, list[EvaluationRun]] = defaultdict(list)
     for run in runs:
-        found = searches.get(cell_key(run.config.genotype), ())
+        text = setting(run)
+        alike[text].append(run)
+        found = [config for key, config in finders if key == cell_key(run.config.genotype)]
         kinds = {(names[one], f"cells {found_how(one)}", one.dataset, rows_of_search(one)) for one in found}
         if known := catalogue().get(run.config.name):
             kinds.add((known.name, "published cells", "", tuple(known.rows.items())))
         for kind in kinds or {(run.config.name, "cells given", "", ())}:
-            groups[(*kind, setting(run))].append(run)
-    return [
-        Trained(name, origin, searched_on, text, tuple(alike), rows)
-        for (name, origin, searched_on, rows, text), alike in sorted(groups.items())
-    ]
+            groups[(*kind, text)].append(run)
+    return [Trained._make((*key, tuple(of_one), seed_noise(alike[key[-1]]))) for key, of_one in sorted(groups.items())]
 
 
 def setting(run: EvaluationRun) -> str:
@@ -107,29 +113,25 @@ def setting(run: EvaluationRun) -> str:
     return "; ".join([*words, *_changed(c, (*rest, "precision"))])
 
 
-def group_names(searches: Sequence[SearchConfig]) -> list[str]:
-    """'na-darts, d 2, found on digits': method, neighborhood, and what else differs from searches of that name."""
-    own = ("space", "order", *NEIGHBORHOOD)
-    names = [", ".join([one.method, *_told(one, own)]) for one in searches]
-    words = [found_how(one).split(", ") for one in searches]
-    result = []
-    for name, told in zip(names, words, strict=True):
-        alike = [other for other, its in zip(words, names, strict=True) if its == name]
-        differing = [word for word in told[:-1] if not all(word in other for other in alike)]
-        result.append(", ".join([name, *differing, told[-1]]))
-    return result
-
-
 def found_how(search: SearchConfig) -> str:
-    """All that makes searches of one method comparable, in words: every parameter that is not the default."""
-    left_out = ("method", "dataset", "seed", "device")
-    told = [name for name in SearchConfig.__dataclass_fields__ if name not in left_out]
-    return ", ".join([*_told(search, told), f"found on {search.dataset}"])
+    """All that makes searches of one method comparable, in words: every parameter that is not the default.
+
+    A method without neighborhood has none of its parameters.
+    """
+    left_out = ("method", "dataset", "seed", "device", *(() if search.neighborhood_aware else NEIGHBORHOOD))
+    told = _changed(search, [name for name in SearchConfig.__dataclass_fields__ if name not in left_out])
+    return ", ".join([*told, f"found on {search.dataset}"])
 
 
-def _told(search: SearchConfig, names: Iterable[str]) -> list[str]:
-    """A method without neighborhood has none of its parameters."""
-    return _changed(search, [name for name in names if search.neighborhood_aware or name not in NEIGHBORHOOD])
+def group_names(searches: Sequence[SearchConfig]) -> dict[SearchConfig, str]:
+    """'na-darts, d 2, found on digits': method, neighborhood, and what else is not the same for all the searches."""
+    always = ("space", "order", *NEIGHBORHOOD, "found")
+    told = [found_how(one).split(", ") for one in searches]
+    shared = {word for words in told for word in words if all(word in others for others in told)}
+    return {
+        one: ", ".join([one.method, *(word for word in words if word not in shared or word.split()[0] in always)])
+        for one, words in zip(searches, told, strict=True)
+    }
 
 
 def _changed(config: Any, names: Iterable[str]) -> list[str]:
@@ -139,46 +141,27 @@ def _changed(config: Any, names: Iterable[str]) -> list[str]:
 
 
 def rows_of_search(search: SearchConfig) -> tuple[tuple[str, str], ...]:
-    """The rows of the paper that a search's cells belong to, whatever the size of the search."""
+    """(table, row) of the paper that a search's cells belong to, whatever the size of the search."""
+    rows: list[tuple[str, str]] = []
     if search.space == "s3":
-        return (("6", VARIANTS[search.method]),) if search.method in VARIANTS else ()
-    if search.space != "darts" or search.method not in ("darts", "na-darts"):
-        return ()
-    if search.method == "darts":
+        rows = [("6", search.method.upper() + " (Ours)" * search.neighborhood_aware)]
+    elif (search.space, search.method) == ("darts", "darts"):
         row = "DARTS 1st" if search.order == 1 else "DARTS 2nd"
-        return (("3", row), ("4", row), *([("5", "DARTS")] * (search.order == 2)))
-    rows = [("Fa", search.aggregator)] if search.d == 6 and search.aggregator in ("mean", "max") else []
-    if search.aggregator == "mean":
-        rows += [("Fb", f"d = {search.d}")] if search.d in (2, 4, 6) else []
-        rows += [(table, "NA-DARTS (Ours)") for table in "345"] if search.d == 6 else []
-    return tuple(rows)
+        rows = [("3", row), ("4", row)] + [("5", "DARTS")] * (search.order == 2)
+    elif (search.space, search.method) == ("darts", "na-darts"):
+        mean, papers_d = search.aggregator == "mean", search.d == 6
+        rows = [("Fa", search.aggregator)] * papers_d + [("Fb", f"d = {search.d}")] * mean
+        rows += [(table, "NA-DARTS (Ours)") for table in "345" if mean and papers_d]
+    return tuple(row for row in rows if row in ROWS)
 
 
 # --- numbers --------------------------------------------------------------------------------------
 
 
-class Noise(NamedTuple):
-    """How far one training's error lies from its cell's mean, from repeated trainings of the same cells."""
-
-    std: float  # percent; nan where no cell was trained twice
-    cells: int  # that were trained more than once
-    runs: int  # of them
-
-    def of_difference(self, n: int, m: int) -> float:
-        """Standard error of the difference of two means of n and m trainings, percent."""
-        return self.std * math.sqrt(1 / n + 1 / m)
-
-
-def seed_noise(runs: Iterable[EvaluationRun]) -> Noise:
-    """Pooled over cells: s^2 = sum (x - mean of its cell)^2 / sum (n - 1). All runs are of one setting."""
-    cells: dict[str, list[float]] = defaultdict(list)
-    for run in runs:
-        cells[cell_key(run.config.genotype)].append(run.test_error)
-    several = [np.array(errors) for errors in cells.values() if len(errors) > 1]
-    freedom = sum(len(errors) - 1 for errors in several)
-    squares = sum(float(((errors - errors.mean()) ** 2).sum()) for errors in several)
-    n = sum(len(errors) for errors in several)
-    return Noise(math.sqrt(squares / freedom) if freedom else math.nan, len(several), n)
+def error_column(table: str, dataset: str) -> str:
+    """The paper's column of the test error on a data set; '' where the table has none."""
+    columns = [cell.column for cell in published.table(table) if cell.unit == "%"]
+    return next((column for column in columns if column.endswith(LABELS.get(dataset, ()))), "")
 
 
 def measured(table: str, groups: Iterable[Trained], source: str) -> list[published.Measured]:
@@ -189,28 +172,26 @@ def measured(table: str, groups: Iterable[Trained], source: str) -> list[publish
     lines = []
     for group in groups:
         dataset, own = group.runs[0].config.dataset, source == published.IMAGES
-        column = ERRORS[table].get(dataset, "") if own else f"Test Error / {source}"
+        column = error_column(table, dataset) if own else f"Test Error / {source}"
         if group.source != source or not column or (own and group.searched_on not in ("", "cifar10")):
             continue
         cells = len({cell_key(run.config.genotype) for run in group.runs})
-        note = f"{group.name}, {cells} different cell{'s' * (cells > 1)}"
+        note = f"{group.name}, {cells} different cell{'s' * (cells > 1)}; {group.noise}"
         for row in (row for of, row in group.rows if of == table):
             lines.append(published.Measured.over(row, column, group.errors, group.told, note))
             if column == "Test Error / Top-1":
-                lines.append(published.Measured.over(row, "Test Error / Top-5", group.top5_errors, group.told, note))
+                top5 = np.array([run.result["test_error_top5"] for run in group.runs if run.result])
+                lines.append(published.Measured.over(row, "Test Error / Top-5", top5, group.told, note))
     return lines
 
 
 def counted(table: str) -> list[published.Measured]:
     """Parameters and multiply-adds of the published cells' networks, in millions, without the auxiliary head."""
-    lines = []
-    for cell in catalogue().values():
-        for dataset, columns in COUNTS.get(table, {}).items() if table in cell.rows else ():
-            channels, cells = SIZES[dataset]
-            numbers = usual_cost(cell.cell, dataset)
-            note = f"{cell.name}, C = {channels}, {cells} cells" + f"; {cell.doubt}" * bool(cell.doubt)
-            lines += [
-                published.Measured(cell.rows[table], column, number / 1e6, None, 1, COUNTED, note)
-                for column, number in zip(columns, numbers, strict=False)
-            ]
+    names, lines = [name for name, known in catalogue().items() if table in known.rows], []
+    for column, (dataset, number) in COUNTS.get(table, {}).items():
+        for line in costs(names, dataset):
+            known = catalogue()[line["name"]]
+            words = [f"{known.name}, C = {line['channels']}, {line['cells']} cells", known.doubt]
+            at = known.rows[table], column
+            lines.append(published.Measured(*at, line[number] / 1e6, None, 1, COUNTED, "; ".join(filter(None, words))))
     return lines

@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from synthetic_search import synthetic_trace
 
 from flatlib.display.card import PLOTLY_MIME
-from flatlib.display.cell_graph import draw_cells
+from flatlib.display.cell import draw_cells
 from flatlib.display.report import export
 from flatlib.display.search_figures import plot_alphas_over_time
 from flatlib.search.derive import derive

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from executed import PLOTLY, numbers, papermill, run_notebook
+from executed import numbers, papermill, run_notebook
 
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.runs import read_runs
@@ -15,7 +15,6 @@ from flatlib.search.search import search
 pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
 EVALUATION, CELLS = "04_evaluation", "07_cells"
 NA = "na-darts, n_nbr 2, found on digits"
-ON_DIGITS = "na-darts, n_nbr 2 on digits"
 TINY = {"n_train": 64, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 2}
 SEARCHES = [
     SearchConfig(n_train=64, batch_size=16, channels=2, cells=3, epochs=1, n_nbr=2, device="cpu", **own)
@@ -42,7 +41,9 @@ def test_evaluation_after_searches_and_again(tmp_path):
     trained = {"DARTS_V1": "2", "DARTS_V2": "2", "darts, found on digits": "2", f"{NA}": "4"}
     assert {name: n for name, n in summary["n"].items() if n} == trained
     (errors,) = first.figures("plot_errors")
-    drawn = [x for group in errors["data"] if group["marker"].get("symbol") != "line-ns" for x in numbers(group["x"])]
+    drawn = [
+        x for group in errors["data"] if group["marker"].get("symbol") != "line-ns-open" for x in numbers(group["x"])
+    ]
     assert sorted(drawn) == pytest.approx(sorted(run.test_error for run in runs))
     (curves,) = first.figures("plot_curves")
     assert len(curves["data"]) == len(runs)
@@ -79,8 +80,8 @@ def test_cells_without_searches(tmp_path):
         assert known.source in words and words.endswith(known.doubt)
     for kind in ("normal", "reduction"):
         assert len(alone.table(f'depth_table(shown, "{kind}"')["depth"]) == len(catalogue())
-    (_, points) = alone.shown("cell_map.plot_map")
-    assert sum(len(group["text"]) for group in points[PLOTLY]["data"]) == 11  # of the DARTS space
+    (points,) = alone.figures("cell_table.plot_map")
+    assert sum(len(group["text"]) for group in points["data"]) == 11  # of the DARTS space
     assert list(alone.table("section_f")) == ["Section F says", "DARTS, published (n = 2)", "random cells (n = 200)"]
     assert not (tmp_path / "tables").exists() and not (tmp_path / "runs").exists()
 
@@ -90,18 +91,16 @@ def test_cells_with_searches(tmp_path):
     runs = searched(tmp_path)
     notebook = run_notebook(CELLS, tmp_path, cells="DARTS_V1; pc-darts cifar")
     drawn = notebook.words("draw_cells(one.cell, one.name)")
-    found = ["darts on digits, seed 0", *(f"{ON_DIGITS}, seed {run.config.seed}" for run in runs[:2])]
+    found = ["darts, found on digits, seed 0", *(f"{NA}, seed {run.config.seed}" for run in runs[:2])]
     assert [words.split(", normal")[0] for words in drawn] == found
-    kinds = ["darts on digits (n = 1)", f"{ON_DIGITS} (n = 2)"]
+    kinds = ["darts, found on digits (n = 1)", f"{NA} (n = 2)"]
     for kind in ("normal", "reduction"):
         table = notebook.table(f'depth_table(shown, "{kind}"')
         assert list(table["depth"]) == ["DARTS_V1", "PC-DARTS", *kinds]
     assert list(notebook.table("section_f")) == [
         "Section F says", "DARTS, published (n = 1)", *kinds, "random cells (n = 200)"
     ]  # fmt: skip
-    (bars,) = notebook.figures("plot_operations")
-    assert {name for bar in bars["data"] for name in bar["y"]} == {"DARTS_V1", "PC-DARTS", *found}
-    assert list(notebook.table("cell_map.nearest")["nearest found"]) == [
+    assert list(notebook.table("cell_table.nearest")["nearest found"]) == [
         *found, "DARTS_V1", "PC-DARTS", "a random cell"
     ]  # fmt: skip
 
