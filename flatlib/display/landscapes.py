@@ -1,18 +1,23 @@
-"""Landscapes as notebook 06 makes them: which searches, how long it will take, a bar while it runs."""
+"""Landscapes as notebook 06 makes and compares them: how long it will take, a bar, and how flat it is in numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from IPython.display import Markdown
+from pandas.io.formats.style import Styler
 from tqdm.auto import tqdm
 
+from flatlib.display.reproduction import COLUMNS, write_csv
 from flatlib.display.searches import run_searches
 from flatlib.landscape.config import LandscapeConfig
 from flatlib.landscape.estimate import estimate
 from flatlib.landscape.found import Source
+from flatlib.landscape.hessian import Curvature
 from flatlib.landscape.landscape import PARTS, Landscape, known_landscape, look_around
-from flatlib.landscape.plane import losses
+from flatlib.landscape.plane import losses, mean_rise
 from flatlib.landscape.workers import workers
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run, read_run
@@ -45,11 +50,78 @@ def look_around_all(runs: Sequence[Run], config: LandscapeConfig) -> list[Landsc
         return [look_around(run, config, pool=pool, on_part=bar.update) for run in runs]
 
 
-def evaluator(runs: Sequence[Run], config: LandscapeConfig) -> Callable[[int, np.ndarray], tuple[float, float]]:
+def evaluator(runs: Sequence[Run], config: LandscapeConfig) -> Callable[[int, np.ndarray], np.ndarray]:
     """For the explorer: (number of the run, alpha (T, E, O)) -> loss and accuracy with the model at hand."""
+    sources = [Source(str(run.folder), config.n_valid) for run in runs]
+    return lambda run, alphas: losses(sources[run], alphas[None])[:, 0]
 
-    def evaluate(run: int, alphas: np.ndarray) -> tuple[float, float]:
-        loss, accuracy = losses(Source(str(runs[run].folder), config.n_valid), alphas[None])[:, 0]
-        return float(loss), float(accuracy)
 
-    return evaluate
+# --- how flat it is -------------------------------------------------------------------------------
+
+
+def flatness(one: Landscape) -> dict[str, float]:
+    """Label (unit) -> number."""
+    plane, alpha, logits = one.plane, one.of_alpha, one.of_logits
+    numbers = {
+        "loss at alpha (nats)": plane.loss,
+        "accuracy at alpha (%)": plane.accuracy[plane.middle, plane.middle],
+        "mean rise within r = 0.25 (nats)": mean_rise(plane, 0.25),
+        "mean rise within r = 0.5 (nats)": mean_rise(plane, 0.5),
+        "mean rise within r = 1 (nats)": mean_rise(plane, 1.0),
+        "mean rise within r = 1, random plane (nats)": mean_rise(one.random, 1.0),
+        "largest eigenvalue, alpha (nats)": alpha.pairs.values[0],
+        "second eigenvalue, alpha (nats)": alpha.pairs.values[1],
+        "half the difference of the halves' largest, alpha (nats)": _half_difference(alpha),
+        "trace, alpha (nats)": alpha.pairs.trace,
+        "largest eigenvalue, logits (nats)": logits.pairs.values[0],
+        "second eigenvalue, logits (nats)": logits.pairs.values[1],
+        "half the difference of the halves' largest, logits (nats)": _half_difference(logits),
+        "largest residual |Hv - kv|, alpha (nats)": alpha.pairs.residuals.max(),
+        "entries clipped at 0, mean over the plane (%)": 100 * plane.clipped.mean(),
+        "loss of the derived cell (nats)": one.discrete[0].mean(),
+        "mean loss at distance 1 from it (nats)": one.discrete[1].mean(),
+    }
+    return {name: float(number) for name, number in numbers.items()}
+
+
+def _half_difference(of: Curvature) -> float:
+    """Of the largest eigenvalue over the two halves of the images. Both may lie above that of all: no error bar."""
+    return abs(of.halves[0, 0] - of.halves[1, 0]) / 2
+
+
+def flatness_table(landscapes: Sequence[Landscape]) -> Styler:
+    """A line a number and a column a run."""
+    turned = pd.DataFrame([flatness(one) for one in landscapes]).map("{:.3g}".format).T
+    return turned.set_axis([one.name for one in landscapes], axis=1).style  # two runs may share a name
+
+
+def figure_a(landscapes: Sequence[Landscape], dataset: str) -> pd.DataFrame:
+    """The numbers beside Figure A in the columns of all tables: mean and population deviation over seeds."""
+    frame = pd.DataFrame([flatness(one) for one in landscapes], index=[one.method for one in landscapes])
+    lines, of = [], landscapes[0].of_alpha
+    shared = {
+        "setting": f"{dataset}, {of.images} validation images, batch size {of.batch_size}",
+        "note": "Figure A of the paper is a picture without numbers",
+    }
+    for method, rows in frame.groupby(level=0, sort=False):
+        for name, values in rows.items():
+            label, _, unit = str(name).removesuffix(")").rpartition(" (")
+            numbers = values.to_numpy()  # a nan stays one
+            std = numbers.std() if len(numbers) > 1 else np.nan
+            line = {"row": method, "column": label, "ours": numbers.mean(), "ours_std": std, "n": len(numbers)}
+            lines.append(line | {"unit": unit} | shared)
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def summary(landscapes: Sequence[Landscape], dataset: str) -> Styler:
+    """The same for the eye: mean ± population standard deviation, a column a method and a line a number."""
+    frame = figure_a(landscapes, dataset)
+    numbers = zip(frame.ours, frame.ours_std, frame.n, strict=True)
+    text = [f"{mean:.3g}" + f" ± {std:.2g}" * (n > 1) for mean, std, n in numbers]
+    lines, columns = frame.column + " (" + frame.unit + ")", frame.row + " (n = " + frame.n.astype(str) + ")"
+    return pd.Series(text, [lines, columns]).unstack(sort=False).style
+
+
+def save(landscapes: Sequence[Landscape], dataset: str, reports_dir: Path) -> Path:
+    """`tables/<dataset>/figure_A.csv`, for whoever compares runs."""
+    return write_csv(figure_a(landscapes, dataset), reports_dir / "tables" / dataset / "figure_A.csv")
