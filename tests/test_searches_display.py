@@ -101,6 +101,24 @@ def test_a_cell_of_none_has_no_share():
     assert column["cell: skip %"] == "" and column["cell: depth"] == "0"
 
 
+def test_searches_are_drawn_while_they_run(monkeypatch):
+    """Sees a panel that is never drawn, a seed left out, or a stack instead of one line after an interrupt."""
+    calls = []
+    monkeypatch.setattr(searches, "search", lambda *arguments, **options: calls.append((arguments, options)) or "run")
+    config = made_run("darts").config
+    assert searches.run_searches({"darts": config}, 2, "here") == {"darts": ["run"] * 2}
+    drawn = {"on_epoch": searches.show_live}
+    assert calls == [((replace(config, seed=seed), "here"), drawn) for seed in (0, 1)]
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt("stopped; the same command goes on")
+
+    monkeypatch.setattr(searches, "search", interrupted)
+    with pytest.raises(searches.SearchInterrupted, match="stopped; this cell, run again, goes on") as told:
+        searches.run_searches({"darts": config}, 1, "here")
+    assert told.value._render_traceback_() == [str(told.value)]
+
+
 def test_first_traces():
     """Sees another seed's trace under a name, or a name without the seed."""
     found = {"na-darts": TWO_SEEDS["na-darts"][::-1], "darts": TWO_SEEDS["darts"]}

@@ -13,7 +13,6 @@ from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import Plane
 
 SCALE = ("#f7fbff", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6")  # one hue, black labels readable on all
-AXES = ("λ<sub>0</sub>", "λ<sub>1</sub>")
 BAR = {"title": "loss<br>(nats)", "thickness": 12}
 
 
@@ -33,9 +32,9 @@ def levels(planes: Sequence[Plane], n: int = 10) -> tuple[float, float, float]:
 
 
 def plot_planes(landscapes: Sequence[Landscape], *, random: bool = False) -> go.Figure:
-    """Contours of the loss (Figure A) on one color scale, a column a method; `random`: over the random plane."""
+    """Contours of the loss (Figure A) on one color scale, a row a seed; `random`: over the random plane."""
     columns = len({one.method for one in landscapes})
-    ordered = sorted(landscapes, key=lambda one: one.seed)  # a row a seed, methods in their order
+    ordered = sorted(landscapes, key=lambda one: one.seed)  # methods stay in their order
     planes, names = [one.random if random else one.plane for one in ordered], [one.name for one in ordered]
     rows, (first, end, step) = -(-len(planes) // columns), levels(planes)
     gaps = {"horizontal_spacing": 0.03, "vertical_spacing": 0.09}
@@ -60,14 +59,16 @@ def plot_planes(landscapes: Sequence[Landscape], *, random: bool = False) -> go.
     figure.update_yaxes(constrain="domain", constraintoward="top").update_xaxes(constrain="domain")
     free = next(axis for axis in figure.select_yaxes() if axis.matches is None)
     free.scaleanchor = free.anchor  # steps are as long on either axis; Plotly ignores it on axes that match another
-    figure.update_xaxes(title_text=AXES[0], row=rows).update_yaxes(title_text=AXES[1], title_standoff=2, col=1)
+    figure.update_xaxes(title_text="λ<sub>0</sub>", row=rows)
+    figure.update_yaxes(title_text="λ<sub>1</sub>", title_standoff=2, col=1)
     figure.update_layout(coloraxis={"colorscale": SCALE, "cmin": first, "cmax": end, "colorbar": BAR})
     which = "two random directions" if random else "v<sub>0</sub> and v<sub>1</sub>"
-    title = f"Validation loss around the found architecture (×), along {which}<br>{_setting(landscapes)}"
+    title = f"Validation loss around the found architecture (×), along {which}<br>{setting(landscapes)}"
     return lay_out(figure, title, 150 + rows * min(440, 840 // columns)).update_layout(margin_t=95)
 
 
-def _setting(landscapes: Sequence[Landscape]) -> str:
+def setting(landscapes: Sequence[Landscape]) -> str:
+    """What the numbers are measured on, the same for all."""
     of = landscapes[0].of_alpha
     return f"{of.images} validation images, batch size {of.batch_size}"
 
@@ -85,9 +86,7 @@ def plot_surfaces(landscapes: Sequence[Landscape]) -> go.Figure:
         figure.add_surface(**axes, coloraxis="coloraxis", hovertemplate=hover, row=1, col=col)
     scene = {"xaxis_title": "λ0", "yaxis_title": "λ1", "zaxis": {"title": "loss (nats)", "range": [first, end]}}
     figure.update_scenes(**scene, camera_eye={"x": 1.5, "y": -1.5, "z": 0.9})
-    figure.update_layout(
-        coloraxis={"colorscale": "Cividis", "cmin": first, "cmax": end, "colorbar": BAR | {"len": 0.7}}
-    )
+    figure.update_layout(coloraxis={"colorscale": "Cividis", "cmin": first, "cmax": end, "colorbar": BAR})
     return lay_out(figure, "The same as a surface (drag to turn)", 460).update_layout(margin={"l": 10, "b": 10})
 
 
@@ -138,4 +137,4 @@ def plot_spectrum(landscapes: Sequence[Landscape]) -> go.Figure:
     figure = name_panels(px.scatter(pd.concat(parts), **place, facet_col="panel", **FACETS))
     figure.update_traces(marker_size=9, error_y=INTERVAL).update_layout(scattermode="group", scattergap=0.5)
     figure.update_xaxes(title_text="").update_yaxes(**OWN_AXIS, rangemode="tozero")
-    return lay_out(figure, f"Curvature at the found architecture; {_setting(landscapes)}; bars: either half", 400)
+    return lay_out(figure, f"Curvature at the found architecture; {setting(landscapes)}; bars: either half", 400)

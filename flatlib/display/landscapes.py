@@ -10,12 +10,12 @@ from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 from tqdm.auto import tqdm
 
+from flatlib.display.landscape_figures import setting
 from flatlib.display.reproduction import COLUMNS, write_csv
 from flatlib.display.searches import run_searches
 from flatlib.landscape.config import LandscapeConfig
 from flatlib.landscape.estimate import estimate
 from flatlib.landscape.found import Source
-from flatlib.landscape.hessian import Curvature
 from flatlib.landscape.landscape import PARTS, Landscape, known_landscape, look_around
 from flatlib.landscape.plane import losses, mean_rise
 from flatlib.landscape.workers import workers
@@ -27,7 +27,7 @@ def searched(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, fold
     """The finished searches of some folders, else these searches, made where they are not finished yet."""
     if folders:
         return [read_run(folder) for folder in folders]
-    found = run_searches(configs, runs, runs_dir, panel=False)
+    found = run_searches(configs, runs, runs_dir)
     return [run for of_method in found.values() for run in of_method]
 
 
@@ -60,33 +60,26 @@ def evaluator(runs: Sequence[Run], config: LandscapeConfig) -> Callable[[int, np
 
 
 def flatness(one: Landscape) -> dict[str, float]:
-    """Label (unit) -> number."""
+    """Label (unit) -> number. Half the difference is no error bar: both halves may lie above all of the images."""
     plane, alpha, logits = one.plane, one.of_alpha, one.of_logits
     numbers = {
         "loss at alpha (nats)": plane.loss,
         "accuracy at alpha (%)": plane.accuracy[plane.middle, plane.middle],
-        "mean rise within r = 0.25 (nats)": mean_rise(plane, 0.25),
-        "mean rise within r = 0.5 (nats)": mean_rise(plane, 0.5),
-        "mean rise within r = 1 (nats)": mean_rise(plane, 1.0),
+        **{f"mean rise within r = {r:g} (nats)": mean_rise(plane, r) for r in (0.25, 0.5, 1.0)},
         "mean rise within r = 1, random plane (nats)": mean_rise(one.random, 1.0),
         "largest eigenvalue, alpha (nats)": alpha.pairs.values[0],
         "second eigenvalue, alpha (nats)": alpha.pairs.values[1],
-        "half the difference of the halves' largest, alpha (nats)": _half_difference(alpha),
+        "half the difference of the halves' largest, alpha (nats)": abs(alpha.halves[0, 0] - alpha.halves[1, 0]) / 2,
         "trace, alpha (nats)": alpha.pairs.trace,
         "largest eigenvalue, logits (nats)": logits.pairs.values[0],
         "second eigenvalue, logits (nats)": logits.pairs.values[1],
-        "half the difference of the halves' largest, logits (nats)": _half_difference(logits),
+        "half the difference of the halves' largest, logits (nats)": abs(logits.halves[0, 0] - logits.halves[1, 0]) / 2,
         "largest residual |Hv - kv|, alpha (nats)": alpha.pairs.residuals.max(),
         "entries clipped at 0, mean over the plane (%)": 100 * plane.clipped.mean(),
         "loss of the derived cell (nats)": one.discrete[0].mean(),
         "mean loss at distance 1 from it (nats)": one.discrete[1].mean(),
     }
     return {name: float(number) for name, number in numbers.items()}
-
-
-def _half_difference(of: Curvature) -> float:
-    """Of the largest eigenvalue over the two halves of the images. Both may lie above that of all: no error bar."""
-    return abs(of.halves[0, 0] - of.halves[1, 0]) / 2
 
 
 def flatness_table(landscapes: Sequence[Landscape]) -> Styler:
@@ -98,11 +91,8 @@ def flatness_table(landscapes: Sequence[Landscape]) -> Styler:
 def figure_a(landscapes: Sequence[Landscape], dataset: str) -> pd.DataFrame:
     """The numbers beside Figure A in the columns of all tables: mean and population deviation over seeds."""
     frame = pd.DataFrame([flatness(one) for one in landscapes], index=[one.method for one in landscapes])
-    lines, of = [], landscapes[0].of_alpha
-    shared = {
-        "setting": f"{dataset}, {of.images} validation images, batch size {of.batch_size}",
-        "note": "Figure A of the paper is a picture without numbers",
-    }
+    lines, note = [], "Figure A of the paper is a picture without numbers"
+    shared = {"setting": f"{dataset}, {setting(landscapes)}", "note": note}
     for method, rows in frame.groupby(level=0, sort=False):
         for name, values in rows.items():
             label, _, unit = str(name).removesuffix(")").rpartition(" (")

@@ -94,12 +94,10 @@ def plot_rank_by_epoch(experiment: Experiment, points: pd.DataFrame, column: str
     place = {"x": "epoch", "y": "tau", "color": "criterion", "line_dash": "trial", "symbol": "trial"}
     colors = dict(zip(CRITERIA, PALETTE, strict=False))
     figure = px.line(frame, **place, line_group="key", markers=True, color_discrete_map=colors)
-    noise = [(then.epoch, noise_floor(then.table, then.key, then.epoch)) for then in settings_of_f(experiment)]
-    floors = [(epoch, floor.tau) for epoch, floor in noise if floor.cells]
-    look = {"mode": "lines+markers", "line": {"color": GRAY, "dash": "dash"}}
-    figure.add_scatter(
-        x=[at for at, _ in floors], y=[tau for _, tau in floors], name="f against f of another seed", **look
-    )
+    noise = [(then.epoch, noise_floor(then.table, then.key, then.epoch).tau) for then in settings_of_f(experiment)]
+    floors = pd.DataFrame(noise, columns=["epoch", "tau"]).dropna()  # without those of one seed
+    look = {"name": "f against f of another seed", "mode": "lines+markers", "line": {"color": GRAY, "dash": "dash"}}
+    figure.add_scatter(x=floors.epoch, y=floors.tau, **look)
     figure.update_xaxes(**EPOCHS).update_yaxes(title_text="Kendall's tau")
     return lay_out(figure, f"Rank correlation with the test error on {column}, all cells", 520)
 

@@ -32,16 +32,17 @@ CURVES = {  # column of a trace -> panel, quantity
 DASHES = {"train": "solid", "validation": "dash", "g(f(N(α)))": "dot", "α": "solid"}
 
 
+def epochs_of(traces: Mapping[str, SearchTrace]) -> pd.DataFrame:
+    """The columns of trace.csv, and whose: `run`."""
+    return pd.concat([pd.DataFrame(trace.epochs).assign(run=run) for run, trace in traces.items()])
+
+
 def progress(traces: Mapping[str, SearchTrace]) -> pd.DataFrame:
-    """run, panel, quantity, epoch, value; without g where it is f itself."""
-    parts = []
-    for run, trace in traces.items():
-        same = np.array_equal(trace.column("objective"), trace.column("valid_loss"), equal_nan=True)
-        for column, (panel, quantity) in CURVES.items():
-            if column != "objective" or not same:
-                values = {"epoch": trace.column("epoch"), "value": trace.column(column)}
-                parts.append(pd.DataFrame({"run": run, "panel": panel, "quantity": quantity} | values))
-    return pd.concat(parts)
+    """run, epoch, value, panel, quantity; without g where it is f itself."""
+    frame = epochs_of(traces)
+    frame["objective"] = frame.objective.where(frame.objective != frame.valid_loss)
+    places = pd.DataFrame.from_dict(CURVES, orient="index", columns=["panel", "quantity"])
+    return frame.melt(["run", "epoch"], [*CURVES]).dropna().join(places, on="variable")
 
 
 def plot_progress(traces: Mapping[str, SearchTrace], *, columns: int = 1) -> go.Figure:
@@ -52,20 +53,16 @@ def plot_progress(traces: Mapping[str, SearchTrace], *, columns: int = 1) -> go.
     name_panels(name_colors(figure)).update_traces(marker_size=4)
     figure.update_yaxes(**OWN_AXIS, rangemode="tozero", title_text="")
     m = next(iter(traces.values())).alphas.shape[-1]
-    line = {"color": GRAY, "width": 1, "dash": "dash"}
-    figure.add_hline(math.log(m), line=line, annotation_text=f"uniform: log {m}", row=1, col=columns)
+    uniform = {"line_dash": "dash", "line_color": GRAY, "annotation_text": f"uniform: log {m}"}
+    figure.add_hline(math.log(m), **uniform, row=1, col=columns)
     title = "The search, epoch by epoch<br>solid: training, dashed: validation loss f(α), dotted: g(f(N(α)))"
     return lay_out(figure, title, 640 if columns == 1 else 320).update_layout(legend_y=-0.11)
 
 
 def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
     """The largest eigenvalue of the Hessian with respect to the logits, after each epoch (DARTS-ES)."""
-    parts = [
-        pd.DataFrame({"run": run, "epoch": trace.column("epoch"), "largest eigenvalue": trace.column("eigenvalue")})
-        for run, trace in traces.items()
-    ]
-    frame = pd.concat(parts).dropna()
-    place = {"x": "epoch", "y": "largest eigenvalue", "color": "run"}
+    frame = epochs_of(traces).dropna(subset="eigenvalue")
+    place = {"x": "epoch", "y": "eigenvalue", "color": "run", "labels": {"eigenvalue": "largest eigenvalue"}}
     figure = px.line(frame, **place, markers=True, color_discrete_sequence=PALETTE[1:]).update_yaxes(rangemode="tozero")
     found = "no method that was run takes it" if frame.empty else "one fixed validation batch"
     return lay_out(figure, f"Curvature of the validation loss at alpha ({found})", 340)
@@ -78,14 +75,13 @@ def cell_kinds(space: Space) -> tuple[str, ...]:
 
 def plot_alphas_over_time(trace: SearchTrace, space: Space, title: str = "α over time") -> go.Figure:
     """Alpha with a slider over the epochs, first seen after the last; works without Python."""
-    names = {"x": "", "y": "edge", "color": "α", "animation_frame": "after epoch"}
     figure = px.imshow(
         np.round(trace.alphas, 4),  # (epochs + 1, T, E, O)
         animation_frame=0,
         facet_col=1,
         x=[short_name(operation) for operation in space.operations],
         y=[f"{source}→{target}" for source, target in space.edges],
-        labels=names,
+        labels={"x": "", "y": "edge", "color": "α", "animation_frame": "after epoch"},
         color_continuous_scale="Blues",
         range_color=(0, float(trace.alphas.max())),
         aspect="auto",
@@ -144,14 +140,13 @@ def plot_operation_counts(traces: Mapping[str, SearchTrace], space: Space) -> go
 def pace(trace: SearchTrace, epochs: int) -> str:
     """How far a search is, and for how long it goes on at the mean pace so far."""
     seconds = trace.column("seconds")
-    done, left = len(seconds), ""
-    if 0 < done < epochs:
-        left = f", about {duration(float(seconds.mean()) * (epochs - done))} left"
-    return f"epoch {done} of {epochs}, {duration(float(seconds.sum()))} spent{left}"
+    left = seconds.mean() * (epochs - len(seconds))
+    spent = f"epoch {len(seconds)} of {epochs}, {duration(seconds.sum())} spent"
+    return spent + (f", about {duration(left)} left" if left else "")
 
 
 def show_live(config: SearchConfig, trace: SearchTrace) -> None:
-    """Losses so far, alpha and the cell in the place of the notebook cell's output; without IPython nothing.
+    """Losses so far, alpha and the cell in place of the notebook cell's output; without IPython nothing.
 
     JupyterLab's renderer of figures ignores updates of a display, so the output is cleared and drawn again.
     """

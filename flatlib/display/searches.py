@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
-from IPython.display import Markdown
+from IPython import get_ipython
+from IPython.display import Markdown, clear_output
 from pandas.io.formats.style import Styler
 
 from flatlib.display.cell import cells, count_operations, depth
@@ -73,17 +74,16 @@ def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> 
     return estimates_of(configs, runs, partial(finished_run, runs_dir), each)
 
 
-def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, *, panel: bool = True) -> Found:
+def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> Found:
     """Search with each method from each seed, drawn while it runs; SearchInterrupted, one line, on an interrupt."""
     keep_freed_memory()
     found: Found = {}
     for method, config in configs.items():
         for one in seeds(config, runs):
             with one_line_interrupt():
-                run = search(one, runs_dir, on_epoch=show_live if panel else None)
-            if panel:
-                show_live(one, run.trace)  # of a finished search nothing was drawn
-            found.setdefault(method, []).append(run)
+                found.setdefault(method, []).append(search(one, runs_dir, on_epoch=show_live))
+    if get_ipython():
+        clear_output()  # the notebook's figures follow
     return found
 
 

@@ -43,16 +43,10 @@ def check_runs(folder: Path, config: SearchConfig, methods: list[str], seeds: tu
 
 
 def check_figures(notebook: Executed, runs: list[Run], methods: list[str]) -> None:
-    """The last search's panel at its last epoch; a slider over all epochs; each method in table, cells, figures."""
-    epochs, n, last = runs[0].config.epochs, len(runs) // len(methods), runs[-1]
+    """Nothing of the live panel; a slider over all epochs; each method in the table, the cells and the figures."""
+    epochs, n = runs[0].config.epochs, len(runs) // len(methods)
     firsts = [f"{method}, seed {runs[0].config.seed}" for method in methods]
-    curves, alphas = notebook.figures("run_searches")
-    title = curves["layout"]["title"]["text"]
-    assert title.startswith(f"{last.config.method} on {last.config.dataset}, seed {last.config.seed}<br>")
-    assert f"epoch {epochs} of {epochs}, " in title and "left" not in title
-    assert numbers(curves["data"][0]["x"]) == list(range(1, epochs + 1))
-    assert numbers(curves["data"][0]["y"]) == last.trace.column("train_loss").tolist()
-    assert len(alphas["data"]) == last.trace.alphas.shape[1] and len(notebook.shown("run_searches")) == 3
+    assert notebook.shown("run_searches") == []
     sliders = notebook.figures("plot_alphas_over_time")
     assert [figure["layout"]["title"]["text"] for figure in sliders] == firsts
     for figure in sliders:
@@ -89,7 +83,6 @@ def test_max_on_s3_and_the_same_again(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
     again = run_notebook(NA_DARTS, tmp_path, **parameters)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")} == before
-    assert again.figures("run_searches") == first.figures("run_searches")  # drawn from the folders
     assert rows(again.table("estimates")) == {
         method: {"to run": "0 of 2", "each": "finished: read from its folder"} for method in methods
     }
@@ -145,7 +138,7 @@ def test_variants(tmp_path, change, methods):
     sizes = {name: value for name, value in (TINY | change).items() if name != "methods"}
     check_runs(tmp_path, SearchConfig(**sizes, space="s3"), methods)
     firsts = [f"{method}, seed 3" for method in methods]
-    assert notebook.shown("run_searches") == []  # six panels would only fill the page
+    assert notebook.shown("run_searches") == []
     (progress,) = notebook.figures("plot_progress")
     assert {line["legendgroup"] for line in progress["data"]} == set(firsts)
     (counts,) = notebook.figures("plot_operation_counts")
