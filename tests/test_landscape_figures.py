@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from synthetic_landscape import synthetic_landscape
 
-from flatlib.display import flatness
 from flatlib.display import landscape_figures as figures
+from flatlib.display import landscapes as around
 from flatlib.display.reproduction import COLUMNS
 from flatlib.landscape.plane import Plane, mean_rise
 from flatlib.spaces import SPACES
@@ -33,13 +33,13 @@ def test_contours_are_the_planes(two_by_two):
     """Sees a transposed map, panels on scales of their own, methods that do not stand side by side."""
     figure = figures.plot_planes(two_by_two)
     maps = [trace for trace in figure.data if trace.type == "contour"]
-    for drawn, one in zip(maps, two_by_two, strict=True):
+    for drawn, one in zip(maps, [two_by_two[at] for at in (0, 2, 1, 3)], strict=True):
         np.testing.assert_allclose(drawn.z, one.plane.losses, atol=5e-5)
         np.testing.assert_allclose(drawn.customdata[..., 0], one.plane.accuracy, atol=5e-3)
         np.testing.assert_array_equal(drawn.x, one.plane.lambdas)
         assert drawn.coloraxis == "coloraxis"
     assert len({(m.contours.start, m.contours.end, m.contours.size) for m in maps}) == 1
-    assert [m.xaxis for m in maps] == ["x", "x3", "x2", "x4"]  # a column a method
+    assert [m.xaxis for m in maps] == ["x", "x2", "x3", "x4"]  # a column a method, a row a seed
     assert [note.text for note in figure.layout.annotations] == [
         "darts, seed 0", "na-darts, seed 0", "darts, seed 1", "na-darts, seed 1",
     ]  # fmt: skip
@@ -53,73 +53,75 @@ def test_contours_are_the_planes(two_by_two):
 def test_cuts_are_the_middle_lines(two_by_two):
     """Sees v0 and v1 exchanged, or a cut beside the middle."""
     one = two_by_two[0]
-    lines = figures.cuts(one)
-    x = one.plane.lambdas
-    losses = one.plane.losses - one.plane.loss
-    np.testing.assert_array_equal(lines["v<sub>0</sub>"][1], losses[4])
-    np.testing.assert_array_equal(lines["v<sub>1</sub>"][1], losses[:, 4])
-    assert lines["v<sub>1</sub>"][1][0] == pytest.approx(losses[4, 8] / 2 - 0.1)  # of the made-up bowl
-    assert len(lines["random direction 0"][0]) == 5 and len(x) == 9
+    x, losses = one.plane.lambdas, one.plane.losses - one.plane.loss
+    lines = {name: rows.to_numpy()[:, 1:] for name, rows in figures.cuts(one).groupby("direction", sort=False)}
+    np.testing.assert_array_equal(lines["along v<sub>0</sub>"].T.astype(float), [x, losses[4]])
+    np.testing.assert_array_equal(lines["along v<sub>1</sub>"].T.astype(float), [x, losses[:, 4]])
+    assert lines["along v<sub>1</sub>"][0, 1] == pytest.approx(losses[4, 8] / 2 - 0.1)  # of the made-up bowl
+    assert len(lines["along random direction 0"]) == 5 and len(x) == 9
     figure = figures.plot_cuts(two_by_two)
     assert len(figure.data) == 4 * 4 and sum(trace.showlegend for trace in figure.data) == 4
+    np.testing.assert_allclose(figure.data[0].y, losses[4], atol=1e-5)
 
 
 def test_points_surfaces_and_spectrum(two_by_two):
     """Sees a distance off by one, a seed's surface in place of the first, error bars on the wrong side."""
-    discrete = figures.plot_discrete(two_by_two).data
-    np.testing.assert_allclose(discrete[1].y, two_by_two[0].discrete.mean(1), atol=5e-5)
-    assert abs(discrete[1].x[0]) < 0.5 and len(discrete[1].x) == 7
-    np.testing.assert_allclose(discrete[2].y, [two_by_two[0].plane.loss] * 2, atol=5e-5)  # alpha itself
-    assert [trace.showlegend for trace in discrete[2::3]] == [True, False, False, False]
+    one, discrete = two_by_two[0], figures.plot_discrete(two_by_two).data
+    assert [trace.name for trace in discrete] == [one.name for one in two_by_two]
+    at = np.array(discrete[0].x)
+    np.testing.assert_allclose(np.array(discrete[0].y)[at == "3"], one.discrete[3], atol=5e-5)
+    np.testing.assert_allclose(np.array(discrete[0].y)[at == "alpha itself"], [one.plane.loss], atol=5e-5)
     third = synthetic_landscape(DARTS, 0, 9, method="pc-darts")
     surfaces = figures.plot_surfaces([*two_by_two, third]).data
     assert len(surfaces) == 2
     np.testing.assert_allclose(surfaces[1].z, two_by_two[2].plane.losses, atol=5e-5)
-    spectrum = figures.plot_spectrum(two_by_two).data
-    assert len({trace.x[0] for trace in spectrum[::2]}) == 4  # bars beside each other
-    drawn = spectrum[0]
-    values = two_by_two[0].of_alpha.pairs.values
-    np.testing.assert_allclose(drawn.y, values)
-    np.testing.assert_allclose(drawn.error_y.array, 0.3 * values)
-    np.testing.assert_allclose(drawn.error_y.arrayminus, 0.1 * values)
+    spectrum = {(trace.name, trace.xaxis): trace for trace in figures.plot_spectrum(two_by_two).data}
+    assert len(spectrum) == 8
+    for axis, own in (("x", one.of_alpha), ("x2", one.of_logits)):
+        drawn, values = spectrum[one.name, axis], own.pairs.values
+        np.testing.assert_allclose(drawn.y, values)
+        np.testing.assert_allclose(drawn.error_y.array, 0.3 * values)
+        np.testing.assert_allclose(drawn.error_y.arrayminus, 0.1 * values)
+
+
+LARGEST = "largest eigenvalue, alpha"
 
 
 def test_numbers_and_file(two_by_two, tmp_path):
     """Sees a wrong mean over seeds, a sample deviation, a published number, a CSV without the stable columns."""
-    frame = flatness.flatness_frame(two_by_two)
-    assert list(frame.method) == ["darts", "darts", "na-darts", "na-darts"]
-    assert frame.lambda_max[0] == two_by_two[0].of_alpha.pairs.values[0]
-    written = pd.read_csv(flatness.save(two_by_two, "digits", tmp_path))
-    assert list(written.columns) == COLUMNS
-    line = written[(written.row == "na-darts") & (written.column == flatness.NUMBERS["lambda_max"][0])].iloc[0]
-    values = frame.lambda_max[2:]
+    written = pd.read_csv(around.save(two_by_two, "digits", tmp_path))
+    assert list(written.columns) == COLUMNS and list(written.row.unique()) == ["darts", "na-darts"]
+    line = written[(written.row == "na-darts") & (written.column == LARGEST)].iloc[0]
+    values = np.array([one.of_alpha.pairs.values[0] for one in two_by_two[2:]])
     assert line.ours == pytest.approx(values.mean()) and line.ours_std == pytest.approx(values.std(ddof=0))
     assert line.n == 2 and np.isnan(line.paper) and line.setting == "digits, 64 validation images, batch size 32"
-    assert set(written.unit) == {"nats", "%"} and not written.column.str.contains("nats").any()
-    assert frame.halves[0] == pytest.approx(0.2 * frame.lambda_max[0])  # (1.3 - 0.9) / 2
-    table = flatness.flatness_table(two_by_two).data
-    assert list(table) == ["darts, seed 0", "darts, seed 1", "na-darts, seed 0", "na-darts, seed 1"]
+    assert set(written.unit) == {"nats", "%"} and not written.column.str.contains("nats|%|[)]$").any()
+    numbers = around.flatness(two_by_two[0])
     largest = two_by_two[0].of_alpha.pairs.values[0]
+    half = numbers["half the difference of the halves' largest, alpha (nats)"]
+    assert half == pytest.approx(0.2 * largest)  # (1.3 - 0.9) / 2
+    table = around.flatness_table(two_by_two).data
+    assert list(table) == ["darts, seed 0", "darts, seed 1", "na-darts, seed 0", "na-darts, seed 1"]
+    assert table.loc[f"{LARGEST} (nats)", "darts, seed 0"] == f"{largest:.3g}"
     assert (
-        table.loc[flatness.LABELS["lambda_max"], "darts, seed 0"]
-        == f"{largest:.3g} ({0.9 * largest:.3g}, {1.3 * largest:.3g})"
+        f"{values.mean():.3g} ± "
+        in around.summary(two_by_two, "digits").data.loc[f"{LARGEST} (nats)", "na-darts (n = 2)"]
     )
-    assert " ± " in flatness.summary(two_by_two).data["darts (n = 2)"].iloc[0]
 
 
 def test_a_hole_in_one_run_is_said_everywhere():
     """Sees a mean over fewer runs than its n says, or a table that says another number than the file."""
     whole, holed = (synthetic_landscape(DARTS, seed, 9) for seed in (0, 1))
     holed.plane.losses[4, 8] = np.nan
-    label, unit, _ = flatness.NUMBERS["rise 1"]
-    shown = flatness.summary([whole, holed]).data.loc[f"{label} ({unit})", "darts (n = 2)"]
-    written = flatness.figure_a([whole, holed], "digits").set_index("column").ours
+    label = "mean rise within r = 1"
+    shown = around.summary([whole, holed], "digits").data.loc[f"{label} (nats)", "darts (n = 2)"]
+    written = around.figure_a([whole, holed], "digits").set_index("column").ours
     assert shown.startswith("nan") and np.isnan(written[label]) and np.isfinite(written["loss at alpha"])
 
 
 def test_two_runs_of_one_name():
     """Sees a run dropped from the table: two settings of one method from the same seed."""
-    table = flatness.flatness_table([synthetic_landscape(DARTS, 0, 9), synthetic_landscape(DARTS, 0, 9)])
+    table = around.flatness_table([synthetic_landscape(DARTS, 0, 9), synthetic_landscape(DARTS, 0, 9)])
     assert list(table.data) == ["darts, seed 0"] * 2
     assert table.to_html().count("darts, seed 0") == 2
 
@@ -133,5 +135,5 @@ def test_one_run_with_a_hole(space, method):
         figures.plot_planes, figures.plot_surfaces, figures.plot_cuts, figures.plot_discrete, figures.plot_spectrum
     ):  # fmt: skip
         assert draw([one]).data
-    assert " ± " not in flatness.summary([one]).data.iloc[0, 0]
-    assert np.isfinite(flatness.levels([one.plane])).all()
+    assert " ± " not in around.summary([one], "digits").data.iloc[0, 0]
+    assert np.isfinite(figures.levels([one.plane])).all()

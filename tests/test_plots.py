@@ -124,7 +124,7 @@ def test_rivals():
     half = 1.96 * np.sqrt(2 / 3) / 2
     assert all(trace.error_y.array == pytest.approx([half] * len(trace.x)) for trace in figure.data)
     assert [trace.name for trace in figure.data if trace.showlegend] == list(rows)
-    styles = [(trace.line.color, trace.line.dash) for trace in figure.data[:4]]
+    styles = [(trace.line.color, trace.line.dash) for trace in figure.data[::2]]  # each in two curves, of two fs
     assert styles[0][0] == styles[2][0] != styles[1][0] and [dash for _, dash in styles] == ["solid"] * 2 + ["dot"] * 2
     assert "4 runs" in figure.layout.title.text
 

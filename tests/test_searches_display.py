@@ -11,8 +11,8 @@ from synthetic_search import synthetic_trace
 from flatlib.display import searches
 from flatlib.evaluation.catalogue import cell_key
 from flatlib.search.config import SearchConfig
-from flatlib.search.runs import Result, Run, SearchTrace
-from flatlib.spaces import DARTS, SPACES, Genotype
+from flatlib.search.runs import Result, Run
+from flatlib.spaces import SPACES, Genotype
 
 CELL = (("skip_connect", 0), ("sep_conv_3x3", 1)) * 3 + (("max_pool_3x3", 0), ("skip_connect", 4))
 FOUND = Genotype(CELL, (2, 3, 4, 5), (("max_pool_3x3", 0), ("max_pool_3x3", 1)) * 4, (2, 3, 4, 5))
@@ -101,6 +101,24 @@ def test_a_cell_of_none_has_no_share():
     assert column["cell: skip %"] == "" and column["cell: depth"] == "0"
 
 
+def test_searches_are_drawn_while_they_run(monkeypatch):
+    """Sees a panel that is never drawn, a seed left out, or a stack instead of one line after an interrupt."""
+    calls = []
+    monkeypatch.setattr(searches, "search", lambda *arguments, **options: calls.append((arguments, options)) or "run")
+    config = made_run("darts").config
+    assert searches.run_searches({"darts": config}, 2, "here") == {"darts": ["run"] * 2}
+    drawn = {"on_epoch": searches.show_live}
+    assert calls == [((replace(config, seed=seed), "here"), drawn) for seed in (0, 1)]
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt("stopped; the same command goes on")
+
+    monkeypatch.setattr(searches, "search", interrupted)
+    with pytest.raises(searches.SearchInterrupted, match="stopped; this cell, run again, goes on") as told:
+        searches.run_searches({"darts": config}, 1, "here")
+    assert told.value._render_traceback_() == [str(told.value)]
+
+
 def test_first_traces():
     """Sees another seed's trace under a name, or a name without the seed."""
     found = {"na-darts": TWO_SEEDS["na-darts"][::-1], "darts": TWO_SEEDS["darts"]}
@@ -108,32 +126,6 @@ def test_first_traces():
     assert list(traces) == ["na-darts, seed 1", "darts, seed 0"]
     assert traces["na-darts, seed 1"] is TWO_SEEDS["na-darts"][1].trace
     assert traces["darts, seed 0"] is TWO_SEEDS["darts"][0].trace
-
-
-# --- eigenvalues ----------------------------------------------------------------------------------
-
-
-def watched(seed: int) -> SearchTrace:
-    trace = synthetic_trace(DARTS, seed=seed)
-    lines = tuple(line._replace(eigenvalue=0.1 * line.epoch + seed) for line in trace.epochs)
-    return replace(trace, epochs=lines)
-
-
-def test_plot_eigenvalues():
-    """Sees an eigenvalue under another's name or epoch, or an empty line for a method that takes none."""
-    traces = {"darts": synthetic_trace(DARTS), "darts-es": watched(0), "na-darts-es": watched(1)}
-    figure = searches.plot_eigenvalues(traces)
-    assert [line.name for line in figure.data] == ["darts-es", "na-darts-es"]
-    for seed, line in enumerate(figure.data):
-        assert list(line.x) == [1, 2, 3, 4, 5, 6]
-        assert list(line.y) == pytest.approx([0.1 * epoch + seed for epoch in line.x])
-    assert "one fixed validation batch" in figure.layout.title.text
-
-
-def test_plot_eigenvalues_of_none():
-    """Sees an empty figure that does not say why it is empty."""
-    figure = searches.plot_eigenvalues({"darts": synthetic_trace(DARTS)})
-    assert not figure.data and "no method that was run takes it" in figure.layout.title.text
 
 
 # --- trained cells --------------------------------------------------------------------------------
@@ -182,7 +174,7 @@ def test_no_epochs_train_no_cell(monkeypatch):
     monkeypatch.setattr(searches, "trained_accuracy", None)
     frame = searches.train_cells(TWO_SEEDS, random_cells=2, epochs=0, seed=0)
     assert frame.empty and frame.columns.tolist() == ["kind", "number", "accuracy"]
-    assert not searches.plot_trained(frame, "0 epochs on digits").data
+    assert not any(len(points.x) for points in searches.plot_trained(frame, "0 epochs on digits").data)
 
 
 def test_plot_trained():
@@ -193,5 +185,5 @@ def test_plot_trained():
     assert [points.name for points in figure.data] == kinds
     for at, points in enumerate(figure.data):
         assert list(points.x) == [kinds[at]] * 2 and list(points.y) == [50 + at, 60 + at]
-        assert list(points.text) == [0, 1]
+        assert list(points.hovertext) == [0, 1]
     assert "3 epochs on digits" in figure.layout.title.text and "(%)" in figure.layout.yaxis.title.text

@@ -1,48 +1,55 @@
 """A neighborhood to walk in: an explorer of all cells, live in JupyterLab and in exported pages."""
 
-from dataclasses import dataclass, replace
+import base64
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets
 
-from flatlib.display.widget import module, packed, style
 from flatlib.spaces import NAS_BENCH_201, string_to_arch
 from flatlib.tabular.experiment import Experiment
 from flatlib.tabular.table import arch_number
 
-
-@dataclass(frozen=True)
-class Explorable:
-    """What the explorer shows of each cell, in the table's order."""
-
-    numbers: np.ndarray  # (A,) uint16, the cell's number in `spaces.all_archs`
-    f: np.ndarray  # (A,) float32 validation error, percent
-    flatness: np.ndarray  # (A,) uint16, 1 is the flattest: the least sigma(f(N)) at d = 1
-    tests: dict[str, np.ndarray]  # column label -> (A,) float32 test error, percent
+# --- what the explorers share ---------------------------------------------------------------------
 
 
-def explorable(experiment: Experiment) -> Explorable:
-    """The explorer's numbers; its neighborhoods are those of d = 1, whatever the experiment's d."""
-    order = np.argsort(replace(experiment, neighbors=experiment.table.neighbors(1)).spread, kind="stable")
-    flatness = np.empty(len(order), dtype=np.uint16)
-    flatness[order] = np.arange(1, len(order) + 1)
-    return Explorable(
-        numbers=arch_number(experiment.table.archs).astype(np.uint16),
-        f=experiment.f.astype(np.float32),
-        flatness=flatness,
-        tests={column: errors.astype(np.float32) for column, errors in experiment.targets.items()},
-    )
+def module(name: str) -> str:
+    """An explorer's JavaScript module: the shared parts, its numbers, its drawing."""
+    return "".join(_text(f"{part}.js") for part in ("explorer_parts", f"{name}_numbers", name))
+
+
+def style(name: str) -> str:
+    return _text("explorer_parts.css") + _text(f"{name}.css")
+
+
+def _text(file: str) -> str:
+    return Path(__file__).with_name(file).read_text(encoding="utf-8")
+
+
+def packed(array: np.ndarray, kind: str = "<f4") -> str:
+    """Little-endian numbers in base64, as the browser reads them."""
+    return base64.b64encode(array.astype(kind).tobytes()).decode()
+
+
+# --- cells of NAS-Bench-201 -----------------------------------------------------------------------
 
 
 class Explorer(anywidget.AnyWidget):
-    """The widget: `cell` is the row it stands on, `path` the rows walked, `cell` the last."""
+    """A walk from a row of the table or an architecture string, or from the best cell by f; `path` ends at `cell`."""
 
     _esm, _css = module("explorer"), style("explorer")
     data = traitlets.Dict().tag(sync=True)
     cell = traitlets.Int(min=0, max=NAS_BENCH_201.n_cells - 1).tag(sync=True)
     path = traitlets.List(traitlets.Int()).tag(sync=True)
+
+    def __init__(self, experiment: Experiment, cell: int | str | None = None) -> None:
+        if isinstance(cell, str):
+            cell = experiment.table.row(string_to_arch(cell))
+        start = int(experiment.best(experiment.f, 1)[0] if cell is None else cell)
+        super().__init__(data=state(experiment), cell=start, path=[start])
 
     @traitlets.observe("cell")
     def _start_anew(self, change: Any) -> None:
@@ -51,22 +58,17 @@ class Explorer(anywidget.AnyWidget):
             self.path = [change.new]
 
 
-def explorer(experiment: Experiment, cell: int | str | None = None) -> anywidget.AnyWidget:
-    """The explorer, standing on a row of the table or an architecture string; None: the best cell by f."""
-    start = experiment.table.row(string_to_arch(cell)) if isinstance(cell, str) else cell
-    start = int(experiment.best(experiment.f, 1)[0]) if start is None else int(start)
-    return Explorer(data=_state(explorable(experiment), experiment.setting), cell=start, path=[start])
-
-
-def _state(numbers: Explorable, setting: str) -> dict[str, Any]:
-    """What the browser needs; the cells' order is left out where it is that of `all_archs`."""
-    in_order = np.array_equal(numbers.numbers, np.arange(len(numbers.numbers)))
+def state(experiment: Experiment) -> dict[str, Any]:
+    """What the browser needs, in the table's order; neighborhoods are those of d = 1, whatever the experiment's d."""
+    spread = replace(experiment, neighbors=experiment.table.neighbors(1)).spread
     return {
-        "setting": setting,
+        "setting": experiment.setting,
         "operations": NAS_BENCH_201.operations,
         "edges": NAS_BENCH_201.edges,
-        "numbers": "" if in_order else packed(numbers.numbers),
-        "f": packed(numbers.f),
-        "flatness": packed(numbers.flatness),
-        "tests": [(column, packed(errors)) for column, errors in numbers.tests.items()],  # files sort a dict's keys
+        "numbers": packed(arch_number(experiment.table.archs), "<u2"),  # in `spaces.all_archs`
+        "f": packed(experiment.f),  # percent
+        "flatness": packed(1 + spread.argsort(kind="stable").argsort(), "<u2"),  # rank of sigma(f(N)), 1 the flattest
+        "tests": [
+            (column, packed(errors)) for column, errors in experiment.targets.items()
+        ],  # files sort a dict's keys
     }

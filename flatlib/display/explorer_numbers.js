@@ -17,7 +17,7 @@ function column(text, Type) {
 
 /** The table as the state holds it: arrays in the table's order, `rows` the row of each number. */
 export function readTable(data) {
-  const numbers = data.numbers ? column(data.numbers, Uint16Array) : Uint16Array.from({ length: N_CELLS }, (_, i) => i);
+  const numbers = column(data.numbers, Uint16Array);
   const rows = new Uint16Array(N_CELLS);
   numbers.forEach((number, row) => (rows[number] = row));
   const tests = data.tests.map(([label, text]) => ({ label, errors: column(text, Float32Array) }));

@@ -18,7 +18,7 @@ from traitlets.config import Config
 from flatlib import __version__
 from flatlib.display import markdown
 from flatlib.display.card import PLOTLY_MIME, json_for_script, make_card, title_line
-from flatlib.display.widget import module, style
+from flatlib.display.explorer import module, style
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY_JS = "assets/plotly.min.js"  # one for all pages of a folder

@@ -1,105 +1,70 @@
-"""A search to watch: losses, alpha and the derived cell over time."""
+"""A search to watch, while it runs and afterwards: losses, alpha and the derived cell over time."""
 
-import itertools
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
+from IPython import get_ipython
+from IPython.display import clear_output, display
 
-from flatlib.display.cell import Counts, bar_style, cells, count_operations, short_name
-from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.cell import bar_style, cells, count_operations, draw_cells, short_name
+from flatlib.display.plots import FACETS, GRAY, OWN_AXIS, PALETTE, lay_out, name_colors, name_panels
+from flatlib.run.progress import duration
+from flatlib.search.config import SearchConfig
 from flatlib.search.derive import derive
-from flatlib.search.runs import SearchTrace, entropy
-from flatlib.spaces import Genotype, Space
+from flatlib.search.runs import SearchTrace
+from flatlib.spaces import SPACES, Genotype, Space
 
-DASHES = {"train": "solid", "f(α), validation": "dash", "g(f(N(α)))": "dot"}
-LOSS, ACCURACY, ENTROPY = PANELS = ("cross-entropy (nats)", "accuracy (%)", "entropy of α, mean over edges (nats)")
-GRAY = "#777777"
-
-
-# --- losses, accuracy, entropy --------------------------------------------------------------------
-
-
-class Curve(NamedTuple):
-    """One quantity of a search over time."""
-
-    panel: str
-    quantity: str
-    epochs: np.ndarray  # 0 is before the first
-    values: np.ndarray
+LOSS, ACCURACY, ENTROPY = "cross-entropy (nats)", "accuracy (%)", "entropy of α, mean over edges (nats)"
+CURVES = {  # column of a trace -> panel, quantity
+    "train_loss": (LOSS, "train"),
+    "valid_loss": (LOSS, "validation"),
+    "objective": (LOSS, "g(f(N(α)))"),
+    "train_accuracy": (ACCURACY, "train"),
+    "valid_accuracy": (ACCURACY, "validation"),
+    "entropy": (ENTROPY, "α"),
+}
+DASHES = {"train": "solid", "validation": "dash", "g(f(N(α)))": "dot", "α": "solid"}
 
 
-def progress(trace: SearchTrace) -> list[Curve]:
-    """Losses and accuracies of each epoch, and alpha's entropy after each; g is left out where it is f itself."""
-    train, valid, aggregate = DASHES
-    columns = [(LOSS, train, "train_loss"), (LOSS, valid, "valid_loss"), (LOSS, aggregate, "objective")]
-    columns += [(ACCURACY, train, "train_accuracy"), (ACCURACY, valid, "valid_accuracy")]
-    if np.array_equal(trace.column("objective"), trace.column("valid_loss"), equal_nan=True):
-        columns.pop(2)
-    curves = [Curve(panel, name, trace.column("epoch"), trace.column(column)) for panel, name, column in columns]
-    entropies = np.array([entropy(alphas) for alphas in trace.alphas])
-    return [*curves, Curve(ENTROPY, train, np.arange(len(entropies)), entropies)]
+def epochs_of(traces: Mapping[str, SearchTrace]) -> pd.DataFrame:
+    """The columns of trace.csv, and whose: `run`."""
+    return pd.concat([pd.DataFrame(trace.epochs).assign(run=run) for run, trace in traces.items()])
 
 
-def plot_progress(traces: dict[str, SearchTrace]) -> go.Figure:
+def progress(traces: Mapping[str, SearchTrace]) -> pd.DataFrame:
+    """run, epoch, value, panel, quantity; without g where it is f itself."""
+    frame = epochs_of(traces)
+    frame["objective"] = frame.objective.where(frame.objective != frame.valid_loss)
+    places = pd.DataFrame.from_dict(CURVES, orient="index", columns=["panel", "quantity"])
+    return frame.melt(["run", "epoch"], [*CURVES]).dropna().join(places, on="variable")
+
+
+def plot_progress(traces: Mapping[str, SearchTrace], *, columns: int = 1) -> go.Figure:
     """Losses, accuracy and the entropy of alpha, epoch by epoch: a color a run, a dash a quantity."""
-    figure = make_subplots(len(PANELS), 1, shared_xaxes=True, subplot_titles=PANELS, vertical_spacing=0.08)
-    places = {panel: (row, 1) for row, panel in enumerate(PANELS, 1)}
-    for (run, trace), color in zip(traces.items(), itertools.cycle(PALETTE[1:])):  # the colors go round
-        add_curves(figure, run, trace, color, places)
-    gray, place = {"color": GRAY, "width": 1, "dash": "dash"}, {"row": len(PANELS), "col": 1}
-    for m in sorted({trace.alphas.shape[-1] for trace in traces.values()}):
-        figure.add_hline(math.log(m), line=gray, annotation_text=f"uniform: log {m}", **place)
-    figure.update_xaxes(title_text="epoch", row=len(PANELS))
-    explain_dashes(figure)
-    return lay_out(figure, "The search, epoch by epoch", 640).update_layout(legend={"y": -0.11})
+    place = {"x": "epoch", "y": "value", "color": "run", "line_dash": "quantity", "facet_col": "panel"}
+    wrap = {"facet_col_wrap": columns, "facet_row_spacing": 0.08}
+    figure = px.line(progress(traces), **place, **wrap, line_dash_map=DASHES, markers=True, **FACETS)
+    name_panels(name_colors(figure)).update_traces(marker_size=4)
+    figure.update_yaxes(**OWN_AXIS, rangemode="tozero", title_text="")
+    m = next(iter(traces.values())).alphas.shape[-1]
+    uniform = {"line_dash": "dash", "line_color": GRAY, "annotation_text": f"uniform: log {m}"}
+    figure.add_hline(math.log(m), **uniform, row=1, col=columns)
+    title = "The search, epoch by epoch<br>solid: training, dashed: validation loss f(α), dotted: g(f(N(α)))"
+    return lay_out(figure, title, 640 if columns == 1 else 320).update_layout(legend_y=-0.11)
 
 
-def add_curves(figure: go.Figure, run: str, trace: SearchTrace, color: str, places: dict[str, tuple[int, int]]) -> None:
-    for curve in progress(trace):
-        if curve.panel in places:
-            row, col = places[curve.panel]
-            figure.add_scatter(
-                x=curve.epochs,
-                y=curve.values,
-                mode="lines+markers",
-                marker={"size": 4},
-                name=run,
-                line={"color": color, "dash": DASHES[curve.quantity]},
-                hovertemplate=f"{'α' if curve.panel == ENTROPY else curve.quantity}<br>epoch %{{x}}: %{{y:.3f}}",
-                row=row,
-                col=col,
-            )
-    figure.update_xaxes(rangemode="tozero")
-
-
-def explain_dashes(figure: go.Figure) -> None:
-    for name, dash in DASHES.items():
-        figure.add_scatter(
-            x=[None], y=[None], mode="lines", name=name, line={"color": GRAY, "dash": dash}, row=1, col=1
-        )
-
-
-# --- alpha ----------------------------------------------------------------------------------------
-
-
-def alpha_maps(alphas: np.ndarray, space: Space) -> list[go.Heatmap]:  # alphas (T, E, O)
-    """Edges by operations, one a cell type; all share one color scale."""
-    return [
-        go.Heatmap(
-            z=np.round(cell, 4),
-            x=space.operations,
-            y=[f"{source}→{target}" for source, target in space.edges],
-            coloraxis="coloraxis",
-            xgap=1,
-            ygap=1,
-            name=kind,
-            hovertemplate="edge %{y}<br>%{x}<br>α = %{z:.4f}",
-        )
-        for cell, kind in zip(alphas, cell_kinds(space), strict=True)
-    ]
+def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
+    """The largest eigenvalue of the Hessian with respect to the logits, after each epoch (DARTS-ES)."""
+    frame = epochs_of(traces).dropna(subset="eigenvalue")
+    place = {"x": "epoch", "y": "eigenvalue", "color": "run", "labels": {"eigenvalue": "largest eigenvalue"}}
+    figure = px.line(frame, **place, markers=True, color_discrete_sequence=PALETTE[1:]).update_yaxes(rangemode="tozero")
+    found = "no method that was run takes it" if frame.empty else "one fixed validation batch"
+    return lay_out(figure, f"Curvature of the validation loss at alpha ({found})", 340)
 
 
 def cell_kinds(space: Space) -> tuple[str, ...]:
@@ -107,32 +72,30 @@ def cell_kinds(space: Space) -> tuple[str, ...]:
     return ("cell",) if space.name == "nas-bench-201" else ("normal cell", "reduction cell")
 
 
-def style_alphas(figure: go.Figure, space: Space, highest: float, row: int = 1) -> None:
-    names = [short_name(operation) for operation in space.operations]
-    figure.update_xaxes(tickvals=space.operations, ticktext=names, tickangle=-90, row=row)
-    figure.update_yaxes(autorange="reversed", dtick=1, row=row)
-    title = "edge (0 is c<sub>k-2</sub>, 1 is c<sub>k-1</sub>)" if len(cell_kinds(space)) == 2 else "edge"
-    figure.update_yaxes(title_text=title, title_standoff=4, row=row, col=1)
-    scale = {"colorscale": "Blues", "cmin": 0, "cmax": highest, "colorbar": {"title": "α", "thickness": 10}}
-    figure.update_layout(coloraxis=scale)
-
-
 def plot_alphas_over_time(trace: SearchTrace, space: Space, title: str = "α over time") -> go.Figure:
     """Alpha with a slider over the epochs, first seen after the last; works without Python."""
-    last, kinds = len(trace.alphas) - 1, cell_kinds(space)
-    figure = make_subplots(1, len(kinds), subplot_titles=kinds, shared_yaxes=True, horizontal_spacing=0.04)
-    for col, heatmap in enumerate(alpha_maps(trace.alphas[-1], space), 1):
-        figure.add_trace(heatmap, row=1, col=col)
-    style_alphas(figure, space, float(trace.alphas.max()))
-    drawn = list(range(len(figure.data)))
-    figure.frames = [
-        go.Frame(name=str(epoch), data=[{"type": "heatmap", "z": np.round(z, 4)} for z in alphas], traces=drawn)
-        for epoch, alphas in enumerate(trace.alphas)
-    ]
-    at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    steps = [{"label": f.name, "method": "animate", "args": [[f.name], at_once]} for f in figure.frames]
-    slider = {"active": last, "steps": steps, "currentvalue": {"prefix": "after epoch "}, "pad": {"t": 70}}
-    return lay_out(figure, title, 280 + 20 * len(space.edges)).update_layout(sliders=[slider])
+    figure = px.imshow(
+        np.round(trace.alphas, 4),  # (epochs + 1, T, E, O)
+        animation_frame=0,
+        facet_col=1,
+        x=[short_name(operation) for operation in space.operations],
+        y=[f"{source}→{target}" for source, target in space.edges],
+        labels={"x": "", "y": "edge", "color": "α", "animation_frame": "after epoch"},
+        color_continuous_scale="Blues",
+        range_color=(0, float(trace.alphas.max())),
+        aspect="auto",
+    )
+    for note, kind in zip(figure.layout.annotations, cell_kinds(space), strict=True):
+        note.text = kind
+    figure.update_traces(xgap=1, ygap=1).update_xaxes(tickangle=-90).update_yaxes(dtick=1)
+    if len(cell_kinds(space)) == 2:
+        figure.update_yaxes(title_text="edge (0 is c<sub>k-2</sub>, 1 is c<sub>k-1</sub>)", col=1)
+    for heatmap, alphas in zip(figure.data, trace.alphas[-1], strict=True):
+        heatmap.z = np.round(alphas, 4)
+    for slider in figure.layout.sliders:  # none with one epoch
+        slider.update(active=len(trace.alphas) - 1, pad={"t": 70})
+    figure.layout.updatemenus = ()  # it does not play by itself
+    return lay_out(figure, title, 280 + 20 * len(space.edges))
 
 
 # --- the derived cell -----------------------------------------------------------------------------
@@ -144,39 +107,55 @@ def derived_cells(trace: SearchTrace, space: Space) -> list[Genotype | str]:
     return [derive(space, alphas, weight) for alphas, weight in zip(trace.alphas, weights, strict=True)]
 
 
-def counts_over_time(trace: SearchTrace, space: Space) -> list[list[Counts]]:  # (epochs + 1, T)
-    """What the derived cells are made of, before the first epoch and after each."""
-    return [[count_operations(cell) for cell in cells(found).values()] for found in derived_cells(trace, space)]
-
-
-def plot_operation_counts(traces: dict[str, SearchTrace], space: Space) -> go.Figure:
-    """Operations of the derived cell after each epoch, stacked: skips lowest, then pooling, then the rest."""
-    counted = {run: counts_over_time(trace, space) for run, trace in traces.items()}
-    titles = [
-        f"{run}, {kind}<br>at the end: skip {end.skip_share:.0%},<br>parameter-free {end.parameter_free_share:.0%}"
-        for run, counts in counted.items()
-        for kind, end in zip(cell_kinds(space), counts[-1], strict=True)
+def operation_counts(traces: Mapping[str, SearchTrace], space: Space) -> pd.DataFrame:
+    """run, cell, epoch, operation, edges: what the derived cells are made of, for all operations that occur."""
+    order = sorted(space.operations, key=lambda name: (name != "skip_connect", "pool" not in name, name == "none"))
+    lines = [
+        (run, kind, epoch, operation, count_operations(cell).operations.get(operation, 0))
+        for run, trace in traces.items()
+        for epoch, found in enumerate(derived_cells(trace, space))
+        for kind, cell in cells(found).items()
+        for operation in order
     ]
-    n, height = len(counted), 160 + 230 * len(counted)
-    gap = {"vertical_spacing": 85 / (height - 165), "horizontal_spacing": 0.08}
-    figure = make_subplots(
-        n, len(cell_kinds(space)), subplot_titles=titles, shared_xaxes=True, shared_yaxes=True, **gap
-    )
-    used = {name for counts in counted.values() for each in counts for one in each for name in one.operations}
-    order = [name for name in space.operations if name in used]
-    order.sort(key=lambda name: (name != "skip_connect", "pool" not in name, name == "none"))
-    for row, counts in enumerate(counted.values(), 1):
-        for col, name in itertools.product(range(1, len(cell_kinds(space)) + 1), order):
-            figure.add_bar(
-                x=np.arange(len(counts)),
-                y=[each[col - 1].operations.get(name, 0) for each in counts],
-                **bar_style(name),
-                hovertemplate=f"{name}<br>epoch %{{x}}: %{{y}}<extra></extra>",
-                row=row,
-                col=col,
-            )
-    figure.update_layout(barmode="stack", bargap=0.08)
-    figure.update_xaxes(title_text="epoch", row=n)
-    figure.update_yaxes(title_text="edges", dtick=2, col=1)
+    frame = pd.DataFrame(lines, columns=["run", "cell", "epoch", "operation", "edges"])
+    return frame[frame.groupby("operation").edges.transform("any")]
+
+
+def plot_operation_counts(traces: Mapping[str, SearchTrace], space: Space) -> go.Figure:
+    """Operations of the derived cell after each epoch, stacked: skips lowest, then pooling, then the rest."""
+    frame, height = operation_counts(traces, space), 160 + 200 * len(traces)
+    frame = frame.assign(panel=frame.run + ", " + frame.cell)
+    place = {"x": "epoch", "y": "edges", "color": "operation", "facet_col": "panel"}
+    wrap = {"facet_col_wrap": len(cell_kinds(space)), "facet_row_spacing": 40 / height, "facet_col_spacing": 0.08}
+    figure = name_panels(px.bar(frame, **place, **wrap)).update_yaxes(dtick=2)
+    figure.for_each_trace(lambda bars: bars.update(bar_style(bars.name)))
     lay_out(figure, "What the derived cell is made of after each epoch", height)
-    return figure.update_layout(margin={"t": 110}, legend={"y": -60 / (height - 165), "traceorder": "normal"})
+    return figure.update_layout(bargap=0.08, legend={"y": -60 / (height - 135), "traceorder": "normal"})
+
+
+# --- while it runs --------------------------------------------------------------------------------
+
+
+def pace(trace: SearchTrace, epochs: int) -> str:
+    """How far a search is, and for how long it goes on at the mean pace so far."""
+    seconds = trace.column("seconds")
+    left = seconds.mean() * (epochs - len(seconds))
+    spent = f"epoch {len(seconds)} of {epochs}, {duration(seconds.sum())} spent"
+    return spent + (f", about {duration(left)} left" if left else "")
+
+
+def show_live(config: SearchConfig, trace: SearchTrace) -> None:
+    """Losses so far, alpha and the cell in place of the notebook cell's output; without IPython nothing.
+
+    JupyterLab's renderer of figures ignores updates of a display, so the output is cleared and drawn again.
+    """
+    if get_ipython() is None:
+        return
+    name, space = f"{config.method} on {config.dataset}, seed {config.seed}", SPACES[config.space]
+    curves = plot_progress({name: trace}, columns=3).update_xaxes(range=[0, config.epochs + 0.5])
+    curves.update_layout(title_text=f"{name}<br>{pace(trace, config.epochs)}", showlegend=False)
+    now = plot_alphas_over_time(replace(trace, alphas=trace.alphas[-1:]), space, "α")
+    shown = [curves, now, draw_cells(derived_cells(trace, space)[-1], "so far")]
+    clear_output(wait=True)
+    for one in shown:
+        display(one)

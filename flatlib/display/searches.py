@@ -1,4 +1,4 @@
-"""Searches as a notebook runs and compares them: the live panel, the table of what was found, the cells trained."""
+"""Searches as a notebook runs and compares them: what they found as a table, the cells trained."""
 
 import inspect
 import textwrap
@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
-from IPython.display import Markdown
+from IPython import get_ipython
+from IPython.display import Markdown, clear_output
 from pandas.io.formats.style import Styler
 
 from flatlib.display.cell import cells, count_operations, depth
-from flatlib.display.live import LivePanel
-from flatlib.display.plots import lay_out
+from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.search_figures import show_live
 from flatlib.display.tables import by_method, estimates_of, mean_and_std
 from flatlib.evaluation.catalogue import cell_key
 from flatlib.evaluation.config import EvaluationConfig
@@ -44,15 +46,6 @@ def source(*functions: Callable) -> Markdown:
     return Markdown("\n\n".join(f"```python\n{textwrap.dedent(inspect.getsource(f)).rstrip()}\n```" for f in functions))
 
 
-def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> Styler:
-    """What each method's searches will take on this machine; finished ones are read, not repeated."""
-
-    def each(config: SearchConfig) -> str:
-        return estimate(config, load_for(config).to(resolve_device(config.device)))
-
-    return estimates_of(configs, runs, partial(finished_run, runs_dir), each)
-
-
 class SearchInterrupted(RuntimeError):  # noqa: N818  # what the user asked for is no error
     """The kernel was interrupted; one line says what is kept."""
 
@@ -70,27 +63,26 @@ def one_line_interrupt() -> Iterator[None]:
         raise SearchInterrupted(kept or "interrupted; this cell, run again, goes on") from None
 
 
-def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, *, panel: bool = True) -> Found:
+def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> Styler:
+    """What each method's searches will take on this machine; finished ones are read, not repeated."""
+
+    def each(one: SearchConfig) -> str:
+        return estimate(one, load_for(one).to(resolve_device(one.device)))
+
+    return estimates_of(configs, runs, partial(finished_run, runs_dir), each)
+
+
+def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> Found:
     """Search with each method from each seed, drawn while it runs; SearchInterrupted, one line, on an interrupt."""
     keep_freed_memory()
     found: Found = {}
-    drawn: list[dict[str, Any]] = []
     for method, config in configs.items():
-        space = SPACES[config.space]
         for one in seeds(config, runs):
-            title = f"{method} on {config.dataset}, seed {one.seed}"
-            live = LivePanel(space, config.epochs, title, drawn) if panel else None
             with one_line_interrupt():
-                run = search(one, runs_dir, on_epoch=partial(_draw, live))
-            _draw(live, one, run.trace)  # of a finished search nothing was drawn
-            drawn = [*drawn, live.bundle] if live and live.bundle else drawn
-            found.setdefault(method, []).append(run)
+                found.setdefault(method, []).append(search(one, runs_dir, on_epoch=show_live))
+    if get_ipython():
+        clear_output()  # the notebook's figures follow
     return found
-
-
-def _draw(panel: LivePanel | None, _: SearchConfig, trace: SearchTrace) -> None:
-    if panel:
-        panel.update(trace)
 
 
 def first_traces(found: Found) -> dict[str, SearchTrace]:
@@ -98,27 +90,22 @@ def first_traces(found: Found) -> dict[str, SearchTrace]:
     return {f"{method}, seed {runs[0].config.seed}": runs[0].trace for method, runs in found.items()}
 
 
-def cell_of(run: Run) -> Genotype | str:
-    assert run.result is not None  # `search` returns finished runs only
-    return run.result.cell
-
-
 def summary_frame(found: Found) -> pd.DataFrame:
     """One line a run: its last numbers and what its cells are made of."""
     lines = []
     for method, runs in found.items():
         for run in runs:
-            assert run.result is not None
-            final, kinds = run.result.final, cells(run.result.cell)
-            line: dict[str, Any] = {"method": method, "seed": run.config.seed, "epochs": run.result.epoch}
-            line |= {name: final[name] for name in ("valid_loss", "valid_accuracy", "spread", "entropy")}
+            result = run.result
+            assert result is not None  # `search` returns finished runs only
+            line: dict[str, Any] = {"method": method, "seed": run.config.seed, "epochs": result.epoch}
+            line |= {name: result.final[name] for name in LABELS}
             if run.config.neighbors == 1:
                 line["spread"] = np.nan  # of one neighbor
-            for kind, cell in kinds.items():
+            for kind, cell in cells(result.cell).items():
                 counts, name = count_operations(cell), kind.removesuffix(" cell")
                 line |= {f"{name}: depth": depth(cell), f"{name}: skip %": 100 * counts.skip_share}
                 line |= {f"{name}: without parameters %": 100 * counts.parameter_free_share}
-            lines.append(line | {"seconds": run.result.seconds})
+            lines.append(line | {"seconds": result.seconds})
     return pd.DataFrame(lines)
 
 
@@ -129,28 +116,19 @@ def summary(found: Found) -> Styler:
     return by_method(frame, labels, partial(mean_and_std, digits=3))
 
 
-def plot_eigenvalues(traces: Mapping[str, SearchTrace]) -> go.Figure:
-    """The largest eigenvalue of the Hessian with respect to the logits, after each epoch (DARTS-ES)."""
-    figure = go.Figure()
-    for name, trace in traces.items():
-        if np.isfinite(values := trace.column("eigenvalue")).any():
-            figure.add_scatter(x=trace.column("epoch"), y=values, mode="lines+markers", name=name)
-    figure.update_xaxes(title_text="epoch").update_yaxes(title_text="largest eigenvalue", rangemode="tozero")
-    found = "one fixed validation batch" if figure.data else "no method that was run takes it"
-    return lay_out(figure, f"Curvature of the validation loss at alpha ({found})", 340)
-
-
 # --- the cells trained from new weights ---------------------------------------------------------------
 
 
 def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> pd.DataFrame:
     """Test accuracy (%) of every found cell and of random ones, each trained alone; no lines with epochs = 0."""
     own = next(iter(found.values()))[0].config
-    chosen = [(method, run.config.seed, cell_of(run)) for method, runs in found.items() for run in runs]
+    chosen = [
+        (method, run.config.seed, run.result.cell) for method, runs in found.items() for run in runs if run.result
+    ]
     rng = np.random.default_rng([seed, 4])
     chosen += [("random", number, random_cell(SPACES[own.space], rng)) for number in range(random_cells)]
     lines = [
-        {"kind": kind, "number": number, "accuracy": trained_accuracy(cell, own, epochs=epochs, seed=seed)}
+        (kind, number, trained_accuracy(cell, own, epochs=epochs, seed=seed))
         for kind, number, cell in (chosen if epochs else [])
     ]
     return pd.DataFrame(lines, columns=["kind", "number", "accuracy"])
@@ -170,8 +148,7 @@ def trained_accuracy(cell: Genotype | str, own: SearchConfig, *, epochs: int, se
 
 def plot_trained(frame: pd.DataFrame, setting: str) -> go.Figure:
     """One point a trained cell, beside each other by method."""
-    figure = go.Figure()
-    for kind, rows in frame.groupby("kind", sort=False):
-        figure.add_scatter(x=rows.kind, y=rows.accuracy, text=rows.number, mode="markers", name=kind, marker_size=11)
-    figure.update_yaxes(title_text="test accuracy (%)")
-    return lay_out(figure.update_layout(showlegend=False), f"Cells trained from new weights ({setting})", 360)
+    place = {"x": "kind", "y": "accuracy", "color": "kind", "hover_name": "number"}
+    figure = px.scatter(frame, **place, color_discrete_sequence=PALETTE[1:]).update_traces(marker_size=11)
+    figure.update_xaxes(title_text="").update_yaxes(title_text="test accuracy (%)").update_layout(showlegend=False)
+    return lay_out(figure, f"Cells trained from new weights ({setting})", 360)

@@ -11,8 +11,8 @@ import pytest
 from in_browser import CHROMIUM, chromium, jupyter_lab, offline_page, run_all
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from flatlib.display.explorer import module as source
 from flatlib.display.report import run_and_export
-from flatlib.display.widget import module as source
 from flatlib.tabular.experiment import open_experiment
 from flatlib.tabular.table_file import save_table
 
@@ -21,9 +21,9 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 OPEN = """from pathlib import Path
-from flatlib.display.explorer import explorer
+from flatlib.display.explorer import Explorer
 from flatlib.tabular.experiment import open_experiment
-walk = explorer(open_experiment({table!r}))
+walk = Explorer(open_experiment({table!r}))
 walk.observe(lambda change: Path("walked.txt").write_text(f"{{walk.cell}} {{walk.path}}"), ["cell", "path"])
 walk"""
 BUTTON = ".flatlib-explorer td button"
@@ -77,7 +77,7 @@ def changed(experiment, row: int, edge: int, op: int) -> int:
 
 def test_the_module_computes_the_tables_neighborhoods(page, experiment, folder):
     """Sees neighbors, means, deviations or strings in JavaScript that differ from Python's, the table's order lost."""
-    from flatlib.display.explorer import explorer
+    from flatlib.display.explorer import Explorer
     from flatlib.spaces import arch_to_string
 
     module = base64.b64encode(source("explorer").encode()).decode()
@@ -90,7 +90,7 @@ def test_the_module_computes_the_tables_neighborhoods(page, experiment, folder):
           return { around: rows.map((row) => describe(table, row)), names, back: names.map((n) => findCell(table, n)),
             none: ["", "15625", "x", names[0] + "|", "|none~0|"].map((text) => findCell(table, text)) };
         }""",
-        [module, explorer(experiment).data],
+        [module, Explorer(experiment).data],
     )
     neighbors = np.sort(experiment.neighbors, axis=1)
     grids = np.array([around["grid"] for around in found["around"]]).reshape(len(neighbors), 30)

@@ -12,9 +12,9 @@ from in_browser import CHROMIUM, ROOT, chromium, jupyter_lab, offline_page, run_
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from synthetic_landscape import synthetic_landscape
 
+from flatlib.display.explorer import module as source
 from flatlib.display.landscape_explorer import state
 from flatlib.display.report import run_and_export
-from flatlib.display.widget import module as source
 from flatlib.landscape.plane import step_on_plane
 from flatlib.search.derive import derive, one_hot_alphas
 from flatlib.spaces import SPACES
@@ -26,10 +26,10 @@ pytestmark = [
 OPEN = """import sys
 sys.path.insert(0, {tests!r})
 from synthetic_landscape import synthetic_landscape
-from flatlib.display.landscape_explorer import landscape_explorer
+from flatlib.display.landscape_explorer import LandscapeExplorer
 from flatlib.spaces import SPACES
 made = [synthetic_landscape(SPACES["darts"], 3, method=method) for method in ("darts", "na-darts")]
-landscape_explorer(made, {evaluate})"""
+LandscapeExplorer(made, {evaluate})"""
 SLOW = """lambda run, alphas, calls=__import__("itertools").count(1), sleep=__import__("time").sleep: (
     7.0 + (sleep(1.5) or 0), float(next(calls)))"""
 SLIDER = ".flatlib-landscape [type=range]"

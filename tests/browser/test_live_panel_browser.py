@@ -18,16 +18,15 @@ SOURCE = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from synthetic_search import synthetic_trace
-from flatlib.display.live import LivePanel
+from flatlib.display.search_figures import show_live
+from flatlib.search.config import SearchConfig
 from flatlib.search.runs import SearchTrace
 from flatlib.spaces import DARTS
-above = []
-for name in ("one", "two"):
-    trace, panel = synthetic_trace(DARTS, 3), LivePanel(DARTS, 3, name, above)
-    for n in range(4):
-        panel.update(SearchTrace(trace.epochs[:n], trace.alphas[:n + 1]))
+for seed in (0, 1):
+    trace = synthetic_trace(DARTS, 3)
+    for n in range(1, 4):
+        show_live(SearchConfig(epochs=3, seed=seed), SearchTrace(trace.epochs[:n], trace.alphas[:n + 1]))
         time.sleep(1)
-    above = [*above, panel.bundle]
 """
 TITLES = "[...document.querySelectorAll('.jp-OutputArea .gtitle')].map((title) => title.textContent)"
 
@@ -57,7 +56,7 @@ def lab(tmp_path):
 
 
 def test_the_panel_is_drawn_anew_after_each_epoch(lab):
-    """Sees a panel that stays at its first epoch in JupyterLab, or that loses the searches before it."""
+    """Sees a panel that stays at its first epoch in JupyterLab, or below that of the search before."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     seen: list[str] = []
     with sync_api.sync_playwright() as playwright:
@@ -69,11 +68,11 @@ def test_the_panel_is_drawn_anew_after_each_epoch(lab):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not (seen and seen[-1].count("epoch 3 of 3") == 2):
+        while time.monotonic() < deadline and not (seen and "seed 1epoch 3 of 3" in seen[-1]):
             shown = " | ".join(page.evaluate(TITLES))
             seen += [shown] if [shown] != seen[-1:] else []
             time.sleep(0.1)
         browser.close()
-    epochs = [n for n in range(4) if any(f"oneepoch {n} of 3" in shown for shown in seen)]
-    assert len(epochs) >= 3 and epochs[-1] == 3, seen
-    assert "oneepoch 3 of 3" in seen[-1] and "twoepoch 3 of 3" in seen[-1]
+    epochs = [n for n in range(1, 4) if any(f"seed 0epoch {n} of 3" in shown for shown in seen)]
+    assert len(epochs) >= 2 and epochs[-1] == 3, seen
+    assert "seed 1epoch 3 of 3" in seen[-1] and "seed 0" not in seen[-1]

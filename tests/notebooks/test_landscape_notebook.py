@@ -28,7 +28,7 @@ def test_tiny_then_again_then_from_folders(tmp_path):
     frame = pd.read_csv(tmp_path / "tables" / "digits" / "figure_A.csv")
     assert set(frame.setting) == {"digits, 32 validation images, batch size 16"} and frame.paper.isna().all()
     assert np.isfinite(frame.ours).all() and set(frame.n) == {1}
-    (widget,) = first.shown("landscape_explorer")
+    (widget,) = first.shown("LandscapeExplorer")
     assert "application/vnd.jupyter.widget-view+json" in widget
 
     again = run_notebook(STEM, tmp_path, **TINY)
