@@ -1,13 +1,9 @@
-"""The checked notebook parameters: one class a notebook, a subclass of `Settings`.
-
-A parameter is a field with a default, limits and a help text; `check` reads them from the kernel.
-"""
+"""The checked notebook parameters: one class a notebook, whose fields have a default, a help text and limits."""
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, make_dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell
 from flatlib.evaluation.config import EvaluationConfig
@@ -15,7 +11,7 @@ from flatlib.landscape.config import LandscapeConfig
 from flatlib.neighborhoods import neighborhood_size
 from flatlib.run.config import parameter
 from flatlib.search.config import ALL_METHODS, METHODS, SearchConfig
-from flatlib.settings import RunSettings, Settings, check, resolve_reports_dir
+from flatlib.settings import RunSettings, Settings, SweepPage, check
 
 __all__ = [
     "Assumption", "Cells", "Evaluation", "LossLandscape", "NaDarts", "RandomSearch", "SweepPage", "Variants", "check",
@@ -28,14 +24,13 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(";") if word.strip()]
 
 
-# --- tables ---------------------------------------------------------------------------------------
-
-
 def _is_a_table(value: str) -> None:
     path = os.path.expanduser(value)
-    if value != "digits201" and not path.endswith(".npz"):
+    if value == "digits201":
+        return
+    if not path.endswith(".npz"):
         raise ValueError("not a .npz file")
-    if value != "digits201" and not os.path.isfile(path):
+    if not os.path.isfile(path):
         raise ValueError(f"no such file (the folder is {os.path.dirname(os.path.abspath(path))})")
 
 
@@ -98,9 +93,7 @@ class _Searched(RunSettings):
         """Method -> its search from the first seed; all share every other parameter."""
         return {method: self.config(SearchConfig, method=method) for method in self.methods_to_run}
 
-    @property
-    def methods_to_run(self) -> list[str]:
-        raise TypeError("a notebook's own class says which methods it runs")
+    methods_to_run: ClassVar[Any]  # names of methods, said by a notebook's own class
 
 
 @notebook
@@ -154,9 +147,7 @@ class Variants(_with_fields(SearchConfig, _Searches, ("method", "order"), **_S3)
     """Notebook 05, Sec. 5.2, Table 6."""
 
     methods: str = parameter(
-        "darts darts-es pc-darts",
-        f"each run as it is and with na-; of {' '.join(METHODS)}",
-        check=_each_of(METHODS),
+        "darts darts-es pc-darts", f"each run as it is and with na-; of {' '.join(METHODS)}", check=_each_of(METHODS)
     )
 
     @property
@@ -175,9 +166,7 @@ class LossLandscape(_with_fields(LandscapeConfig, _with_fields(SearchConfig, _Se
     """Notebook 06, Sec. E."""
 
     methods: str = parameter(
-        "darts na-darts",
-        f"whose searches are looked at; of {' '.join(ALL_METHODS)}",
-        check=_each_of(ALL_METHODS),
+        "darts na-darts", f"whose searches are looked at; of {' '.join(ALL_METHODS)}", check=_each_of(ALL_METHODS)
     )
     runs: int = parameter(2, "searches of each method from different seeds: seed, seed + 1, ...", ge=1)
     folders: str = parameter(
@@ -186,10 +175,9 @@ class LossLandscape(_with_fields(LandscapeConfig, _with_fields(SearchConfig, _Se
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if 0 < self.n_valid < self.batch_size and not self.folders:
-            raise ValueError(
-                f"n_valid = {self.n_valid}: less than a batch; allowed: {self.batch_size} or more, or 0: all"
-            )
+        n, batch = self.n_valid, self.batch_size
+        if 0 < n < batch and not self.folders:
+            raise ValueError(f"n_valid = {n}: less than a batch; allowed: {batch} or more, or 0: all")
         self.landscape()
 
     @property
@@ -218,9 +206,7 @@ class Evaluation(_with_fields(EvaluationConfig, RunSettings, ("cell",))):  # typ
     """Notebook 04, Tables 3, 4, 5, 6 and F."""
 
     train: str = parameter(
-        "DARTS_V1; DARTS_V2; found",
-        "cells to train, separated by ';': names, found, all; '': none",
-        check=_are_cells,
+        "DARTS_V1; DARTS_V2; found", "cells to train, separated by ';': names, found, all; '': none", check=_are_cells
     )
     runs: int = parameter(2, "trainings of each cell from different seeds: seed, seed + 1, ...", ge=1)
 
@@ -253,38 +239,10 @@ class Cells(RunSettings):
     """Notebook 07, Sec. F."""
 
     cells: str = parameter(
-        "all", "published cells, separated by ';', or 'all'; found ones come from runs_dir", check=_are_published
+        "all", "published cells, separated by ';', or 'all'; runs_dir has more", check=_are_published
     )
 
     @property
     def names(self) -> list[str]:
         named = words(self.cells)
         return [*catalogue()] if "all" in named else [find_cell(word).name for word in named]
-
-
-def _from_here_or_root(folder: str) -> str:
-    path = os.path.expanduser(folder)
-    return path if os.path.exists(path) else os.path.join(os.path.dirname(resolve_reports_dir("auto")), path)
-
-
-def _is_a_sweep(value: str) -> None:
-    if not os.path.isfile(os.path.join(_from_here_or_root(value), "sweep.json")):
-        raise ValueError("no sweep there (no sweep.json); run flatlib sweep SWEEP.yaml first")
-
-
-@notebook
-class SweepPage(Settings):
-    """The page of a sweep: `notebooks/sweep.ipynb`, run by `flatlib sweep`."""
-
-    folder: str = parameter(
-        "sweeps/small", "a sweep's folder, from here or from the checkout's root", check=_is_a_sweep
-    )
-    figures: int = parameter(4, "measures that are drawn; the table has all", ge=1)
-
-    def output_dir(self) -> Path:
-        """The reports folder: which sweep it is does not make a run of other parameters."""
-        return resolve_reports_dir(self.reports_dir)
-
-    @property
-    def sweep_folder(self) -> Path:
-        return Path(_from_here_or_root(self.folder))

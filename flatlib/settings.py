@@ -147,6 +147,34 @@ class RunSettings(Settings):
         return kind(**shared | own)
 
 
+def _from_here_or_root(folder: str) -> str:
+    path = os.path.expanduser(folder)
+    return path if os.path.exists(path) else os.path.join(os.path.dirname(resolve_reports_dir("auto")), path)
+
+
+def _is_a_sweep(value: str) -> None:
+    if not os.path.isfile(os.path.join(_from_here_or_root(value), "sweep.json")):
+        raise ValueError("no sweep there (no sweep.json); run flatlib sweep SWEEP.yaml first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPage(Settings):
+    """The page of a sweep: `notebooks/sweep.ipynb`, run by `flatlib sweep`."""
+
+    folder: str = parameter(
+        "sweeps/small", "a sweep's folder, from here or from the checkout's root", check=_is_a_sweep
+    )
+    figures: int = parameter(4, "measures that are drawn; the table has all", ge=1)
+
+    def output_dir(self) -> Path:
+        """The reports folder: which sweep it is does not make a run of other parameters."""
+        return resolve_reports_dir(self.reports_dir)
+
+    @property
+    def sweep_folder(self) -> Path:
+        return Path(_from_here_or_root(self.folder))
+
+
 def resolve_reports_dir(value: str) -> Path:
     """The folder that `reports_dir` names.
 

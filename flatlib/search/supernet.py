@@ -38,8 +38,7 @@ class Supernet:
     """DARTS's search network, S3's and NAS-Bench-201's.
 
     `partial` is PC-DARTS's K: 1 / K of the channels pass the operations, the others go by.
-    `kernels`: `plain`, by torch; `triton`, its sums fused; `compiled`, once differentiable, not for NAS-Bench-201 and
-    partial channels.
+    `kernels`: `naive`, one by one; `plain`, by torch; `triton`, its sums fused; `compiled`, once differentiable.
     """
 
     space: Space
@@ -52,17 +51,13 @@ class Supernet:
 
     def __post_init__(self) -> None:
         """ValueError, one line, for a space that the network or its kernels cannot compute."""
-        unknown = [name for name in self.space.operations if name not in OPERATIONS]
-        if unknown:
-            raise ValueError(f"{self.space.name}: no operation {unknown[0]!r} in OPERATIONS; add it there first")
+        name = self.space.name
+        if unknown := [operation for operation in self.space.operations if operation not in OPERATIONS]:
+            raise ValueError(f"{name}: no operation {unknown[0]!r} in OPERATIONS; add it there first")
         if self.space != NAS_BENCH_201 and self.n_inputs != 2:
-            raise ValueError(
-                f"{self.space.name}: its first edge ends at node {self.n_inputs}; nodes 0 and 1 are inputs"
-            )
+            raise ValueError(f"{name}: its first edge ends at node {self.n_inputs}; nodes 0 and 1 are inputs")
         if self.kernels != "naive" and not folds(self.space):
-            raise ValueError(f"kernels = {self.kernels!r}: {self.space.name} has operations of its own; take 'naive'")
-
-    # --- structure ---------------------------------------------------------------------------------
+            raise ValueError(f"kernels = {self.kernels!r}: {name} has operations of its own; take 'naive'")
 
     @property
     def n_inputs(self) -> int:
@@ -152,8 +147,7 @@ class Supernet:
             if name.endswith(("scale", "shift")):
                 parts.append(torch.full(shape, float(name.endswith("scale"))).flatten())
             else:
-                inputs = self.shapes["head", -1, -1][1] if name == "head_bias" else fan_in(name, shape)
-                bound = 1 / math.sqrt(inputs)
+                bound = 1 / math.sqrt(self.shapes["head", -1, -1][1] if name == "head_bias" else fan_in(name, shape))
                 parts.append(torch.empty(math.prod(shape)).uniform_(-bound, bound, generator=generator))
         return torch.cat(parts)
 
@@ -214,14 +208,7 @@ class Supernet:
         return layout.input(x, named["input", at, i]) if ("input", at, i) in named else x
 
     def _cell(
-        self,
-        layout: Layout,
-        named: dict,
-        at: int,
-        inputs: list[Tensor],
-        alphas: Tensor,
-        gamma: Tensor | None,
-        shared: Shared,
+        self, layout: Layout, named: dict, at: int, inputs: list[Tensor], alphas: Tensor, gamma: Any, shared: Shared
     ) -> Tensor:
         """x_j = sum over edges (i, j) and operations k of alpha_k o_k(x_i)."""
         arriving: dict[int, list[Tensor]] = {node: [] for _, node in self.space.edges}
@@ -255,7 +242,5 @@ class Supernet:
         terms = layout.terms(x[..., :channels].contiguous(), weights, alphas * gamma[:, None], stride)
         rest = x[..., channels:]
         rest = pool(rest, F.max_pool2d, 2, ceil_mode=True) if stride == 2 else rest
-        return tuple(
-            shuffle(torch.cat([term, weight * rest], -1), self.partial)
-            for term, weight in zip(terms, gamma, strict=True)
-        )
+        both = zip(terms, gamma, strict=True)
+        return tuple(shuffle(torch.cat([term, weight * rest], -1), self.partial) for term, weight in both)
