@@ -10,7 +10,7 @@ from dataclasses import replace
 import machine
 import torch
 
-from flatlib.memory import keep_freed_memory
+from flatlib.run.hardware import keep_freed_memory
 from flatlib.search.config import SearchConfig
 from flatlib.search.search import load_for, search
 

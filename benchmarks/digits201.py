@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from flatlib.evaluation.digits201 import Recipe, load_digits201, measure
 from flatlib.evaluation.digits201_build import PART
-from flatlib.memory import keep_freed_memory
+from flatlib.run.hardware import keep_freed_memory
 from flatlib.spaces import all_archs, isomorphism_classes, prune_dead_edges
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))

@@ -20,7 +20,7 @@ from flatlib.evaluation.cost import cost
 from flatlib.evaluation.costs import SIZES
 from flatlib.evaluation.networks import Network
 from flatlib.evaluation.plan import IMAGES, network_plan
-from flatlib.memory import keep_freed_memory
+from flatlib.run.hardware import keep_freed_memory
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from naive_darts import NetworkCIFAR

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from flatlib.display.searches import trained_accuracy
-from flatlib.memory import keep_freed_memory
 from flatlib.parameters import NaDarts, Variants
 from flatlib.run.config import seeds
+from flatlib.run.hardware import keep_freed_memory
 from flatlib.search.derive import random_cell
 from flatlib.search.search import search
 from flatlib.spaces import SPACES

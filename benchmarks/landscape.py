@@ -23,7 +23,7 @@ from flatlib.landscape.config import LandscapeConfig
 from flatlib.landscape.found import Source, for_batches, workers
 from flatlib.landscape.landscape import hessian_on
 from flatlib.landscape.plane import losses_on, random_directions, step_on_plane
-from flatlib.memory import keep_freed_memory
+from flatlib.run.hardware import keep_freed_memory
 from flatlib.search.config import SearchConfig
 from flatlib.search.curvature import hessian_vector_product, loss_of_alphas
 from flatlib.search.search import search

@@ -16,8 +16,8 @@ import torch
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.evaluate import batches_of
 from flatlib.evaluation.training import Trainer
-from flatlib.memory import keep_freed_memory
 from flatlib.run.command_line import read_yaml
+from flatlib.run.hardware import keep_freed_memory
 
 PRESET = Path(__file__).parents[1] / "notebooks" / "params" / "04_nas_bench_201.yaml"
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from flatlib.memory import keep_freed_memory
+from flatlib.run.hardware import keep_freed_memory
 from flatlib.search.kernels import build
 from flatlib.search.objective import draw_neighbors
 from flatlib.search.supernet import Supernet

@@ -37,6 +37,12 @@ def variance(errors: np.ndarray, lam: float = 1.0) -> np.ndarray:  # (..., N) ->
 
 AGGREGATORS: dict[str, Aggregator] = {"mean": mean, "median": median, "max": maximum, "variance": variance}
 NAMES = tuple(AGGREGATORS)  # those of the paper; docs/extend.md adds one
+SLOPES: dict[str, Callable] = {}  # losses (N,) of torch, lam -> dg / df_n, of aggregators added to ours
+
+
+def differentiable() -> tuple[str, ...]:
+    """Names of the aggregators that a search can descend: ours but the median, and those with slopes."""
+    return tuple(name for name in AGGREGATORS if name in ("mean", "max", "variance", *SLOPES))
 
 
 def aggregator(name: str, lam: float = 1.0) -> Aggregator:

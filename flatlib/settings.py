@@ -31,7 +31,7 @@ def check(model: type[Config], namespace: dict[str, Any] | None = None) -> Confi
 
         shell = get_ipython()
         namespace = shell.user_ns if shell else {}
-    known = {f.name for f in fields(model)}
+    known = [f.name for f in fields(model)]
     names = dict.fromkeys([*_assigned(namespace.get("In"), known), *known])
     try:
         return make(model, {name: namespace.get(name) for name in names if name in namespace or name not in known})
@@ -39,7 +39,7 @@ def check(model: type[Config], namespace: dict[str, Any] | None = None) -> Confi
         raise ParameterError(str(error)) from None
 
 
-def _assigned(sources: Any, known: set[str]) -> list[str]:
+def _assigned(sources: Any, known: list[str]) -> list[str]:
     """Names assigned in the latest parameters cell and in the latest papermill cell after it.
 
     The parameters cell is known by an annotated field (`d: int = 1`): its comment can be edited

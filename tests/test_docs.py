@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flatlib import aggregators, spaces
-from flatlib.search import bilevel, config, objective, operations
+from flatlib.search import bilevel, config, operations
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
@@ -21,7 +21,7 @@ OPEN = (  # the dicts that an example may add to
     aggregators.AGGREGATORS,
     bilevel.LEARNERS,
     config.RECIPES,
-    objective.SLOPES,
+    aggregators.SLOPES,
     operations.OPERATIONS,
     operations.WEIGHTS,
     spaces.SPACES,

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from flatlib.aggregators import AGGREGATORS
+from flatlib.aggregators import AGGREGATORS, SLOPES
 from flatlib.data.images import load_images
 from flatlib.search.bilevel import LEARNERS, Learner
 from flatlib.search.config import RECIPES, Recipe, SearchConfig
 from flatlib.search.derive import derive, one_hot_alphas
 from flatlib.search.kernels import choose
-from flatlib.search.objective import SLOPES, aggregated_gradient
+from flatlib.search.objective import aggregated_gradient
 from flatlib.search.operations import OPERATIONS, WEIGHTS
 from flatlib.search.search import search
 from flatlib.search.supernet import Supernet

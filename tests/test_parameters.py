@@ -106,7 +106,7 @@ def test_defaults_pass_their_own_limits(model):
         (NaDarts, "channels", 3, "channels = 3: allowed: int at least 2 and a multiple of 2 ("),
         (NaDarts, "order", 3, "order = 3: allowed: int at least 1 and at most 2 (1: first order, 2: unrolled (without"),
         (NaDarts, "aggregator", "median", "aggregator = 'median': allowed: mean, max, variance"),
-        (NaDarts, "space", "S3", "space = 'S3': allowed: darts, s3, nas-bench-201"),
+        (NaDarts, "space", "S3", "space = 'S3': allowed: nas-bench-201, darts, s3"),
         (NaDarts, "beside", "na-foo", "beside = 'na-foo': allowed: none, na-darts, darts, "),
         (NaDarts, "runs", 0, "runs = 0: allowed: int at least 1 ("),
         (NaDarts, "train_epochs", -1, "train_epochs = -1: allowed: int at least 0 ("),

@@ -111,7 +111,7 @@ def test_what_it_prints_and_that_a_finished_search_is_read(tmp_path, capsys, mon
     assert main(words) == 0
     again = capsys.readouterr().out.splitlines()
     assert again[:2] == [lines[2], f"read from {lines[3]}"] and again[4:] == lines[7:]
-    assert any(re.fullmatch(r"valid_accuracy: \S+ \+- \S+ \(n = 2\)", line) for line in again)
+    assert any(re.fullmatch(r"valid_accuracy: \S+ \+- \S+ % \(n = 2\)", line) for line in again)
 
 
 # --- mistakes -------------------------------------------------------------------------------------

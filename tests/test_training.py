@@ -334,7 +334,7 @@ def test_what_it_prints_and_that_a_finished_training_is_read(tmp_path, capsys, m
     )  # fmt: skip
     assert re.match(r"seed 0, epoch 1/2: training \d\.\d{3} \(\d+\.\d %\), test .* left", lines[1])
     assert re.match(r"DARTS_V2, seed 0: test error \d+\.\d\d %; ", lines[3])
-    assert re.fullmatch(r"test_error: \S+ \+- \S+ \(n = 2\)", lines[7])
+    assert re.fullmatch(r"test_error: \S+ \+- \S+ % \(n = 2\)", lines[7])
     monkeypatch.setattr(evaluation, "batches_of", None)
     assert command.start(words) == 0
     again = capsys.readouterr().out.splitlines()

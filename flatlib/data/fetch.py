@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -97,10 +96,16 @@ def _download(part: Path, source: Source) -> None:
             total=source.bytes, initial=have, desc=part.stem, unit="B", unit_scale=True, leave=False, disable=None
         )
         with bar, open(part, "ab") as file:
-            with suppress(ImportError):  # Windows
+            try:
                 import fcntl
 
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError where another process fetches it
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RuntimeError(f"{part}: another process is fetching it; wait for it or stop it") from None
+            except (ImportError, OSError):
+                pass  # Windows; some network file systems: without a lock
+            if os.fstat(file.fileno()).st_size < have:
+                raise RuntimeError(f"{part}: another process has just finished it; the same command looks again")
             if os.fstat(file.fileno()).st_size > have:
                 file.truncate(have)
             while have < source.bytes and (chunk := response.read(CHUNK)):

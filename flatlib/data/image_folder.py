@@ -3,6 +3,7 @@
 What is random of a training image comes from a generator of its own, so it depends on no other image.
 """
 
+import hashlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -33,6 +34,12 @@ class ImageFolder(Dataset):
 
     paths: dict[str, np.ndarray]  # (n,) of Path
     labels: dict[str, np.ndarray]  # (n,) int64
+
+    @property
+    def digest(self) -> str:
+        """Eight letters of the files' names, in order: another folder has others."""
+        names = "\n".join(f"{path.parent.name}/{path.name}" for split in self.paths for path in self.paths[split])
+        return hashlib.sha256(names.encode()).hexdigest()[:8]
 
     def __getitem__(self, place: tuple[str, int, int, int]) -> tuple[torch.Tensor, np.int64]:  # (3, 224, 224) uint8
         """Image and label by (split, seed, pass, row), whence all comes that is random in it, whoever decodes."""

@@ -38,12 +38,12 @@ class Claim:
     section: str
     claim: str
     table: str  # of the paper; '' where it has none
-    compare: list[list[Any]]  # better row, other row or '*' for all others, and where they differ columns
+    compare: list[list[Any]]  # row that the claim has lower, other row or '*' for all others; columns where they differ
     source: str  # folder below tables/ that holds what was measured on the paper's own data
     file: str  # CSV file that measures it
     figure: str  # page#anchor
     columns: tuple[str, ...] = ()  # the paper's
-    unit: str = "points"  # of a gain: how much lower the better row is
+    unit: str = "points"  # of a gain: how much lower the first row is
     margin: float | None = None  # the claim is 'close': the largest difference that the paper calls so
     name: str = ""  # in claims_by_epoch.csv
     every_epoch: bool = False  # after 15 to 60 % of the training, not only at 45 %
@@ -89,7 +89,10 @@ def findings(claim: Claim, folders: Mapping[str, Path]) -> list[dict[str, Any]]:
     found = []
     for source in (claim.source, *sorted({*folders} - {REAL, claim.source})):
         own, path = source == claim.source, folders.get(source, Path()) / claim.file
-        measured = (_from_rows if claim.file.startswith(("table_", "figure_")) else _from_gains)(claim, path)
+        try:
+            measured = (_from_rows if claim.file.startswith(("table_", "figure_")) else _from_gains)(claim, path)
+        except (ValueError, TypeError, AttributeError):  # a foreign file of that name
+            measured = pd.DataFrame(columns=MEASURED)
         lines = [*_lines(claim, measured, own)]
         verdict = together([line["verdict"] for line in lines])
         if own or verdict != MISSING:

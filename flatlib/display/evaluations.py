@@ -25,8 +25,8 @@ from flatlib.evaluation.costs import costs
 from flatlib.evaluation.evaluate import batches_of, estimate, evaluate
 from flatlib.evaluation.runs import EvaluationRun, finished_run
 from flatlib.evaluation.tables import COUNTED, Trained, counted, measured
-from flatlib.memory import keep_freed_memory
 from flatlib.run.config import ParameterError, seeds
+from flatlib.run.hardware import keep_freed_memory
 from flatlib.search.runs import Run
 from flatlib.spaces import Genotype
 

@@ -23,9 +23,8 @@ from flatlib.evaluation.catalogue import cell_key
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.evaluate import batches_of
 from flatlib.evaluation.training import Trainer
-from flatlib.memory import keep_freed_memory
 from flatlib.run.config import seeds
-from flatlib.run.hardware import resolve_device
+from flatlib.run.hardware import keep_freed_memory, resolve_device
 from flatlib.search.config import SearchConfig
 from flatlib.search.derive import random_cell
 from flatlib.search.runs import Run, SearchTrace, finished_run

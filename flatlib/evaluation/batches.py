@@ -1,6 +1,5 @@
 """The batches that a training sees: images in memory or in a folder, shared out among processes."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from flatlib.data.images import MOMENTS, ImageSet, Stream, augment, load_images,
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.processes import Share, own_share
 from flatlib.run.checkpoint import RunStoppedError
-from flatlib.run.hardware import resolve_device
+from flatlib.run.hardware import cores, resolve_device
 
 if TYPE_CHECKING:
     from flatlib.data.image_folder import ImageFolder
@@ -67,8 +66,7 @@ class FolderBatches:
     ) -> None:
         self.folder, self.batch_size, self.seed, self.share = folder, batch_size, seed, share
         self.device, self.part = torch.device(device), share.part(batch_size)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.workers = min(workers, cores)  # of more torch warns; the images are the same
+        self.workers = min(workers, cores())  # of more torch warns; the images are the same
         self.n_train, self.n_test = (len(folder.labels[split]) for split in ("train", "val"))
         self.steps = self.n_train // batch_size
         self.levels = [torch.tensor(values, device=self.device).view(-1, 1, 1) for values in MOMENTS["imagenet"]]
@@ -105,11 +103,13 @@ class FolderBatches:
             raise RunStoppedError(f"{last}; the same command goes on") from None
 
     def state(self) -> dict[str, Any]:
-        return {"turn": self.turn, "done": self.done, "images": self.n_train}
+        return {"turn": self.turn, "done": self.done, "images": self.folder.digest}
 
     def restore(self, state: dict[str, Any]) -> None:
-        if (before := state["images"]) != self.n_train:
-            raise ValueError(f"begun with {before} training images, now {self.n_train}: resume with those of the run")
+        if (before := state["images"]) != (now := self.folder.digest):
+            raise ValueError(
+                f"begun with other images ({before}) than this folder's ({now}): resume with the run's own"
+            )
         self.turn, self.done, self._ahead = state["turn"], state["done"], None
 
 

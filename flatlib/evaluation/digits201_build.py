@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from flatlib.evaluation.digits201 import NAMES, Recipe, load_digits201, measure
-from flatlib.memory import keep_freed_memory
 from flatlib.run.checkpoint import RunError, write_beside
 from flatlib.run.folder import one_line, open_run
-from flatlib.run.hardware import end_with_parent
+from flatlib.run.hardware import start_worker
 from flatlib.spaces import all_archs, isomorphism_classes
 
 PART = 64  # cells trained as one batch
@@ -27,12 +25,6 @@ JUDGE = [(name, seed) for seed in (3, 4, 5) for name in NAMES]
 Results = dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]  # run -> validation (A, epochs), test (A,), percent
 Column = tuple[np.ndarray, np.ndarray, np.ndarray]  # accuracy (A, S, epochs) percent, epochs, seeds
 RUNS = [SEARCH[0], *JUDGE[:3], SEARCH[1], *JUDGE[3:6], SEARCH[2], *JUDGE[6:]]
-
-
-def _start_worker() -> None:
-    end_with_parent()
-    keep_freed_memory()
-    torch.set_num_threads(1)
 
 
 def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Recipe) -> None:
@@ -69,7 +61,7 @@ def build(
     with open_run(work, {"recipe": asdict(recipe)}) as folder:
         folder.write_config(device="cpu")
         missing = [key for key, path in parts.items() if not path.exists()]
-        pool = ProcessPoolExecutor(processes or os.cpu_count(), initializer=_start_worker)
+        pool = ProcessPoolExecutor(processes or os.cpu_count(), initializer=start_worker)
         try:
             jobs = [
                 pool.submit(_measure_part, parts[run, at], classes[at : at + PART], *run, recipe) for run, at in missing

@@ -6,6 +6,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from flatlib.evaluation.batches import Batches, batches_of
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.processes import any_of, own_share
@@ -14,22 +16,21 @@ from flatlib.evaluation.training import StepProgress, Trainer
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.run.folder import RunFolder, open_run
 from flatlib.run.hardware import machine, peak_bytes, resolve_device
-from flatlib.run.loop import held_interrupt, is_out_of_memory, run_to_end, warn_of_threads
+from flatlib.run.loop import held_interrupt, is_out_of_memory, run_to_end, warn_of_change
 from flatlib.run.progress import duration
 
 
 @contextmanager
-def _enough_memory() -> Iterator[None]:
+def _enough_memory(kept: str = "") -> Iterator[None]:
     """RunStoppedError, one line, where there is too little."""
     try:
         yield
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise RunStoppedError("out of memory: take a smaller batch_size or fewer channels") from None
+        raise RunStoppedError(f"out of memory: take a smaller batch_size or fewer channels{kept}") from None
 
 
-@_enough_memory()
 def evaluate(
     config: EvaluationConfig,
     runs_dir: str | Path,
@@ -52,10 +53,12 @@ def evaluate(
     batches = batches_of(config, data_dir=data_dir, workers=workers)
     telling: Any = {"checkpoint_seconds": checkpoint_seconds, "on_epoch": on_epoch, "on_step": on_step}
     own: Any = nullcontext(_NoFolder(path, identity(config))) if own_share().rank else open_run(path, identity(config))
-    with own as folder, held_interrupt() as asked:
+    kept = _enough_memory(f"; {path} keeps the last checkpoint")
+    with kept, own as folder, held_interrupt() as asked:
         saved, trainer = folder.load(), Trainer(config, batches, device)
         if saved:
-            warn_of_threads(saved["threads"], path)
+            warn_of_change("threads", saved["threads"], torch.get_num_threads(), path)
+            warn_of_change("processes", saved["processes"], own_share().world, path)
             trainer.restore(saved)
         folder.write_config(device=device, name=config.name, processes=own_share().world)
         run_to_end(trainer, folder, lambda: any_of(asked()), **telling)

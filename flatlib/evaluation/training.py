@@ -149,6 +149,7 @@ class Trainer(Work):
             "sums": self.sums.tolist(),
             "seconds": self.seconds,
             "threads": torch.get_num_threads(),
+            "processes": own_share().world,
         }
 
     def restore(self, state: dict[str, Any]) -> None:

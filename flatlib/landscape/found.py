@@ -4,7 +4,6 @@ BatchNorm makes the loss depend on how the images are split (reading 6 of DESIGN
 """
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -16,9 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flatlib.memory import keep_freed_memory
 from flatlib.run.checkpoint import RunError, load_checkpoint
-from flatlib.run.hardware import end_with_parent, resolve_device
+from flatlib.run.hardware import cores, resolve_device, start_worker
 from flatlib.search.curvature import Batch
 from flatlib.search.runs import identity, read_run
 from flatlib.search.search import CACHE_BYTES, load_for, widest_bytes
@@ -81,8 +79,7 @@ def _open(source: Source) -> Found:
 
 def n_workers(batches: int) -> int:
     """A process of one thread for each core, but no more than batches; this one alone with a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if torch.cuda.is_available() else min(cores, batches)
+    return 1 if torch.cuda.is_available() else min(cores(), batches)
 
 
 @contextmanager
@@ -91,14 +88,8 @@ def workers(batches: int) -> Iterator[Executor | None]:
     if (n := n_workers(batches)) == 1:
         yield None
         return
-    with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), _begin_worker) as pool:
+    with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), start_worker) as pool:
         yield pool
-
-
-def _begin_worker() -> None:
-    end_with_parent()
-    torch.set_num_threads(1)
-    keep_freed_memory()
 
 
 def for_batches(

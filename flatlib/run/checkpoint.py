@@ -71,7 +71,10 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | No
     anew = "move it away to start this run from the beginning"
     if not path.exists():
         return None
-    stored = path.read_bytes()
+    try:
+        stored = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror or error}); {anew}") from None
     try:
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
             if damaged := archive.testzip():  # torch itself compares no checksum

@@ -59,7 +59,7 @@ def set_up(options: Options) -> None:
     """The allocator, and torch's threads."""
     import torch
 
-    from flatlib.memory import keep_freed_memory
+    from flatlib.run.hardware import keep_freed_memory
 
     keep_freed_memory()
     if options.threads:

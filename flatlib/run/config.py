@@ -56,7 +56,8 @@ def check_values(known: Iterable[Field], values: dict[str, Any]) -> None:
     fields_of = {f.name: f for f in known}
     lines = [_mistake(fields_of, name, value) for name, value in values.items()]
     if any(lines):
-        raise ParameterError("\n".join(" ".join(line.split()) for line in lines if line))
+        text = "\n".join(" ".join(line.split()) for line in lines if line)
+        raise ParameterError(text.encode("utf-8", "backslashreplace").decode())  # of half a character its number
 
 
 def _mistake(known: dict[str, Field], name: str, value: Any) -> str:

@@ -1,5 +1,6 @@
 """What a run runs on: its device, the machine as its folder and its estimate tell it, worker processes."""
 
+import ctypes
 import multiprocessing
 import os
 import platform
@@ -45,8 +46,25 @@ def peak_bytes(device: str) -> int:
     return (1 if sys.platform == "darwin" else 1024) * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def end_with_parent() -> None:
-    """In a worker: end as soon as the parent does. A pool's workers would wait for ever for one that was killed."""
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_freed_memory() -> None:
+    """Ask glibc to reuse freed memory instead of returning it: a third to a half less time here."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return  # another C library: slower, not wrong
+    for option, value in ((-3, 1 << 25), (-1, 1 << 30), (-2, 1 << 27)):  # mmap, trim, top pad
+        libc.mallopt(option, value)
+
+
+def start_worker() -> None:
+    """In a worker of a pool: one thread of torch, and an end as soon as the parent's, even a killed one's."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
 
     def follow() -> None:
         if parent := multiprocessing.parent_process():

@@ -108,7 +108,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def warn_of_threads(before: int, path: Path) -> None:
-    """Of a run that goes on with another number of torch's threads than it began with."""
-    if before != (now := torch.get_num_threads()):
-        warnings.warn(f"{path}: begun with {before} threads, now {now}: last digits may differ", stacklevel=4)
+def warn_of_change(what: str, before: int, now: int, path: Path) -> None:
+    """Of a run that goes on with another number of threads or processes than it began with."""
+    if before != now:
+        warnings.warn(f"{path}: begun with {before} {what}, now {now}: last digits may differ", stacklevel=4)

@@ -63,7 +63,8 @@ def summary(finals: Sequence[dict[str, float]]) -> list[str]:
         values = np.array([final[name] for final in finals])
         values = values[np.isfinite(values)]
         if len(values) and name not in NO_RESULTS:
-            lines.append(f"{name}: {values.mean():.4g} +- {values.std():.2g} (n = {len(values)})")
+            unit = " %" * any(word in name for word in ("error", "accuracy"))
+            lines.append(f"{name}: {values.mean():.4g} +- {values.std():.2g}{unit} (n = {len(values)})")
     return lines
 
 

@@ -37,7 +37,7 @@ class Step(NamedTuple):
     loss: float  # nats, f(alpha)
     accuracy: float  # percent, of alpha
     objective: float = math.nan  # of an architecture step: g(f(N(alpha))), nats
-    losses: np.ndarray = np.full(1, math.nan)  # (N,) f of each neighbor, alpha's first
+    losses: np.ndarray | tuple[float, ...] = (math.nan,)  # (N,) f of each neighbor, alpha's first
 
 
 class Learner:

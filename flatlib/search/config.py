@@ -1,8 +1,8 @@
-"""What a search is: its parameters, their limits, and each method's recipe. Needs neither torch nor pydantic."""
+"""What a search is: its parameters, their limits, and each method's recipe. Needs no torch."""
 
 from dataclasses import dataclass, replace
 
-from flatlib.aggregators import AGGREGATORS
+from flatlib.aggregators import differentiable
 from flatlib.run.config import Parameters, parameter
 from flatlib.spaces import SPACES
 
@@ -56,9 +56,7 @@ class SearchConfig(Parameters):
     n_train: int = parameter(0, "training images used, both halves together; 0: all", ge=0)
     method: str = parameter("na-darts", "search method", choices=methods)
     order: int = parameter(1, "1: first order, 2: unrolled (without neighborhood)", ge=1, le=2)
-    aggregator: str = parameter(
-        "mean", "g of Eq. 5", choices=lambda: tuple(name for name in AGGREGATORS if name != "median")
-    )
+    aggregator: str = parameter("mean", "g of Eq. 5", choices=differentiable)
     representation: str = parameter(
         "auto",
         "of neighbors; 'auto': multiplicative for max, else additive",

@@ -6,7 +6,6 @@ of alpha, and dg/dalpha = sum_n (dg/df_n) df_n/dalpha'_n dalpha'_n/dalpha needs 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flatlib import aggregators
+from flatlib.aggregators import SLOPES
 from flatlib.neighborhoods import (
     additive_neighbor,
     additive_noise,
@@ -42,11 +42,11 @@ def draw_neighbors(
     `degraded` operations (Eq. A).
     """
     batch = np.repeat(alphas[None], n_nbr - 1, axis=0)
+    neighbor: Callable[[Tensor, Tensor], Tensor] = multiplicative_neighbor if degraded else additive_neighbor
     if degraded:
-        chosen = degraded_operations(batch.shape[:-1], d, degraded, rng)
-        neighbor, constants = partial(multiplicative_neighbor), one_hot(chosen, alphas.shape[-1])
+        constants = one_hot(degraded_operations(batch.shape[:-1], d, degraded, rng), alphas.shape[-1])
     else:
-        neighbor, constants = partial(additive_neighbor), additive_noise(batch, d, eps, rng)
+        constants = additive_noise(batch, d, eps, rng)
     return lambda point: torch.cat([point[None], neighbor(point, torch.as_tensor(constants).to(point))])
 
 
@@ -88,8 +88,6 @@ class CrossEntropy:
 
 # --- g and its gradient ---------------------------------------------------------------------------
 
-SLOPES: dict[str, Callable[[Tensor, float], Tensor]] = {}  # losses (N,), lam -> dg / df_n, of aggregators added to ours
-
 
 def loss_weights(losses: Tensor, aggregator: str, lam: float = 1.0) -> Tensor:  # (N,), alpha first -> (N,)
     r"""dg / df_n.
@@ -112,9 +110,7 @@ def loss_weights(losses: Tensor, aggregator: str, lam: float = 1.0) -> Tensor:  
         return (at == 0) + lam * torch.where(losses.max() > losses.min(), slope, 0)  # rounding hides sigma = 0
     if aggregator in SLOPES:
         return SLOPES[aggregator](losses, lam)
-    raise ValueError(
-        f"aggregator {aggregator!r}: no gradient known; choose {', '.join(['mean, max, variance', *SLOPES])}"
-    )
+    raise ValueError(f"aggregator {aggregator!r}: no gradient known; choose {', '.join(aggregators.differentiable())}")
 
 
 @dataclass(frozen=True)

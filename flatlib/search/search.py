@@ -11,7 +11,7 @@ from flatlib.data.images import ImageSet, load_images, normalize
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.run.folder import open_run
 from flatlib.run.hardware import machine, peak_bytes, resolve_device
-from flatlib.run.loop import held_interrupt, is_out_of_memory, run_to_end, warn_of_threads
+from flatlib.run.loop import held_interrupt, is_out_of_memory, run_to_end, warn_of_change
 from flatlib.run.progress import duration
 from flatlib.search.bilevel import Learner, learner_for
 from flatlib.search.config import SearchConfig, recipe
@@ -59,7 +59,7 @@ def search(
             chunk = chunk or (saved["chunk"] if saved else choose_chunk(config, images, kernels))
             searcher = Searcher(config, images, chunk=chunk, kernels=kernels)
             if saved:
-                warn_of_threads(saved["threads"], folder.path)
+                warn_of_change("threads", saved["threads"], torch.get_num_threads(), folder.path)
                 searcher.restore(saved)
             else:
                 folder.save(searcher.state())
@@ -97,10 +97,8 @@ def estimate(config: SearchConfig, image_set: ImageSet, chunk: int | None = None
         arch, weight = _time_step(learner, image_set)
         if arch + weight < 2:  # the first one also warms up
             arch, weight = _time_step(learner, image_set)
-    except RuntimeError as error:
-        if is_out_of_memory(error):  # the search itself will stop with what to do
-            return "no estimate: out of memory"
-        raise
+    except RuntimeError as error:  # such as too little memory: the search itself will stop with what to do
+        return f"no estimate ({str(error).splitlines()[0]})"
     own, steps = recipe(config), len(image_set.labels["train"]) // 2 // config.batch_size
     searching = config.epochs - round(own.warm_up * config.epochs)
     seconds, memory = steps * (searching * arch + config.epochs * weight), peak_bytes(device.type)

@@ -48,8 +48,8 @@ class Job:
         """Readable, and unique for notebook and parameters."""
         searched = [job.key for job in self.searches]
         unique = digest({"notebook": self.notebook, "parameters": self.parameters, "searches": searched})
-        words = ",".join(f"{name}={value}" for name, value in self.grid.items())
-        return f"{re.sub('[^A-Za-z0-9_.,=-]', '', f'{self.stage}-{words}')[:80].rstrip('-')}-{unique}"
+        varied = ",".join(f"{name}={value}" for name, value in self.grid.items())
+        return f"{re.sub('[^A-Za-z0-9_.,=-]', '', f'{self.stage}-{varied}')[:80].rstrip('-')}-{unique}"
 
     def settings(self, **more: Any) -> Any:
         """The notebook's checked parameters; ValueError for what cannot serve."""
@@ -66,15 +66,21 @@ class Sweep:
     slurm: dict[str, Any] = field(default_factory=dict)  # dask_jobqueue.SLURMCluster's options
 
 
-FILE = {"name": str, "about": str, "stages": list, "slurm": dict}  # key -> what its value is
+LETTERS = "letters, digits, '.', '_' and '-', a letter or digit first"
+FILE = {  # key -> what its value is, in Python and in words
+    "name": (str, LETTERS),
+    "about": (str, "a text"),
+    "stages": (list, "a list of stages"),
+    "slurm": (dict, "options of dask_jobqueue.SLURMCluster"),
+}
 STAGE = {
-    "notebook": str,
-    "id": str,
-    "preset": (str, list),
-    "parameters": dict,
-    "grid": dict,
-    "each": (str, list),
-    "last": bool,
+    "notebook": (str, f"one of {', '.join(MODELS)}"),
+    "id": (str, LETTERS),
+    "preset": ((str, list), "a file of notebooks/params/, or a list of them"),
+    "parameters": (dict, "names and values"),
+    "grid": (dict, "names and lists of values"),
+    "each": ((str, list), "a stage above, or a list of them"),
+    "last": (bool, "true or false"),
 }
 
 
@@ -83,16 +89,20 @@ def _mapping(where: str, content: Any, keys: dict[str, Any], *needed: str) -> di
     known = f"its keys are {', '.join(keys)}, as in notebooks/sweeps/small.yaml"
     if not isinstance(content, dict):
         raise ValueError(f"{where}: {content!r:.60}: not a mapping; {known}")
-    for name, value in (dict.fromkeys(needed) | content).items():
-        named = name not in ("name", "id") or re.fullmatch(NAME, str(value))
-        if name not in keys or not isinstance(value, keys[name]) or not named or value == []:
-            why = "no such key" if name not in keys else "cannot serve"
-            raise ValueError(f"{where}: {name} = {value!r:.60}: {why}; {known}")
+    for name, value in content.items():
+        if name not in keys:
+            raise ValueError(f"{where}: {name} = {value!r:.60}: no such key; {known}")
+        kind, allowed = keys[name]
+        if not isinstance(value, kind) or value == [] or (allowed == LETTERS and not re.fullmatch(NAME, value)):
+            raise ValueError(f"{where}: {name} = {value!r:.60}: allowed: {allowed}")
+    for name in needed:
+        if name not in content:
+            raise ValueError(f"{where}: no {name}; {known}")
     return content
 
 
 def _names(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+    return [str(one) for one in ([value] if isinstance(value, str) else value)]
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -130,7 +140,7 @@ def _stage_jobs(where: str, stage: dict[str, Any], before: dict[str, list[Job]],
     """The jobs of one stage, each of them checked."""
     notebook, presets = stage["notebook"], _names(stage.get("preset", []))
     if notebook not in MODELS:
-        raise ValueError(f"{where}: notebook = {notebook!r}: no such notebook; there are {', '.join(MODELS)}")
+        raise ValueError(f"{where}: notebook = {notebook!r}: allowed: {STAGE['notebook'][1]}")
     grid = ({"preset": presets} if len(presets) > 1 else {}) | stage.get("grid", {})
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
@@ -165,7 +175,7 @@ def _searches(where: str, notebook: str, each: list[str], before: dict[str, list
 def _preset(where: str, name: str) -> dict[str, Any]:
     """The values of a file of notebooks/params/."""
     try:
-        return dict(_yaml(NOTEBOOKS / "params" / Path(str(name)).name, NOTEBOOKS / "params"))
+        return dict(_yaml(NOTEBOOKS / "params" / Path(name).name, NOTEBOOKS / "params"))
     except ValueError as error:
         raise ValueError(f"{where}: preset = {name!r}: {error}") from None
 

@@ -63,6 +63,7 @@ def refuses_in_one_line(*kinds: type[Exception], mistakes: int = 1):
         yield
     except kinds as error:
         assert 1 <= len(str(error).splitlines()) <= mistakes, str(error)[:300]
+        str(error).encode()  # no half a character, which no terminal can show
 
 
 def put(data: dict, at: int, value: object) -> dict:

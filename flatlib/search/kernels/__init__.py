@@ -10,8 +10,6 @@ from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.kernels import build
 from flatlib.spaces import DARTS, NAS_BENCH_201, S3, SPACES, Space
 
-CHOICES = ("auto", "plain", "compiled", "triton")
-
 
 def folds(space: Space) -> bool:
     """Whether the fast ways know the operations, in their order; others are computed one by one (`naive`)."""
