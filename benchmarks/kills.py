@@ -204,7 +204,7 @@ def run(work: Callable[[Path], None], folder: Path, plan: Plan | None) -> tuple[
     os.close(alive)
     if os.WIFEXITED(status) and os.WEXITSTATUS(status):
         raise RuntimeError(f"{work.__name__}: failed instead of going on; see {folder.parent / 'errors'}")
-    return os.WIFSIGNALED(status), ended, int(counter.read_text()) if counter.exists() else 0
+    return os.WIFSIGNALED(status), ended, int(counter.read_text() or 0) if counter.exists() else 0  # or killed there
 
 
 def _child(work: Callable[[Path], None], folder: Path, plan: Plan | None, counter: Path) -> None:

@@ -271,7 +271,11 @@ def test_a_misspelt_name_gets_the_nearest_one():
 def test_no_unknown_name_passes(name, value, model, injected):
     """Sees any unknown name, however odd, that passes or breaks the report of it."""
     name = unicodedata.normalize("NFKC", name)  # as Python does
-    if not name.isidentifier() or keyword.iskeyword(name) or name in {*model.__dataclass_fields__, "In", "__debug__"}:
+    if (
+        not name.isidentifier()
+        or keyword.iskeyword(name)
+        or name in {*(f.name for f in fields(model)), "In", "__debug__"}
+    ):
         return
     line = f"{name} = {value}\n"
     cells = (CELL, "# Parameters\n" + line) if injected else (CELL + line,)

@@ -1,6 +1,7 @@
 """The project as a whole: lint, types, layers, notebooks in git, the wheel."""
 
 import ast
+import dataclasses
 import json
 import re
 import subprocess
@@ -58,9 +59,9 @@ def test_notebook_parameters_match_their_models():
         cells = json.loads(path.read_text())["cells"]
         source = next("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
         name = re.search(r"parameters\.check\(parameters\.(\w+)\)", path.read_text()).group(1)
-        fields = getattr(parameters, name).__dataclass_fields__
+        known = {field.name: field.default for field in dataclasses.fields(getattr(parameters, name))}
         defaults = {node.target.id: ast.literal_eval(node.value) for node in ast.parse(source).body}
-        assert defaults == {field: info.default for field, info in fields.items()}
+        assert defaults == known
         assert all("  # " in line for line in source.splitlines()[1:])
 
 

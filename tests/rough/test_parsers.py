@@ -183,13 +183,11 @@ def test_parameters_of_a_notebook(model, scratch, monkeypatch):
     """Sees a value that papermill may inject end in another exception, or in more lines than mistakes."""
     monkeypatch.setenv("FLATLIB_REPORTS", str(scratch / "reports"))
     monkeypatch.chdir(scratch)
-    defaults = {name: field.default for name, field in model.__dataclass_fields__.items()} | {
-        "In": ["", "seed: int = 0"]
-    }
+    defaults = {field.name: field.default for field in fields(model)} | {"In": ["", "seed: int = 0"]}
     places = ("reports_dir", "runs_dir")  # a name that can be made is one
 
     @seeded
-    @given(st.sampled_from([name for name in model.__dataclass_fields__ if name not in places]), values)
+    @given(st.sampled_from([field.name for field in fields(model) if field.name not in places]), values)
     def one(name, value):
         with refuses_in_one_line(ParameterError):
             assert check(model, defaults | {name: value}).output_dir().name
@@ -213,9 +211,7 @@ def test_lists_in_one_parameter(model, scratch, monkeypatch):
     """Sees a list with an empty, doubled or unknown word that is neither understood nor refused."""
     monkeypatch.chdir(scratch)
     name, known = SEPARATED[model]
-    defaults = {name: field.default for name, field in model.__dataclass_fields__.items()} | {
-        "In": ["", "seed: int = 0"]
-    }
+    defaults = {field.name: field.default for field in fields(model)} | {"In": ["", "seed: int = 0"]}
     defaults |= {"reports_dir": str(scratch), "runs_dir": str(scratch)}
 
     @seeded
