@@ -6,12 +6,15 @@ twice as many random cells, is trained alone from new weights for 10 epochs and 
 
 import sys
 from dataclasses import replace
+from typing import Any
 
 import machine
 import numpy as np
 import torch
 
-from flatlib.display.searches import trained_accuracy
+from flatlib.evaluation.catalogue import cell_key
+from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.evaluate import evaluate
 from flatlib.parameters import NaDarts, Variants
 from flatlib.run.config import seeds
 from flatlib.run.hardware import keep_freed_memory
@@ -40,10 +43,13 @@ def main() -> None:
     own = next(iter(configs.values()))
     print(machine.describe("torch", "numpy"), f"- 1 thread, {n} seeds, {EPOCHS} epochs a cell")
     cells = {name: [search(one, folder).result.cell for one in seeds(config, n)] for name, config in configs.items()}
+    sizes = {name: getattr(own, name) for name in ("dataset", "n_train", "channels", "cells", "batch_size", "device")}
+    shared: dict[str, Any] = sizes | {"epochs": EPOCHS, "learning_rate": 0.025}
     rng = np.random.default_rng(0)
     cells["random"] = [random_cell(SPACES[own.space], rng) for _ in range(2 * n)]
     for name, found in cells.items():
-        accuracy = np.array([trained_accuracy(cell, own, epochs=EPOCHS, seed=seed) for seed, cell in enumerate(found)])
+        configs = [EvaluationConfig(cell_key(cell), **shared, seed=seed) for seed, cell in enumerate(found)]
+        accuracy = np.array([100 - evaluate(config, folder).test_error for config in configs])
         numbers = " ".join(f"{value:.1f}" for value in accuracy)
         print(f"{name:20} {accuracy.mean():.2f} +- {accuracy.std():.2f} % (n = {len(found)}): {numbers}", flush=True)
 

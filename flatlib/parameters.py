@@ -96,14 +96,6 @@ class _Searched(RunSettings):
     methods_to_run: ClassVar[Any]  # names of methods, said by a notebook's own class
 
 
-@notebook
-class _Searches(_Searched):
-    """What notebooks 03 and 05 share: what the found cells are compared with."""
-
-    random_cells: int = parameter(2, "random cells trained beside the found ones", ge=0)
-    train_epochs: int = parameter(3, "epochs of that training; 0 trains none", ge=0)
-
-
 def _with_fields(config: Any, base: type, left_out: tuple[str, ...] = (), **defaults: Any) -> Any:
     """A base class with the fields of a config, some with other defaults."""
     own = [
@@ -126,7 +118,7 @@ def _each_of(allowed: tuple[str, ...]) -> Callable[[str], None]:
 
 
 @notebook
-class NaDarts(_with_fields(SearchConfig, _Searches, epochs=24)):  # type: ignore[misc]
+class NaDarts(_with_fields(SearchConfig, _Searched, epochs=24)):  # type: ignore[misc]
     """Notebook 03, Sec. 4.2, 5.2 and D."""
 
     beside: str = parameter(
@@ -143,7 +135,7 @@ _S3 = {"space": "s3", "n_train": 600, "channels": 8, "cells": 3, "epochs": 12}
 
 
 @notebook
-class Variants(_with_fields(SearchConfig, _Searches, ("method", "order"), **_S3)):  # type: ignore[misc]
+class Variants(_with_fields(SearchConfig, _Searched, ("method", "order"), **_S3)):  # type: ignore[misc]
     """Notebook 05, Sec. 5.2, Table 6."""
 
     methods: str = parameter(

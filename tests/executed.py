@@ -1,7 +1,6 @@
 """A notebook as a user runs it, and what it then holds."""
 
 import base64
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,9 +50,10 @@ class Executed:
         head, *lines = [[cell.get_text(strip=True) for cell in row.find_all(["th", "td"])] for row in rows]
         return {name: {line[0]: line[at] for line in lines} for at, name in enumerate(head[1:], 1)}
 
-    def words(self, call: str) -> list[str]:
-        """The plain text of each output, without addresses in memory."""
-        return [re.sub(r" at 0x\w+", "", data.get("text/plain", "")) for data in self.shown(call)]
+    def captions(self, call: str) -> list[str]:
+        """The title below the first drawing of each output that has one."""
+        pages = [BeautifulSoup(data.get("text/html", ""), "html.parser") for data in self.shown(call)]
+        return [title.get_text() for page in pages if (title := page.select_one("figcaption b"))]
 
 
 def run_notebook(stem: str, folder: Path, **parameters: object) -> Executed:

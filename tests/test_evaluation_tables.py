@@ -78,7 +78,7 @@ def test_a_cell_that_several_found_counts_for_each():
     ]  # fmt: skip
     assert ("4", "P-DARTS") in groups[0].rows
     frame = evaluations.summary(groups).data
-    assert frame["its noise"].dropna().tolist() == [pytest.approx(math.sqrt(2))] * 2  # each training once
+    assert frame["noise of the mean"].tolist() == [pytest.approx(1)] * 3  # each training once: 1.41 points
 
 
 def test_every_parameter_is_in_the_setting():
@@ -262,32 +262,23 @@ def test_files_and_view(tmp_path):
 # --- figures --------------------------------------------------------------------------------------
 
 
-def test_the_summary_has_the_noise_of_each_difference():
-    """Sees a distance from another cell, or between settings, or its noise left out."""
+def test_the_summary_has_the_noise_of_each_mean():
+    """Sees another setting's noise, that of one training for that of a mean, or a mean without its noise."""
     runs = [run(DIGITS, e, c, s) for c, s, e in (("DARTS_V2", 0, 2.0), ("DARTS_V2", 1, 4.0), ("GDAS_V1", 0, 8.0))]
     groups = trained([*runs, run(CIFAR, 30.0, "P-DARTS")], [])
     frame = evaluations.summary(groups).data.set_index("cell")
-    assert frame.loc["GDAS_V1", "less DARTS_V2"] == 5.0
-    assert frame.loc["GDAS_V1", "its noise"] == pytest.approx(math.sqrt(2) * math.sqrt(1.5))
-    assert np.isnan(frame.loc["DARTS_V2", "less DARTS_V2"]) and np.isnan(frame.loc["P-DARTS", "less DARTS_V2"])
-    assert evaluations.summary([]).data.empty and not evaluations.summary(groups).data.empty
+    assert frame["test error %"].to_dict() == {"DARTS_V2": 3, "GDAS_V1": 8, "P-DARTS": 30}
+    assert frame["noise of the mean"]["DARTS_V2"] == pytest.approx(1) and frame["std"]["DARTS_V2"] == 1
+    assert frame["noise of the mean"]["GDAS_V1"] == pytest.approx(math.sqrt(2))
+    assert np.isnan(frame["noise of the mean"]["P-DARTS"])
+    assert evaluations.summary([]).data.empty
 
 
-def test_figures_hold_every_training():
-    """Sees a training that is not drawn, or accuracy drawn for error."""
+def test_the_figure_holds_every_training():
+    """Sees a training that is not drawn, or one under another cell's name."""
     groups = trained([run(DIGITS, 2.0), run(DIGITS, 4.0, seed=1), run(DIGITS, 3.0, "GDAS_V1")], [])
-    curves, errors = evaluations.plot_curves(groups), evaluations.plot_errors(groups)
-    assert sorted(line.y[-1] for line in curves.data) == pytest.approx([2.0, 3.0, 4.0])
-    other = replace(FOUND, normal=catalogue()["GDAS_V1"].cell.normal)  # two cells of one kind of search, from one seed
-    two = [run(DIGITS, 5.0, cell_key(FOUND)), run(DIGITS, 7.0, cell_key(other))]
-    assert len(evaluations.plot_curves(trained(two, [search(FOUND), search(other, 1)])).data) == 2
-    assert [list(line.x) for line in errors.data] == [[2.0, 4.0, 3.0], [3.0, 3.0]]
-    assert evaluations.plot_curves([]).data == () and not any(len(line.x) for line in evaluations.plot_errors([]).data)
-
-
-def test_counts_for_the_eye():
-    """Sees a size under another cell's name, or channels solved for another budget."""
-    style = evaluations.show_counts("cifar10")
-    assert len(style.data) == 17 and style.caption == "cifar10, C = 36, 20 cells; in millions"
-    assert style.data.loc["DARTS_V2"].tolist() == pytest.approx([3.349342, 528.35904, 34])
-    assert evaluations.show_counts("imagenet").data.loc["DARTS_V2", "multi_adds"] == pytest.approx(529.911552)
+    (box,) = evaluations.plot_errors(groups).data
+    assert list(zip(box.y, box.x, strict=True)) == [
+        ("DARTS_V2 (n = 2)", 2), ("DARTS_V2 (n = 2)", 4), ("GDAS_V1 (n = 1)", 3)
+    ]  # fmt: skip
+    assert not any(len(box.x) for box in evaluations.plot_errors([]).data)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import traitlets
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from flatlib.display.explorer import Explorer, state
@@ -44,26 +43,13 @@ def test_flatness_is_that_of_the_shown_neighbors(synthetic_experiment):
     assert state(wide)["flatness"] == state(synthetic_experiment)["flatness"]
 
 
-def test_it_starts_where_it_is_told(synthetic_experiment):
-    """Sees another start than the best cell, or an architecture string taken for another row."""
+def test_it_starts_at_the_best_cell(synthetic_experiment, walk):
+    """Sees another start than the best cell, or a browser's path cut off."""
     best = int(np.argmin(synthetic_experiment.f))
-    walk = Explorer(synthetic_experiment)
     assert (walk.cell, walk.path) == (best, [best])
-    text = arch_to_string(synthetic_experiment.table.archs[77])
-    assert Explorer(synthetic_experiment, text).cell == 77 == Explorer(synthetic_experiment, 77).cell
-
-
-def test_a_cell_set_from_python_begins_a_walk(synthetic_experiment):
-    """Sees a path that does not end at the cell, a browser's path cut off, a row that is none."""
-    walk = Explorer(synthetic_experiment, 5)
-    walk.cell = 9
-    assert walk.path == [9]
-    walk.set_state({"path": [9, 12], "cell": 12})  # as a move in the browser arrives
-    assert (walk.cell, walk.path) == (12, [9, 12])
-    for row in (-1, 15625):
-        with pytest.raises(traitlets.TraitError, match="'cell' trait"):
-            walk.cell = row
-    assert walk.cell == 12
+    moved = Explorer(synthetic_experiment)
+    moved.set_state({"path": [9, 12], "cell": 12})  # as a move in the browser arrives
+    assert (moved.cell, moved.path) == (12, [9, 12])
 
 
 # --- the exported page ----------------------------------------------------------------------------

@@ -109,7 +109,6 @@ def test_defaults_pass_their_own_limits(model):
         (NaDarts, "space", "S3", "space = 'S3': allowed: nas-bench-201, darts, s3"),
         (NaDarts, "beside", "na-foo", "beside = 'na-foo': allowed: none, na-darts, darts, "),
         (NaDarts, "runs", 0, "runs = 0: allowed: int at least 1 ("),
-        (NaDarts, "train_epochs", -1, "train_epochs = -1: allowed: int at least 0 ("),
         (Variants, "methods", "", "methods = '': no method; allowed: each run as it is and with na-; of darts"),
         (Variants, "methods", "na-darts", "methods = 'na-darts': na-darts: no such method; allowed: each run"),
         (Variants, "methods", "darts, snas", "methods = 'darts, snas': darts,: no such method; allowed: each run"),
@@ -164,7 +163,7 @@ def test_reports_dir_is_the_checkouts(tmp_path, monkeypatch):
 
 def test_searches_have_the_defaults_of_search_config():
     """Sees a default that drifts from the command line's, or a parameter of a search that a notebook lacks."""
-    config, shared = asdict(SearchConfig()), {"runs", "random_cells", "train_epochs", "runs_dir", "reports_dir"}
+    config, shared = asdict(SearchConfig()), {"runs", "runs_dir", "reports_dir"}
     na_darts, variants = run(SEED, model=NaDarts).__dict__, run(SEED, model=Variants).__dict__
     assert na_darts.keys() == config.keys() | shared | {"beside"}
     assert variants.keys() == (config.keys() | shared | {"methods"}) - {"method", "order"}
@@ -227,7 +226,7 @@ def test_searches_that_cannot_be(model, values, line):
 def test_searches_that_can_be():
     """Sees a check of contradictions that is too strict: the last value that still serves."""
     run(SEED, model=NaDarts, order=2, method="darts", beside="darts-es")
-    run(SEED, model=NaDarts, d=14, n_nbr=1, channels=2, cells=3, epochs=1, batch_size=2, random_cells=0, train_epochs=0)
+    run(SEED, model=NaDarts, d=14, n_nbr=1, channels=2, cells=3, epochs=1, batch_size=2)
     run(SEED, model=NaDarts, space="nas-bench-201", cells=3, d=6)
     run(SEED, model=Variants, channels=2, methods="darts")
 

@@ -1,18 +1,13 @@
 """Sees a search drawn with other numbers than its trace holds, or at other epochs."""
 
-import json
-import math
 from dataclasses import replace
 
-import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 from synthetic_search import synthetic_trace
 
-from flatlib.display import search_figures as search
-from flatlib.display.card import PLOTLY_MIME
-from flatlib.display.cell import draw_cells
+from flatlib.display import searches as search
+from flatlib.display.cell import cell_kinds, draw_cells, short_name
 from flatlib.search.config import SearchConfig
 from flatlib.search.derive import one_hot_alphas
 from flatlib.search.runs import SearchTrace
@@ -21,7 +16,6 @@ from flatlib.spaces import DARTS, NAS_BENCH_201, Genotype
 SPACES = pytest.mark.parametrize("space", [DARTS, NAS_BENCH_201], ids=lambda space: space.name)
 CELL = (("skip_connect", 0), ("sep_conv_3x3", 1)) * 3 + (("max_pool_3x3", 0), ("skip_connect", 4))
 FOUND = Genotype(CELL, (2, 3, 4, 5), (("max_pool_3x3", 0), ("max_pool_3x3", 1)) * 4, (2, 3, 4, 5))
-AXES = {1: ("y3", "y2", "y"), 3: ("y", "y2", "y3")}  # columns -> of losses, accuracy, entropy
 
 
 # --- losses, accuracy, entropy --------------------------------------------------------------------
@@ -33,54 +27,38 @@ def test_progress():
     curves = {key: rows for key, rows in search.progress(traces).groupby(["run", "panel", "quantity"])}
     expected = {(run, *place): (run, column) for run in traces for column, place in search.CURVES.items()}
     del expected["two", search.LOSS, "g(f(N(α)))"]
+    for run in traces:
+        del expected[(run, *search.CURVES["eigenvalue"])]
     assert curves.keys() == expected.keys()
     for key, (run, column) in expected.items():
         assert curves[key].value.tolist() == [getattr(epoch, column) for epoch in traces[run].epochs]
         assert curves[key].epoch.tolist() == list(range(1, len(traces[run].epochs) + 1))
 
 
-@pytest.mark.parametrize("columns", [1, 3])
-def test_plot_progress(columns):
-    """Sees two runs in one color, a curve in another panel or dash, or the uniform entropy of another m."""
-    traces = {"one": synthetic_trace(DARTS), "two": synthetic_trace(DARTS, 4, 1, aware=False)}
-    figure = search.plot_progress(traces, columns=columns)
-    titles = {note.text for note in figure.layout.annotations}
-    assert titles == {search.LOSS, search.ACCURACY, search.ENTROPY, "uniform: log 8"}
+@pytest.mark.parametrize("wide", [True, False])
+def test_plot_progress(wide):
+    """Sees two runs in one color, a curve in another panel or dash, or an eigenvalue where none is watched."""
+    traces = {"one": synthetic_trace(DARTS), "two": synthetic_trace(DARTS, 4, 1, aware=False), "es": watched(0)}
+    figure = search.plot_progress(traces, wide=wide)
+    titles = [note.text for note in figure.layout.annotations]
+    assert set(titles) == {panel for panel, _ in search.CURVES.values()}
+    axes = {title: f"y{at or ''}" for title, at in zip(titles, (0, 2, 3, 4), strict=True)}
     drawn = {(line.name, line.yaxis, line.line.dash, *line.x, *line.y) for line in figure.data}
-    axes = dict(zip((search.LOSS, search.ACCURACY, search.ENTROPY), AXES[columns], strict=True))
     expected = search.progress(traces).groupby(["run", "panel", "quantity"])
     assert drawn == {
         (run, axes[panel], search.DASHES[quantity], *rows.epoch, *rows.value)
         for (run, panel, quantity), rows in expected
     }
     colors = {run: {line.line.color for line in figure.data if line.name == run} for run in traces}
-    assert len(colors["one"]) == len(colors["two"]) == 1 and colors["one"] != colors["two"]
-    (uniform,) = figure.layout.shapes
-    assert (uniform.yref, uniform.line.dash, uniform.y0) == (axes[search.ENTROPY], "dash", math.log(8))
+    assert all(len(own) == 1 for own in colors.values()) and len(set.union(*colors.values())) == 3
     assert [line.name for line in figure.data if line.showlegend] == [*traces]
+    assert len({note.text for note in search.plot_progress({"one": traces["one"]}).layout.annotations}) == 3
 
 
 def watched(seed: int) -> SearchTrace:
     trace = synthetic_trace(DARTS, seed=seed)
     lines = tuple(line._replace(eigenvalue=0.1 * line.epoch + seed) for line in trace.epochs)
     return replace(trace, epochs=lines)
-
-
-def test_plot_eigenvalues():
-    """Sees an eigenvalue under another's name or epoch, or an empty line for a method that takes none."""
-    traces = {"darts": synthetic_trace(DARTS), "darts-es": watched(0), "na-darts-es": watched(1)}
-    figure = search.plot_eigenvalues(traces)
-    assert [line.name for line in figure.data] == ["darts-es", "na-darts-es"]
-    for seed, line in enumerate(figure.data):
-        assert list(line.x) == [1, 2, 3, 4, 5, 6]
-        assert list(line.y) == pytest.approx([0.1 * epoch + seed for epoch in line.x])
-    assert "one fixed validation batch" in figure.layout.title.text
-
-
-def test_plot_eigenvalues_of_none():
-    """Sees an empty figure that does not say why it is empty."""
-    figure = search.plot_eigenvalues({"darts": synthetic_trace(DARTS)})
-    assert not figure.data and "no method that was run takes it" in figure.layout.title.text
 
 
 # --- alpha ----------------------------------------------------------------------------------------
@@ -99,7 +77,7 @@ def test_alphas_over_time(space):
     np.testing.assert_allclose([heatmap.z for heatmap in figure.data], trace.alphas[-1], atol=5e-5)
     scale = figure.layout.coloraxis
     assert (scale.cmin, scale.cmax) == (0, trace.alphas.max()) and not figure.layout.updatemenus
-    assert [note.text for note in figure.layout.annotations] == list(search.cell_kinds(space))
+    assert [note.text for note in figure.layout.annotations] == list(cell_kinds(space))
     for heatmap in figure.data:
         assert heatmap.coloraxis == "coloraxis" and heatmap.x[1] in ("max 3×3", "skip")
         assert list(heatmap.y) == [f"{source}→{target}" for source, target in space.edges]
@@ -113,12 +91,12 @@ def test_operation_counts():
     uniform = np.full((2, 14, 8), 1 / 8)
     alphas = np.stack([uniform, one_hot_alphas(DARTS, FOUND)])
     frame = search.operation_counts({"a": SearchTrace((), alphas)}, DARTS)
-    counts = frame[frame.edges > 0].groupby(["epoch", "cell"])[["operation", "edges"]].agg(list)
+    counts = frame.groupby(["epoch", "panel"])[["operation", "edges"]].agg(list)
     expected = {  # of equals the first: max pooling
-        (0, "normal cell"): {"max_pool_3x3": 8},
-        (0, "reduction cell"): {"max_pool_3x3": 8},
-        (1, "normal cell"): {"skip_connect": 4, "sep_conv_3x3": 3, "max_pool_3x3": 1},
-        (1, "reduction cell"): {"max_pool_3x3": 8},
+        (0, "a, normal cell"): {"max_pool_3x3": 8},
+        (0, "a, reduction cell"): {"max_pool_3x3": 8},
+        (1, "a, normal cell"): {"skip_connect": 4, "sep_conv_3x3": 3, "max_pool_3x3": 1},
+        (1, "a, reduction cell"): {"max_pool_3x3": 8},
     }
     assert {at: dict(zip(*line, strict=True)) for at, *line in counts.itertuples()} == expected
     assert set(frame.operation) == {"skip_connect", "sep_conv_3x3", "max_pool_3x3"}
@@ -135,73 +113,42 @@ def test_plot_operation_counts(space):
     figure = search.plot_operation_counts(traces, space)
     drawn, panels = set(), {}
     for bar in figure.data:
-        panels.setdefault(bar.xaxis, []).append(bar.legendgroup)
-        drawn.add((bar.legendgroup, *bar.x, *bar.y))
-    counts = search.operation_counts(traces, space).groupby(["run", "cell", "operation"])
-    assert drawn == {(operation, *rows.epoch, *rows.edges) for (_, _, operation), rows in counts}
-    assert all(names[0] == "skip_connect" for names in panels.values())
+        panels.setdefault(bar.xaxis, []).append(bar.name)
+        drawn.add((bar.name, *bar.x, *bar.y))
+    counts = search.operation_counts(traces, space).groupby(["panel", "operation"])
+    assert drawn == {(short_name(operation), *rows.epoch, *rows.edges) for (_, operation), rows in counts}
+    assert all("skip" in names[:1] or "skip" not in names for names in panels.values())
     titles = {note.text for note in figure.layout.annotations}
-    assert titles == {f"{run}, {kind}" for run in traces for kind in search.cell_kinds(space)}
+    assert titles == {f"{run}, {kind}" for run in traces for kind in cell_kinds(space)}
     assert len(panels) == len(titles)
 
 
 # --- while it runs --------------------------------------------------------------------------------
 
 
-def test_pace():
-    """Sees time left from the total, of the last epoch only, or shown when all is done."""
-    trace = synthetic_trace(DARTS, 3)  # 5, 6 and 7 seconds
-    assert search.pace(trace, 10) == "epoch 3 of 10, 18 s spent, about 42 s left"
-    assert search.pace(trace, 3) == "epoch 3 of 3, 18 s spent"
+TOLD = {1: "5.0 s spent, about 25 s left", 4: "26 s spent, about 13 s left"}  # 5, 6, 7 and 8 seconds
 
 
 @SPACES
-@pytest.mark.parametrize("done", [1, 4])
+@pytest.mark.parametrize("done", TOLD)
 def test_show_live(monkeypatch, space, done):
     """Sees losses, alphas or a cell of another epoch, or a slider that goes nowhere."""
     shown: list = []
     monkeypatch.setattr(search, "get_ipython", lambda: True)
     monkeypatch.setattr(search, "clear_output", lambda wait: shown.append(wait))
-    monkeypatch.setattr(search, "display", shown.append)
+    monkeypatch.setattr(search, "display", lambda *parts: shown.extend(parts))
     trace = synthetic_trace(space, 6)
     trace = SearchTrace(trace.epochs[:done], trace.alphas[: done + 1])
     search.show_live(SearchConfig(space=space.name, cells=3, epochs=6, seed=2), trace)
     wait, curves, maps, cell = shown
-    assert wait is True and curves.layout.title.text.startswith(f"na-darts on digits, seed 2<br>epoch {done} of 6")
+    assert wait is True and curves.layout.title.text == f"na-darts on digits, seed 2<br>epoch {done} of 6, {TOLD[done]}"
     assert list(curves.data[0].y) == trace.column("train_loss").tolist()
     np.testing.assert_allclose([heatmap.z for heatmap in maps.data], trace.alphas[-1], atol=5e-5)
     assert not maps.layout.sliders
-    assert cell.html == draw_cells(search.derived_cells(trace, space)[-1], "so far").html
+    assert cell.data == draw_cells(search.derived_cells(trace, space)[-1], "so far").data
 
 
 def test_nothing_is_shown_without_ipython(capsys):
     """Sees a figure's JSON printed by a plain Python program."""
     search.show_live(SearchConfig(epochs=3), synthetic_trace(DARTS, 3))
     assert capsys.readouterr() == ("", "")
-
-
-SOURCE = """
-import sys
-sys.path.insert(0, {tests!r})
-from synthetic_search import synthetic_trace
-from flatlib.display.search_figures import show_live
-from flatlib.search.config import SearchConfig
-from flatlib.search.runs import SearchTrace
-from flatlib.spaces import DARTS
-trace = synthetic_trace(DARTS, 3)
-for n in range(1, 4):
-    show_live(SearchConfig(epochs=3), SearchTrace(trace.epochs[:n], trace.alphas[:n + 1]))
-"""
-
-
-@pytest.mark.notebooks
-def test_a_run_notebook_stores_one_panel(tmp_path, request):
-    """Sees outputs of every epoch, or the first state in the place of the last, in what papermill stores."""
-    papermill = pytest.importorskip("papermill")
-    cell = new_code_cell(SOURCE.format(tests=str(request.path.parent)))
-    nbformat.write(new_notebook(cells=[cell]), tmp_path / "in.ipynb")
-    done = papermill.execute_notebook(
-        tmp_path / "in.ipynb", None, kernel_name="python3", language="python", progress_bar=False
-    )
-    curves, _, found = done.cells[0].outputs
-    assert "epoch 3 of 3, 18 s spent" in json.dumps(curves.data[PLOTLY_MIME]) and "<svg" in found.data["text/html"]

@@ -3,14 +3,17 @@
 import html
 import math
 import re
-from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from flatlib.display.plots import PALETTE
-from flatlib.spaces import NAS_BENCH_201, Genotype, string_to_arch
+from IPython.display import HTML
 
-# Without parameters warm, convolutions cool, by their kernel.
-COLORS = {"skip": PALETTE[2], "pool": PALETTE[4], "1x1": PALETTE[6], "3x3": PALETTE[1], "5x5": PALETTE[3]}
+from flatlib.display.plots import GRAY, PALETTE
+from flatlib.spaces import NAS_BENCH_201, Genotype, Space, string_to_arch
+
+# Without parameters warm, convolutions cool, by their kernel; the first that an operation's name holds.
+COLORS = {"none": GRAY, "skip": PALETTE[2], "pool": PALETTE[4], "1x1": PALETTE[6], "3x3": PALETTE[1]}
+COLORS |= {"5x5": PALETTE[3], "": PALETTE[5]}
+Edge = tuple[str, int, int]  # operation, source, target
 
 
 class Cell(NamedTuple):
@@ -18,19 +21,23 @@ class Cell(NamedTuple):
 
     n_inputs: int  # DARTS 2, NAS-Bench-201 1
     n_nodes: int  # inputs included
-    edges: tuple[tuple[str, int, int], ...]  # (operation, source, target), by target
+    edges: tuple[Edge, ...]  # by target
     outputs: tuple[int, ...]  # nodes that are joined to the output; NAS-Bench-201's last node is the output
 
     @property
-    def operations(self) -> list[tuple[str, int, int]]:
+    def operations(self) -> list[Edge]:
         """Edges that carry something: all but `none`."""
         return [edge for edge in self.edges if edge[0] != "none"]
 
     def label(self, node: int) -> str:
-        """The paper's name of a node: c_{k-2}, c_{k-1}, then 0, 1, ...; NAS-Bench-201's own number."""
-        if self.n_inputs == 1:
-            return str(node)
-        return f"c_{{k-{2 - node}}}" if node < 2 else str(node - 2)
+        """The paper's name of a node: c_{k-2}, c_{k-1}, then 0, 1, ..., at last c_{k}; NAS-Bench-201's own number."""
+        names = ["c_{k-2}", "c_{k-1}", *map(str, range(self.n_nodes - 2)), "c_{k}"]
+        return str(node) if self.n_inputs == 1 else names[node]
+
+
+def cell_kinds(space: Space) -> tuple[str, ...]:
+    """What a search of the space finds, as `cells` names it."""
+    return ("cell",) if space.name == "nas-bench-201" else ("normal cell", "reduction cell")
 
 
 def cells(found: Genotype | str) -> dict[str, Cell]:
@@ -54,29 +61,22 @@ def node_depths(cell: Cell) -> dict[int, int]:
     return depths
 
 
-def depth(cell: Cell) -> int:
-    """Operations on the longest path from an input to a node that is joined to the output; 0 without a path.
+def describe(cell: Cell) -> dict[str, float]:
+    """What Section F speaks of; the shares are of the operations other than `none`, nan without one.
 
-    Skip-connections count, the joining itself does not, and `none` is no path. The paper (Sec. F) defines no
-    depth; with this one DARTS's two published normal cells have 2, within its "mostly 1 or 2" of DARTS.
+    The depth is that of the deepest node which is joined to the output. Skip-connections count, the joining itself
+    does not, and `none` is no path. The paper defines no depth; with this one DARTS's two published normal cells
+    have 2, within its "mostly 1 or 2" of DARTS.
     """
-    return max(node_depths(cell).get(node, 0) for node in cell.outputs)
-
-
-class Counts(NamedTuple):
-    """What a cell is made of; the shares are of its operations other than `none`, nan without one."""
-
-    operations: dict[str, int]
-    skip_share: float
-    parameter_free_share: float  # skip-connections and pooling, in reduction cells too
-
-
-def count_operations(cell: Cell) -> Counts:
-    """How often each operation is in the cell, and the shares of skip-connections and of parameter-free ones."""
-    n = len(cell.operations) or math.nan
-    skips = sum(operation == "skip_connect" for operation, *_ in cell.operations)
-    pools = sum("_pool_" in operation for operation, *_ in cell.operations)
-    return Counts(dict(Counter(operation for operation, *_ in cell.edges)), skips / n, (skips + pools) / n)
+    names, depths = [operation for operation, *_ in cell.operations], node_depths(cell)
+    skips, pools = (sum(kind in name for name in names) for kind in ("skip", "pool"))
+    return {
+        "depth": max(depths.get(node, 0) for node in cell.outputs),
+        "skip %": 100 * skips / (len(names) or math.nan),
+        "without parameters %": 100 * (skips + pools) / (len(names) or math.nan),
+        "convolutions": sum("conv" in name for name in names),
+        "5×5": sum("5x5" in name for name in names),
+    }
 
 
 def short_name(operation: str) -> str:
@@ -91,15 +91,7 @@ def short_name(operation: str) -> str:
 
 def operation_color(operation: str) -> str:
     """By kind: skip-connection, pooling, convolution of a kernel."""
-    other = "#999999" if operation == "none" else PALETTE[5]
-    return next((color for kind, color in COLORS.items() if kind in operation), other)
-
-
-def bar_style(operation: str) -> dict[str, Any]:
-    """Of an operation in stacked bars; hatched where another operation has its color."""
-    hatch = {"dil": "/", "avg": "."}.get(operation[:3], "")
-    marker = {"color": operation_color(operation), "line": {"width": 0}, "pattern": {"shape": hatch}}
-    return {"name": short_name(operation), "legendgroup": operation, "marker": marker}
+    return next(color for kind, color in COLORS.items() if kind in operation)
 
 
 # --- drawn: left to right by depth, readable on light and dark pages ------------------------------
@@ -108,116 +100,69 @@ GAP, TAIL, NODE, INPUT = 34, 6, 24, 36  # px: curves, from name to node, widths 
 ROW, SPACE = 26, 8  # px: heights
 
 
-class Box(NamedTuple):
-    """A node, or the name of an operation, in px."""
-
-    x: int  # left edge
-    y: int  # middle
-    width: int
-
-    @property
-    def right(self) -> int:
-        return self.x + self.width
-
-    def draw(self, text: str, height: int, style: str) -> str:
-        """A rectangle around a text in the page's color."""
-        return (
-            f'<rect x="{self.x}" y="{self.y - height // 2}" width="{self.width}" height="{height}" {style}/>'
-            f'<text x="{self.x + self.width / 2}" y="{self.y + 4}" fill="currentColor" stroke="none">{text}</text>'
-        )
-
-
-class Layout(NamedTuple):
-    """Each node has rows of its own: what leads to it, or from it to the output, meets no name on its way."""
-
-    nodes: list[Box]  # the last is the output, which NAS-Bench-201 does not have beside its nodes
-    names: list[tuple[tuple[str, int, int], Box]]  # of the cell's operations, each left of its target node
-    width: int
-    height: int
-
-
-def lay_out_cell(cell: Cell) -> Layout:
-    """Nodes in columns by depth, in rows by number; before each the names of its operations, in rows by source."""
-    depths, nodes, names, height = node_depths(cell), [], [], SPACE
-    label = 14 + 7 * max((len(short_name(operation)) for operation, *_ in cell.operations), default=1)
-    for node in range(cell.n_inputs, cell.n_nodes):
-        incoming = sorted((edge for edge in cell.operations if edge[2] == node), key=lambda edge: edge[1])
-        x, rows = INPUT + depths.get(node, 1) * (GAP + label + TAIL + NODE) - NODE, max(len(incoming), 1) * ROW
-        ys = range(height + ROW // 2, height + rows, ROW)
-        names += [(edge, Box(x - TAIL - label, y, label)) for edge, y in zip(incoming, ys, strict=False)]
-        nodes.append(Box(x, height + rows // 2, NODE))
-        height += rows + SPACE
-    if cell.n_inputs > 1:
-        nodes.append(Box(max(box.right for box in nodes) + GAP, height // 2, NODE))
-    inputs = [Box(1, height * (2 * at + 1) // (2 * cell.n_inputs), INPUT - 1) for at in range(cell.n_inputs)]
-    return Layout([*inputs, *nodes], names, max(box.right for box in nodes) + 1, height)
-
-
-class CellGraph(NamedTuple):
-    """Drawn cells: a picture in JupyterLab and on pages, words elsewhere."""
-
-    html: str
-    words: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-    def __repr__(self) -> str:
-        return self.words
-
-
-def draw_cells(found: Genotype | str, name: str = "", *, note: str = "") -> CellGraph:
-    """A genotype's cells beside each other, or NAS-Bench-201's one; below them a note, such as where it comes from."""
-    named = {", ".join(filter(None, (name, kind))): cell for kind, cell in cells(found).items()}
-    figures = "".join(_figure(title, cell) for title, cell in named.items())
-    below = f'<p style="font-size: 0.875rem; margin: 4px 0 0; opacity: 0.8">{html.escape(note)}</p>' * bool(note)
-    words = [in_words(title, cell) for title, cell in named.items()] + [note] * bool(note)
-    row = f'<div style="display: flex; flex-wrap: wrap; gap: 16px 28px; align-items: start">{figures}</div>'
-    return CellGraph(row + below, "\n".join(words))
-
-
-def in_words(title: str, cell: Cell) -> str:
-    """The cell as a sentence, for those who do not see it."""
-    sums = []
-    for node in range(cell.n_inputs, cell.n_nodes):
-        terms = [f"{operation}({cell.label(source)})" for operation, source, to in cell.operations if to == node]
-        sums.append(f"{cell.label(node)} = {' + '.join(terms) or 'nothing'}")
-    joined = [f"c_{{k}} joins {', '.join(map(cell.label, cell.outputs))}"] if cell.n_inputs > 1 else []
-    return f"{title}, depth {depth(cell)}: {'; '.join([*sums, *joined])}"
+def draw_cells(found: Genotype | str, name: str = "") -> HTML:
+    """A genotype's cells beside each other, or NAS-Bench-201's one."""
+    figures = [_figure(", ".join(filter(None, (name, kind))), cell) for kind, cell in cells(found).items()]
+    row = f'<div style="display: flex; flex-wrap: wrap; gap: 16px 28px; align-items: start">{"".join(figures)}</div>'
+    return HTML(row)
 
 
 def _figure(title: str, cell: Cell) -> str:
     """SVG with a caption; it shrinks a little before it wraps, and more before it scrolls: a phone shows depth 3."""
-    layout, n = lay_out_cell(cell), len(cell.operations)
-    width, height = layout[2:]
-    free = f", {count_operations(cell).parameter_free_share:.0%} without parameters" if n else ""
+    shapes, width, height = _draw(cell)
+    facts, n = describe(cell), len(cell.operations)
+    free = f", {facts['without parameters %']:.0f}% without parameters" if n else ""
+    words = "; ".join(f"{name} {cell.label(source)} to {cell.label(to)}" for name, source, to in cell.operations)
     return (
         f'<figure style="margin: 0; flex: 1 1 {0.9 * width:.0f}px; max-width: {width}px; overflow-x: auto">'
         f'<svg viewBox="0 0 {width} {height}" width="100%" style="min-width: {0.72 * width:.0f}px" role="img" '
-        f'aria-label="{html.escape(in_words(title, cell))}" font-size="12" text-anchor="middle" fill="none" '
-        f'stroke="currentColor">{"".join(_shapes(cell, layout))}</svg><figcaption style="font-size: 0.875rem">'
-        f"<b>{html.escape(title)}</b>: depth {depth(cell)}, {n} operation{'s' * (n != 1)}{free}</figcaption></figure>"
+        f'aria-label="{html.escape(f"{title}: {words}")}" font-size="12" text-anchor="middle" fill="none" '
+        f'stroke="currentColor">{shapes}</svg><figcaption style="font-size: 0.875rem"><b>{html.escape(title)}</b>: '
+        f"depth {facts['depth']}, {n} operation{'s' * (n != 1)}{free}</figcaption></figure>"
     )
 
 
-def _shapes(cell: Cell, layout: Layout) -> list[str]:
-    """Operations in their colors, from node through name to node; lines of the joined nodes; nodes."""
-    shapes, nodes, joined = [], layout.nodes, cell.outputs if cell.n_inputs > 1 else ()
-    for (operation, source, target), name in layout.names:
-        color, start, end = operation_color(operation), nodes[source], nodes[target]
-        path = f"M{start.right} {start.y}{_curve(name.y - start.y)}H{name.x}M{name.right} {name.y}L{end.x} {end.y}"
-        shapes.append(f'<path d="{path}" stroke="{color}" stroke-width="2"/>')
-        style = f'rx="5" stroke="{color}" fill="{color}" fill-opacity="0.18"'
-        shapes.append(name.draw(html.escape(short_name(operation)), 20, style))
-    for start in (nodes[node] for node in joined):
-        path = f"M{start.right} {start.y}H{nodes[-1].x - GAP}{_curve(nodes[-1].y - start.y)}"
-        shapes.append(f'<path d="{path}" opacity="0.5"/>')
-    for box, label in zip(nodes, [*map(cell.label, range(cell.n_nodes)), "c_{k}"], strict=False):
-        text = re.sub(r"_\{(.*)\}", r'<tspan dy="3" font-size="9">\1</tspan>', label)
-        shapes.append(box.draw(text, 24, 'rx="12"'))
-    return shapes
+def _draw(cell: Cell) -> tuple[str, int, int]:
+    """Shapes, width and height: nodes in columns by depth and rows by number, before each what leads to it.
+
+    Each operation has a row of its own, so that no line meets a name or a node on its way.
+    """
+    depths, height, shapes = node_depths(cell), SPACE, []
+    label = 14 + 7 * max((len(short_name(operation)) for operation, *_ in cell.operations), default=1)
+    inner = range(cell.n_inputs, cell.n_nodes)
+    rows = {node: sorted((at, operation) for operation, at, to in cell.operations if to == node) for node in inner}
+    total = SPACE + sum(max(len(row), 1) * ROW + SPACE for row in rows.values())
+    places = {at: (1, total * (2 * at + 1) // (2 * cell.n_inputs), INPUT - 1) for at in range(cell.n_inputs)}
+    for node, row in rows.items():  # a place: left edge, middle, width
+        x, size = INPUT + depths.get(node, 1) * (GAP + label + TAIL + NODE) - NODE, max(len(row), 1) * ROW
+        places[node] = (x, height + size // 2, NODE)
+        for at, (source, operation) in enumerate(row):
+            y, color, left = height + ROW * at + ROW // 2, operation_color(operation), x - TAIL - label
+            path = f"{_line(places[source], sum(places[source][::2]), y)}H{left}M{x - TAIL} {y}L{x} {places[node][1]}"
+            shapes.append(f'<path d="{path}" stroke="{color}" stroke-width="2"/>')
+            style = f'rx="5" stroke="{color}" fill="{color}" fill-opacity="0.18"'
+            shapes.append(_box((left, y, label), 20, short_name(operation), style))
+        height += size + SPACE
+    right = max(x + width for x, _, width in places.values())
+    if cell.n_inputs > 1:  # NAS-Bench-201's last node is the output
+        lines = [_line(places[node], right, total // 2) for node in cell.outputs]
+        shapes += [f'<path d="{line}" opacity="0.5"/>' for line in lines]
+        places[cell.n_nodes] = (right + GAP, total // 2, NODE)
+        right += GAP + NODE
+    shapes += [_box(place, 24, cell.label(node), 'rx="12"') for node, place in places.items()]
+    return "".join(shapes), right + 1, total
 
 
-def _curve(rise: int) -> str:
-    """The part of a path that changes its height, within GAP."""
-    return f"c20 0 14 {rise} {GAP} {rise}"
+def _line(place: tuple[int, int, int], bend: int, y: int) -> str:
+    """A path that leaves a node, and changes its height within GAP after the bend."""
+    x, start, width = place
+    return f"M{x + width} {start}H{bend}c20 0 14 {y - start} {GAP} {y - start}"
+
+
+def _box(place: tuple[int, int, int], height: int, text: str, style: str) -> str:
+    """A rectangle around a text in the page's color."""
+    (x, y, width), shown = place, re.sub(r"_\{(.*)\}", r'<tspan dy="3" font-size="9">\1</tspan>', html.escape(text))
+    return (
+        f'<rect x="{x}" y="{y - height // 2}" width="{width}" height="{height}" {style}/>'
+        f'<text x="{x + width / 2}" y="{y + 4}" fill="currentColor" stroke="none">{shown}</text>'
+    )

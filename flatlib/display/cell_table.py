@@ -1,21 +1,21 @@
 """Found and published cells beside each other: depth, operations, what Section F says of them, a map by Eq. 2."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
-from sklearn.manifold import smacof
 
-from flatlib.display.cell import cells, count_operations, depth, short_name
-from flatlib.display.plots import PALETTE, lay_out
+from flatlib.display.cell import cells, describe, short_name
+from flatlib.display.plots import lay_out
 from flatlib.display.reproduction import COLUMNS, write_csv
-from flatlib.display.tables import mean_and_std, plain
+from flatlib.display.tables import mean_and_std, plain, with_n
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.tables import group_names
 from flatlib.neighborhoods import cell_distance
@@ -40,11 +40,11 @@ class Shown(NamedTuple):
 def gather(published: Sequence[str], runs: Sequence[Run]) -> list[Shown]:
     """Published cells by name, then the genotypes that finished searches found."""
     known = [catalogue()[name] for name in dict.fromkeys(published)]
-    found = [run for run in runs if run.result and isinstance(run.result.cell, Genotype)]
-    names = group_names([run.config for run in found])
+    found = [(run.config, run.result.cell) for run in runs if run.result and isinstance(run.result.cell, Genotype)]
+    names = group_names([config for config, _ in found])
+    ordered = sorted(found, key=lambda one: (names[one[0]], one[0].seed))
     return [Shown(PUBLISHED, one.name, one.cell, f"From {one.source}. {one.doubt}".strip()) for one in known] + [
-        Shown(names[run.config], f"{names[run.config]}, seed {run.config.seed}", run.result.cell)  # type: ignore[union-attr, arg-type]
-        for run in sorted(found, key=lambda run: (names[run.config], run.config.seed))
+        Shown(names[config], f"{names[config]}, seed {config.seed}", cell) for config, cell in ordered
     ]
 
 
@@ -60,21 +60,17 @@ def random_cells(seed: int) -> list[Shown]:
 
 def cells_frame(shown: Sequence[Shown], kind: str) -> pd.DataFrame:
     """A line a cell: what Section F speaks of, for its 'normal' or its 'reduction' cell; operations by short name."""
-    lines: list[dict[str, Any]] = []
+    lines = []
     for one in shown:
         cell = cells(one.cell)[f"{kind} cell"]
-        counts, names = count_operations(cell), [operation for operation, *_ in cell.operations]
-        line = {"group": one.group, "cell": one.name, "depth": depth(cell)}
-        line |= {"without parameters %": 100 * counts.parameter_free_share}
-        line |= {"convolutions": sum("conv" in name for name in names), "5×5": sum("5x5" in name for name in names)}
-        lines.append(line | {short_name(name): n for name, n in counts.operations.items()})
+        counts = Counter(short_name(operation) for operation, *_ in cell.edges)
+        lines.append({"group": one.group, "cell": one.name} | describe(cell) | counts)
     return pd.DataFrame(lines).fillna(0)
 
 
 def _in_words(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean ± population standard deviation over the cells of a group; published cells one by one."""
-    size = frame.groupby("group").cell.transform("size").astype(str)
-    lines = frame.cell.where(frame.group == PUBLISHED, frame.group + " (n = " + size + ")")
+    lines = frame.cell.where(frame.group == PUBLISHED, with_n(frame.group))
     numbers = frame.drop(columns=["group", "cell"])
     return numbers.groupby(lines.rename(None), sort=False).agg(partial(mean_and_std, digits=1))
 
@@ -131,57 +127,24 @@ def save(found: Sequence[Shown], others: Sequence[Shown], reports_dir: Path) -> 
 # --- a map by Eq. 2 -------------------------------------------------------------------------------
 
 
-def outside(cell: Genotype) -> str:
-    """Why a genotype is no cell of the DARTS space; '' where it is one."""
-    if foreign := sorted({name for name, _ in (*cell.normal, *cell.reduce)} - {*DARTS.operations[1:]}):
-        return f"has {', '.join(foreign)}"
+def is_darts(cell: Genotype) -> bool:
+    """Whether a genotype is a cell of the DARTS space; others have more blocks, or operations of their own."""
     blocks = {(len(cell.normal), cell.normal_concat), (len(cell.reduce), cell.reduce_concat)}
-    return "" if blocks == {(8, (2, 3, 4, 5))} else "has other blocks"
+    return blocks == {(8, (2, 3, 4, 5))} and {name for name, _ in cell.normal + cell.reduce} <= {*DARTS.operations[1:]}
 
 
 def distances(genotypes: Sequence[Genotype]) -> np.ndarray:  # (A, A) edges of both cells that differ
     """dist (Eq. 2) of cells of the DARTS space, normal and reduction cell together; an absent edge is `none`."""
     alphas = np.array([one_hot_alphas(DARTS, cell) for cell in genotypes])  # (A, 2, E, O)
-    return np.array([cell_distance(alphas, own).sum(-1) for own in alphas])
-
-
-def embed(given: np.ndarray) -> tuple[np.ndarray, float]:  # (A, A) distances -> (A, 2) points
-    """Points whose distances come as near to the given ones as two axes allow, and Kruskal's stress-1: 0 if true."""
-    if not given.any():
-        return np.zeros((len(given), 2)), 0.0
-    options = {"n_init": 8, "max_iter": 500, "eps": 1e-9, "random_state": 0, "normalized_stress": False}
-    points, raw = smacof(given, n_components=2, **options)
-    return points, float(np.sqrt(2 * raw / (given**2).sum()))
+    return np.array([cell_distance(alphas, own).sum(-1) for own in alphas]).reshape(len(alphas), len(alphas))
 
 
 def plot_map(shown: Sequence[Shown]) -> go.Figure:
-    """Cells of the DARTS space; near is alike. Found ones are named on hover."""
-    inside = [one for one in shown if not outside(one.cell)]
-    points, stress = embed(distances([one.cell for one in inside]))
-    frame = pd.DataFrame(inside, columns=Shown._fields).assign(x=points[:, 0], y=points[:, 1])
-    frame["text"] = frame.name.where(frame.group == PUBLISHED, "")
-    look = {"color": "group", "symbol": "group", "color_discrete_sequence": PALETTE[1:]}
-    figure = px.scatter(frame, x="x", y="y", text="text", hover_name="name", **look)
-    figure.update_traces(textposition="top center", textfont_size=10, marker_size=10)
-    reach = 1.3 * max([1.0, *np.abs(points).ravel()])  # room for names
-    figure.update_yaxes(scaleanchor="x", title_text="edges")
-    figure.update_xaxes(title_text="edges", range=[-reach, reach])
-    return lay_out(figure, f"Cells by Eq. 2, normal and reduction together<br>stress {stress:.2f}", 560)
-
-
-def nearest(shown: Sequence[Shown], seed: int) -> Styler:
-    """For each cell of the map, found ones first, the nearest published and found one; last, for random cells."""
-    inside = sorted((one for one in shown if not outside(one.cell)), key=lambda one: one.group == PUBLISHED)
-    n, found = len(inside), sum(one.group != PUBLISHED for one in inside)
-    apart = distances([one.cell for one in [*inside, *random_cells(seed)]])
-    np.fill_diagonal(apart, np.inf)  # no cell is its own neighbor
-    table = pd.DataFrame(index=[*(one.name for one in inside), "a random cell"])
-    for column, others in (("nearest published", range(found, n)), ("nearest found", range(found))):
-        if others:
-            far, at = apart[:, others].min(1), apart[:, others].argmin(1)
-            texts = [f"{far[row]:.0f}: {inside[others[at[row]]].name}" if far[row] < np.inf else "" for row in range(n)]
-            table[column] = [*texts, mean_and_std(pd.Series(far[n:]), 1)]
-    pairs = mean_and_std(pd.Series(apart[n:, n:][np.triu_indices(RANDOM_CELLS, 1)]), 1)
-    left_out = [f"{one.name} ({why})" for one in shown if (why := outside(one.cell))]
-    caption = f"Edges that differ. {RANDOM_CELLS} random cells: mean ± std; two of them: {pairs}."
-    return plain(table, f"{caption} Not of the DARTS space, so left out: {', '.join(left_out) or 'none'}.")
+    """How far apart the cells of the DARTS space are, found ones last; dark is alike."""
+    inside, left_out = ([one for one in shown if is_darts(one.cell) == kind] for kind in (True, False))
+    names, others = ([one.name for one in part] for part in (inside, left_out))
+    apart = distances([one.cell for one in inside])
+    look = {"text_auto": ".0f", "color_continuous_scale": "Blues_r", "aspect": "auto"}
+    figure = px.imshow(pd.DataFrame(apart, names, names), **look, labels={"color": "edges"})
+    without = f"not of the DARTS space, so left out: {', '.join(others) or 'none'}"
+    return lay_out(figure, f"Edges that differ, of 28 (Eq. 2)<br>{without}", 260 + 24 * len(names))

@@ -108,7 +108,7 @@ function makeHeatmap(data, kind) {
 const opName = (data, k) => (k < 0 ? "no edge" : data.operations[k]);
 
 function changesBetween(data, before, after) {
-  return after.flatMap((cell, kind) => cell.flatMap((k, edge) => (k === before[kind][edge] ? [] : [{ kind, edge, text: `${data.two ? `${data.kinds[kind].split(" ")[0]} ` : ""}${edgeName(data, edge)}: ${opName(data, before[kind][edge])} \u2192 ${opName(data, k)}` }])));
+  return after.flatMap((cell, kind) => cell.flatMap((k, edge) => (k === before[kind][edge] ? [] : [{ kind, edge, text: `${data.kinds.length === 2 ? `${data.kinds[kind].split(" ")[0]} ` : ""}${edgeName(data, edge)}: ${opName(data, before[kind][edge])} \u2192 ${opName(data, k)}` }])));
 }
 
 const genotype = (data, cells) => cells.map((cell, kind) => `${data.kinds[kind]}: ` + cell.flatMap((k, edge) => (k < 0 ? [] : [`${edgeName(data, edge)} ${data.operations[k]}`])).join(", ")).join("\n");

@@ -7,9 +7,8 @@ import anywidget
 import numpy as np
 import traitlets
 
-from flatlib.display.cell import short_name
+from flatlib.display.cell import cell_kinds, short_name
 from flatlib.display.explorer import module, packed, style
-from flatlib.display.search_figures import cell_kinds
 from flatlib.landscape.landscape import Landscape
 from flatlib.landscape.plane import step_on_plane
 from flatlib.spaces import SPACES
@@ -36,14 +35,6 @@ class LandscapeExplorer(anywidget.AnyWidget):
         self.landscapes, self.evaluate = landscapes, evaluate
         super().__init__(data=state(landscapes))
 
-    @traitlets.validate("run", "at")
-    def _is_within(self, proposal: Any) -> Any:
-        name, value, reach = proposal.trait.name, proposal.value, float(self.landscapes[0].plane.lambdas[-1])
-        low, high = (0, len(self.landscapes) - 1) if name == "run" else (-reach, reach)
-        if not np.allclose(np.clip(value, low, high), value):  # nan neither; browsers keep float32
-            raise traitlets.TraitError(f"{name} = {value}: allowed: {low} to {high}")
-        return value
-
     @traitlets.observe("run", "at")
     def _evaluate(self, _: Any) -> None:
         """The loss with the model at hand, where there is one; the browser shows the grid's meanwhile."""
@@ -56,20 +47,16 @@ class LandscapeExplorer(anywidget.AnyWidget):
 
 def state(landscapes: Sequence[Landscape]) -> dict[str, Any]:
     """All that the browser needs, some 40 KB a run."""
-    space, of = SPACES[landscapes[0].space], landscapes[0].of_alpha
-    kinds = cell_kinds(space)
+    space, of, runs = SPACES[landscapes[0].space], landscapes[0].of_alpha, []
+    for one in landscapes:
+        arrays = {name: getattr(one.plane, name) for name in ("lambdas", "losses", "accuracy", "alphas", "directions")}
+        arrays["edge_weights"] = np.ones(arrays["alphas"].shape[:2]) if one.edge_weights is None else one.edge_weights
+        runs.append({"name": one.name} | {name: packed(array) for name, array in arrays.items()})
     return {
         "setting": f"{of.images} validation images in batches of {of.batch_size}",
         "operations": [short_name(name) for name in space.operations],
         "none": space.operations.index("none"),
         "edges": space.edges,
-        "kinds": kinds,
-        "two": len(kinds) == 2,  # a node keeps two edges, without none
-        "runs": [_run_state(one) for one in landscapes],
+        "kinds": cell_kinds(space),  # where there are two, a node keeps two edges, without none
+        "runs": runs,
     }
-
-
-def _run_state(one: Landscape) -> dict[str, str]:
-    weights = np.ones(one.plane.alphas.shape[:2]) if one.edge_weights is None else one.edge_weights
-    arrays = {name: getattr(one.plane, name) for name in ("lambdas", "losses", "accuracy", "alphas", "directions")}
-    return {"name": one.name} | {name: packed(array) for name, array in (arrays | {"edge_weights": weights}).items()}

@@ -21,7 +21,7 @@ export function stepOnPlane(run, [l0, l1], m) {
 
 /** The operation of each edge of the derived cell, -1 where it has none, by cell type. */
 export function derive(data, alphas, weights) {
-  const { edges, kinds, none, two } = data, m = data.operations.length;
+  const { edges, kinds, none } = data, m = data.operations.length, two = kinds.length === 2;
   const strongest = (at) => {
     const own = Array.from(alphas.subarray(at * m, at * m + m), (value, k) => (two && k === none ? -1 : value));
     const k = own.indexOf(Math.max(...own));

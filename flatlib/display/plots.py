@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
-from scipy.stats import sem
 
 from flatlib.tabular.analysis import Searches, flat_and_sharp, rank_correlation, regret
 from flatlib.tabular.experiment import CRITERIA, Experiment
-from flatlib.tabular.rivals import RivalPoint
 from flatlib.tabular.when import noise_floor, settings_of_f
 
 # Okabe and Ito's palette: distinct for color-blind readers.
@@ -21,18 +19,11 @@ FACETS = {"facet_col_spacing": 0.08, "color_discrete_sequence": PALETTE[1:]}
 OWN_AXIS = {"matches": None, "showticklabels": True}  # of a panel
 TICKS = (1, 2, 5, 10, 20, 50, 100, 200)  # of a logarithmic axis
 EPOCHS = {"title_text": "epoch at which f is read", "type": "log", "tickvals": TICKS}
-INTERVAL = {"thickness": 1, "width": 2}
 
 
 def lay_out(figure: go.Figure, title: str, height: int = 380) -> go.Figure:
-    """The look of all figures; curves and bars of one name are one entry of the legend."""
-    entries: set[str] = set()
-    for trace in figure.select_traces(lambda trace: trace.type in ("scatter", "bar") and trace.showlegend is None):
-        entry = trace.legendgroup or trace.name
-        trace.update(legendgroup=entry, showlegend=entry not in entries)
-        entries.add(entry)
-    figure.update_annotations(font_size=12)
-    return figure.update_layout(
+    """The look of all figures."""
+    return figure.update_annotations(font_size=12).update_layout(
         template="plotly_white",
         title={"text": title, "font": {"size": 15}},
         height=height,
@@ -50,8 +41,11 @@ def name_panels(figure: go.Figure) -> go.Figure:
 
 def name_colors(figure: go.Figure) -> go.Figure:
     """Curves of plotly.express named by their color alone, without ', ' and their dash or symbol."""
+    names: set[str] = set()
     for trace in figure.data:
-        trace.update(name=trace.name.rpartition(", ")[0], legendgroup=None, showlegend=None)
+        name = trace.name.rpartition(", ")[0]
+        trace.update(name=name, legendgroup=name, showlegend=name not in names)
+        names.add(name)
     return figure
 
 
@@ -91,11 +85,11 @@ def plot_ranking(experiment: Experiment, column: str) -> go.Figure:
 def plot_rank_by_epoch(experiment: Experiment, points: pd.DataFrame, column: str) -> go.Figure:
     """tau against the epoch at which f is read, for each criterion, with the tau of another seed."""
     frame = points.replace({"trial": {"first": "first seed", "mean": "seed mean"}})
+    noise = [(then.epoch, noise_floor(then.table, then.key, then.epoch).tau) for then in settings_of_f(experiment)]
+    floors = pd.DataFrame(noise, columns=["epoch", "tau"]).dropna()  # without those of one seed
     place = {"x": "epoch", "y": "tau", "color": "criterion", "line_dash": "trial", "symbol": "trial"}
     colors = dict(zip(CRITERIA, PALETTE, strict=False))
     figure = px.line(frame, **place, line_group="key", markers=True, color_discrete_map=colors)
-    noise = [(then.epoch, noise_floor(then.table, then.key, then.epoch).tau) for then in settings_of_f(experiment)]
-    floors = pd.DataFrame(noise, columns=["epoch", "tau"]).dropna()  # without those of one seed
     look = {"name": "f against f of another seed", "mode": "lines+markers", "line": {"color": GRAY, "dash": "dash"}}
     figure.add_scatter(x=floors.epoch, y=floors.tau, **look)
     figure.update_xaxes(**EPOCHS).update_yaxes(title_text="Kendall's tau")
@@ -109,47 +103,28 @@ def plot_regret(experiment: Experiment, searches: Sequence[Searches], column: st
         values = regret(experiment, trace, column)
         steps = np.unique(np.geomspace(1, values.shape[1], 60).astype(int)) - 1
         x, (low, high) = trace.evaluations[steps], np.quantile(values[:, steps], [0.25, 0.75], axis=0).round(4)
-        shared = {"mode": "lines", "legendgroup": row}
-        band = {"fill": "toself", "opacity": 0.3, "hoverinfo": "skip", "showlegend": False}
-        line = {"color": color, "width": 0}
-        figure.add_scatter(x=[*x, *x[::-1]], y=[*high, *low[::-1]], line=line, **band, **shared)
+        shared = {"mode": "lines", "legendgroup": row, "line_color": color}
+        band = {"fill": "toself", "opacity": 0.3, "line_width": 0, "hoverinfo": "skip", "showlegend": False}
+        figure.add_scatter(x=[*x, *x[::-1]], y=[*high, *low[::-1]], **band, **shared)
         name = row if len(values) == n else f"{row}, {len(values)} runs"
-        figure.add_scatter(x=x, y=values[:, steps].mean(0).round(4), name=name, line_color=color, **shared)
+        figure.add_scatter(x=x, y=values[:, steps].mean(0).round(4), name=name, **shared)
     figure.update_xaxes(title_text="evaluations of f (repeats count)", type="log")
     figure.update_yaxes(title_text=f"regret on {column} (percentage points)", rangemode="tozero")
     return lay_out(figure, f"Regret of the incumbent (mean of {n} runs; band: middle half)", 440)
 
 
-def plot_rivals(points: Sequence[RivalPoint], column: str) -> go.Figure:
-    """Mean test error of what each sampler finds against the epoch of f, with 95 % intervals of the mean."""
-    lines = [
-        (point.key, point.epoch, point.row, float(point.errors.mean()), 1.96 * float(sem(point.errors)))
-        for point in points
-        if point.column == column
-    ]
-    frame = pd.DataFrame(lines, columns=["f", "epoch", "sampler", "error", "half"])
-    rows = list(frame.sampler.unique())
-    half = len(rows) // 2  # on f, then the same samplers on the neighborhood
-    place = {"x": "epoch", "y": "error", "error_y": "half", "color": "sampler", "line_dash": "sampler"}
-    colors = dict(zip(rows, PALETTE[1 : half + 1] * 2, strict=True))
-    dashes = dict(zip(rows, ["solid"] * half + ["dot"] * half, strict=True))
-    looks = {"color_discrete_map": colors, "line_dash_map": dashes, "markers": True}
-    figure = px.line(frame, **place, **looks, line_group="f", hover_name="f").update_traces(error_y=INTERVAL)
-    figure.update_xaxes(**EPOCHS).update_yaxes(title_text=f"test error, {column} (%)")
-    return lay_out(figure, f"What {len(points[0].errors)} runs of each sampler find (dotted: on the neighborhood)", 480)
-
-
-def plot_claims(points: pd.DataFrame, chosen: Sequence[str] = ("flat", "ranking", "search")) -> go.Figure:
+def plot_claims(points: pd.DataFrame, chosen: Sequence[str]) -> go.Figure:
     """Gains of the paper's claims against the epoch of f, with 95 % intervals; above 0 is in favor."""
     titles = {
         "flat": "Table 1a: sharp - flat minima (points)",
         "ranking": "Table 1b: tau of mean - tau of f",
         "search": "Table 2: RS - NA-RS (points)",
     }
-    frame = pd.concat([points[points.claim == name].assign(claim=titles[name]) for name in chosen])
+    frame = points[points.claim.isin(chosen)].replace({"claim": titles})
     frame = frame.assign(gain=frame.value, above=frame.high - frame.value, below=frame.value - frame.low)
     place = {"x": "epoch", "y": "gain", "error_y": "above", "error_y_minus": "below", "facet_col": "claim"}
     figure = name_panels(px.line(frame, **place, color="column", symbol="f", markers=True, **FACETS))
-    name_colors(figure).update_traces(error_y=INTERVAL).update_xaxes(**EPOCHS).update_yaxes(**OWN_AXIS, title_text="")
+    bars = {"thickness": 1, "width": 2}
+    name_colors(figure).update_traces(error_y=bars).update_xaxes(**EPOCHS).update_yaxes(**OWN_AXIS, title_text="")
     figure.add_hline(y=0, line={"color": GRAY, "width": 1})
     return lay_out(figure, "The paper's claims by the epoch of f (above 0 is in their favor; all seeds of f)", 420)

@@ -182,7 +182,7 @@ def rivals_view(frame: pd.DataFrame) -> pd.DataFrame:
     cost = ["n", "evaluations", "distinct"]
     texts = [mean_and_spread(x.ours, x.ours_std) for x in frame.itertuples()]
     view = _by_column(frame.assign(text=texts, distinct=frame.distinct.round().astype(int)), ["row", *cost])
-    return view.reset_index(cost)[[*view.columns, *cost]]
+    return view.reset_index(cost)[[*view.columns, *cost]].rename_axis(index=None)
 
 
 def winners_view(frame: pd.DataFrame) -> pd.DataFrame:

@@ -26,10 +26,9 @@ def mean_and_std(values: pd.Series, digits: int) -> str:
     return "" if values.isna().all() else " ± ".join(texts)
 
 
-def by_method(frame: pd.DataFrame, labels: Mapping[str, str], text: Callable[[pd.Series], str]) -> Styler:
-    """A column a method and a line a number, which stands for all of the method's runs."""
-    named = frame.method + " (n = " + frame.groupby("method").method.transform("size").astype(str) + ")"
-    return frame[[*labels]].groupby(named.rename(None), sort=False).agg(text).T.rename(labels).style
+def with_n(names: pd.Series) -> pd.Series:
+    """'darts (n = 2)' for each line of a group."""
+    return (names + " (n = " + names.groupby(names).transform("size").astype(str) + ")").rename(None)
 
 
 def estimates_of(

@@ -18,7 +18,7 @@ SOURCE = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from synthetic_search import synthetic_trace
-from flatlib.display.search_figures import show_live
+from flatlib.display.searches import show_live
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import SearchTrace
 from flatlib.spaces import DARTS

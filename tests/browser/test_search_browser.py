@@ -11,7 +11,7 @@ from synthetic_search import synthetic_trace
 from flatlib.display.card import PLOTLY_MIME
 from flatlib.display.cell import draw_cells
 from flatlib.display.report import export
-from flatlib.display.search_figures import plot_alphas_over_time
+from flatlib.display.searches import plot_alphas_over_time
 from flatlib.search.derive import derive
 from flatlib.spaces import DARTS
 
@@ -31,7 +31,7 @@ def page(trace, tmp_path_factory):
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     folder = tmp_path_factory.mktemp("reports")
     figure = {PLOTLY_MIME: json.loads(plot_alphas_over_time(trace, DARTS).to_json())}
-    cell = {"text/html": draw_cells(derive(DARTS, trace.alphas[-1]), "found").html}
+    cell = {"text/html": draw_cells(derive(DARTS, trace.alphas[-1]), "found").data}
     outputs = [new_output("display_data", data) for data in (figure, cell)]
     cells = [new_markdown_cell("# A search"), new_code_cell("show()", execution_count=1, outputs=outputs)]
     export(new_notebook(cells=cells), folder / "search.ipynb", folder)

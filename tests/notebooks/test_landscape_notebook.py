@@ -21,10 +21,10 @@ def test_tiny_then_again_then_from_folders(tmp_path):
     runs = {run.config.method: run for run in read_runs(tmp_path / "runs")}
     assert runs.keys() == {"darts", "na-darts"}
     assert all(len(list(run.folder.glob("landscape-*.npz"))) == 1 for run in runs.values())
-    (planes,) = first.figures("plot_planes(landscapes)")
+    (planes,) = first.figures("plot_planes(around)")
     maps = [trace for trace in planes["data"] if trace["type"] == "contour"]
     assert len(maps) == 2 and numbers(maps[0]["x"]) == [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1]
-    assert list(first.table("flatness_table")) == ["darts, seed 3", "na-darts, seed 3"]
+    assert list(first.table("save_and_show")) == ["darts (n = 1)", "na-darts (n = 1)"]
     frame = pd.read_csv(tmp_path / "tables" / "digits" / "figure_A.csv")
     assert set(frame.setting) == {"digits, 32 validation images, batch size 16"} and frame.paper.isna().all()
     assert np.isfinite(frame.ours).all() and set(frame.n) == {1}
@@ -32,9 +32,9 @@ def test_tiny_then_again_then_from_folders(tmp_path):
     assert "application/vnd.jupyter.widget-view+json" in widget
 
     again = run_notebook(STEM, tmp_path, **TINY)
-    assert again.figures("plot_planes(landscapes)") == [planes]
+    assert again.figures("plot_planes(around)") == [planes]
     given = run_notebook(STEM, tmp_path, **TINY, folders=str(runs["na-darts"].folder))
-    assert list(given.table("flatness_table")) == ["na-darts, seed 3"]
+    assert list(given.table("save_and_show")) == ["na-darts (n = 1)"]
 
 
 @pytest.mark.parametrize(
