@@ -1,10 +1,10 @@
-"""Notebooks 04 and 07 as a user runs them: on an empty folder, after a search, again, and with mistakes."""
+"""Notebooks 04 and 07 as a user runs them: on an empty folder, after a search, again."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from executed import numbers, papermill, run_notebook
+from executed import numbers, run_notebook
 
 from flatlib.evaluation.catalogue import catalogue
 from flatlib.evaluation.runs import read_runs
@@ -98,27 +98,3 @@ def test_cells_with_searches(tmp_path):
     ]  # fmt: skip
     (figure,) = notebook.figures("cell_table.plot_map")
     assert figure["data"][0]["x"] == ["DARTS_V1", "PC-DARTS", *found]
-
-
-@pytest.mark.parametrize(
-    ("stem", "arguments", "says"),
-    [
-        (
-            EVALUATION,
-            ("train", "DARTS_V3"),
-            "train = 'DARTS_V3': 'DARTS_V3': no such published cell, JSON file or run folder",
-        ),
-        (EVALUATION, ("auxiliary", "0.4"), "auxiliary = 0.4: digits, whose images are too small for it"),
-        (EVALUATION, ("dataset", "cifar10"), "dataset = 'cifar10': no cifar-10-batches-bin and no"),
-        (EVALUATION, ("epoch", "3"), "epoch = 3: no such parameter; did you mean 'epochs'?"),
-        (CELLS, ("cells", "DARTS_V3"), "did you mean DARTS_V"),
-        (CELLS, ("cells", " ;"), "cells = ' ;': no cell; allowed: published cells, separated by ';', or 'all'"),
-    ],
-)
-def test_mistakes_end_before_any_work(stem, arguments, says, tmp_path, monkeypatch):
-    """Sees a mistake that is found after a training, or told as a traceback."""
-    monkeypatch.setenv("FLATLIB_DATA", str(tmp_path))
-    done = papermill(stem, tmp_path, "-p", *arguments)
-    assert done.returncode != 0
-    told = done.stderr.strip().splitlines()
-    assert says in told[-1] and told[-2].startswith("Exception encountered") and not (tmp_path / "runs").exists()

@@ -1,9 +1,9 @@
-"""Notebook 06 as a user runs it: tiny, again, on given folders, and with mistakes. `make` runs it at its defaults."""
+"""Notebook 06 as a user runs it: tiny, again, on given folders. `make` runs it at its defaults."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from executed import numbers, papermill, run_notebook
+from executed import numbers, run_notebook
 
 from flatlib.search.runs import read_runs
 
@@ -35,21 +35,3 @@ def test_tiny_then_again_then_from_folders(tmp_path):
     assert again.figures("plot_planes(around)") == [planes]
     given = run_notebook(STEM, tmp_path, **TINY, folders=str(runs["na-darts"].folder))
     assert list(given.table("save_and_show")) == ["na-darts (n = 1)"]
-
-
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        (("grid", "1"), "grid = 1"),
-        (("grid", "10"), "grid = 10: allowed: 3, 5, 7, ..., so that (0, 0) is a point of the grid"),
-        (("n_valid", "5"), "n_valid = 5: less than a batch; allowed: 32 or more, or 0: all"),
-        (("methods", "dart"), "dart: no such method"),
-        (("folders", "nowhere"), "nowhere: no folder of a finished search (no result.json)"),
-        (("gird", "21"), "did you mean 'grid'"),
-    ],
-)
-def test_mistakes_end_before_any_work(tmp_path, change, line):
-    """Sees a mistake found after the searches, or a message that does not say what is allowed."""
-    done = papermill(STEM, tmp_path, "-p", *change)
-    assert done.returncode == 1 and line in done.stderr.strip().splitlines()[-1]
-    assert not (tmp_path / "runs").exists()

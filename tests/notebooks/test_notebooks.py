@@ -59,18 +59,6 @@ def test_parameters_reach_the_tables(stem, tmp_path):
         assert frame.note.str.contains("^15 evaluations").all()
 
 
-@pytest.mark.parametrize("stem", TABLES)
-def test_a_mistake_ends_the_run_before_any_work(stem, tmp_path):
-    """Sees a misspelt parameter that runs with the default, as papermill alone would let it."""
-    done = papermill(stem, tmp_path, "-p", "d_", "6")
-    assert done.returncode != 0
-    assert (
-        done.stderr.strip().splitlines()[-1]
-        == "d_ = 6: no such parameter; did you mean 'd'? (int at least 1 and at most 6)"
-    )
-    assert not (tmp_path / "tables").exists()
-
-
 @pytest.mark.realdata
 @pytest.mark.parametrize("stem", TABLES)
 def test_kept_results_are_those_of_the_real_columns(stem, tmp_path, real_table_path):
