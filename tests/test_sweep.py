@@ -16,7 +16,7 @@ from bs4 import BeautifulSoup
 from flatlib.display.sweeps import read_comparison, save_page, show_jobs, show_summary
 from flatlib.run.checkpoint import RunError
 from flatlib.run.folder import open_run
-from flatlib.search.runs import read_run
+from flatlib.search.runs import Run
 from flatlib.search.search import search
 from flatlib.sweep import cluster
 from flatlib.sweep.estimate import gpu_hours, in_words, training_hours
@@ -299,7 +299,7 @@ def test_a_killed_workers_search_goes_on_elsewhere_to_the_same_bits(tmp_path, da
     # it went on: the epochs of before kept their lines, and the end is that of an undisturbed search
     (config,) = search_configs(victim)
     undisturbed = search(config, tmp_path / "alone")
-    done = read_run(run)
+    done = Run.read(run)
     assert begun < (run / "result.json").stat().st_mtime and len(done.trace.epochs) == 24
     np.testing.assert_array_equal(np.load(run / "alphas.npy"), np.load(undisturbed.folder / "alphas.npy"))
     assert done.result and undisturbed.result and done.result.cell == undisturbed.result.cell
@@ -322,7 +322,7 @@ def check_page(folder: Path, reports_dir: Path) -> None:
     """The page has the jobs and the numbers of the run folders; text of the file is text there."""
     comparison = read_comparison(folder)
     assert list(comparison.jobs.state) == ["finished"] * 4 and comparison.grid == ["d"]
-    finals = [read_run(path).result.final["valid_accuracy"] for path in sorted((folder / "runs").glob("na-darts-*"))]
+    finals = [Run.read(path).result.final["valid_accuracy"] for path in sorted((folder / "runs").glob("na-darts-*"))]
     rows = comparison.numbers[comparison.numbers.measure == "validation accuracy of the mixture (%)"]
     assert sorted(rows.value) == sorted(finals)
     errors = show_summary(comparison).data.iloc[:2]

@@ -35,7 +35,7 @@ def test_steps_equal_those_of_a_cpu(cell):
 def test_a_whole_training_runs(precision, tmp_path):
     """Sees a training that fails on a GPU in one of the precisions, or an estimate that does."""
     config = replace(SMALL, precision=precision, device="cuda")
-    assert estimate(config, batches_of(config)).startswith("about ")
+    assert estimate(config).startswith("about ")
     run = evaluate(config, tmp_path)
     assert np.isfinite(run.trace.column("train_loss")).all() and run.hardware["device"] != "cpu"
 

@@ -40,10 +40,10 @@ class Shown(NamedTuple):
 def gather(published: Sequence[str], runs: Sequence[Run]) -> list[Shown]:
     """Published cells by name, then the genotypes that finished searches found."""
     known = [catalogue()[name] for name in dict.fromkeys(published)]
-    found = [run for run in runs if run.result and isinstance(run.result.cell, Genotype)]
+    found = [run for run in runs if isinstance(run.result.cell, Genotype)]
     names = group_names([run.config for run in found])
     return [Shown(PUBLISHED, one.name, one.cell, f"From {one.source}. {one.doubt}".strip()) for one in known] + [
-        Shown(names[run.config], f"{names[run.config]}, seed {run.config.seed}", run.result.cell)  # type: ignore[union-attr, arg-type]
+        Shown(names[run.config], f"{names[run.config]}, seed {run.config.seed}", run.result.cell)  # type: ignore[arg-type]
         for run in sorted(found, key=lambda run: (names[run.config], run.config.seed))
     ]
 

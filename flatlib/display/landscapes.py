@@ -18,13 +18,13 @@ from flatlib.landscape.found import Source, workers
 from flatlib.landscape.landscape import PARTS, Landscape, estimate, known_landscape, look_around
 from flatlib.landscape.plane import losses, mean_rise
 from flatlib.search.config import SearchConfig
-from flatlib.search.runs import Run, read_run
+from flatlib.search.runs import Run
 
 
 def searched(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, folders: Sequence[str] = ()) -> list[Run]:
     """The finished searches of some folders, else these searches, made where they are not finished yet."""
     if folders:
-        return [read_run(folder) for folder in folders]
+        return [Run.read(folder) for folder in folders]
     found = run_searches(configs, runs, runs_dir)
     return [run for of_method in found.values() for run in of_method]
 

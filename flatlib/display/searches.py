@@ -27,8 +27,8 @@ from flatlib.run.config import seeds
 from flatlib.run.hardware import keep_freed_memory, resolve_device
 from flatlib.search.config import SearchConfig
 from flatlib.search.derive import random_cell
-from flatlib.search.runs import Run, SearchTrace, finished_run
-from flatlib.search.search import estimate, load_for, search
+from flatlib.search.runs import Run, SearchTrace
+from flatlib.search.search import estimate, search
 from flatlib.spaces import SPACES, Genotype
 
 LABELS = {
@@ -64,11 +64,7 @@ def one_line_interrupt() -> Iterator[None]:
 
 def estimates(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> Styler:
     """What each method's searches will take on this machine; finished ones are read, not repeated."""
-
-    def each(one: SearchConfig) -> str:
-        return estimate(one, load_for(one).to(resolve_device(one.device)))
-
-    return estimates_of(configs, runs, partial(finished_run, runs_dir), each)
+    return estimates_of(configs, runs, partial(Run.finished, runs_dir), estimate)
 
 
 def run_searches(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any) -> Found:
@@ -95,7 +91,6 @@ def summary_frame(found: Found) -> pd.DataFrame:
     for method, runs in found.items():
         for run in runs:
             result = run.result
-            assert result is not None  # `search` returns finished runs only
             line: dict[str, Any] = {"method": method, "seed": run.config.seed, "epochs": result.epoch}
             line |= {name: result.final[name] for name in LABELS}
             if run.config.neighbors == 1:
@@ -104,7 +99,7 @@ def summary_frame(found: Found) -> pd.DataFrame:
                 counts, name = count_operations(cell), kind.removesuffix(" cell")
                 line |= {f"{name}: depth": depth(cell), f"{name}: skip %": 100 * counts.skip_share}
                 line |= {f"{name}: without parameters %": 100 * counts.parameter_free_share}
-            lines.append(line | {"seconds": result.seconds})
+            lines.append(line | {"seconds": run.trace.column("seconds").sum()})
     return pd.DataFrame(lines)
 
 
@@ -121,9 +116,7 @@ def summary(found: Found) -> Styler:
 def train_cells(found: Found, *, random_cells: int, epochs: int, seed: int) -> pd.DataFrame:
     """Test accuracy (%) of every found cell and of random ones, each trained alone; no lines with epochs = 0."""
     own = next(iter(found.values()))[0].config
-    chosen = [
-        (method, run.config.seed, run.result.cell) for method, runs in found.items() for run in runs if run.result
-    ]
+    chosen = [(method, run.config.seed, run.result.cell) for method, runs in found.items() for run in runs]
     rng = np.random.default_rng([seed, 4])
     chosen += [("random", number, random_cell(SPACES[own.space], rng)) for number in range(random_cells)]
     lines = [

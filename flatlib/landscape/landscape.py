@@ -20,7 +20,7 @@ from flatlib.run.progress import duration
 from flatlib.search import curvature
 from flatlib.search.curvature import EigenResult, hessian_of_logits, loss_of_alphas, top_eigenpairs
 from flatlib.search.derive import derive, one_hot_alphas
-from flatlib.search.runs import Run, identity
+from flatlib.search.runs import Run
 from flatlib.spaces import SPACES, Space
 
 FORMAT = 2
@@ -81,7 +81,7 @@ def look_around(
     values = losses(source, cells.reshape(-1, *shape), **how)[0].reshape(cells.shape[:2])
     result = Landscape(own.method, own.seed, own.space, of_alpha, of_logits, along, random, values, edge_weights)
     arrays: dict[str, Any] = _arrays(asdict(result))
-    with open_run(run.folder, identity(run.config)):  # no other process writes the same file
+    with open_run(run.folder, Run.identity(run.config)):  # no other process writes the same file
         write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
     return result
 
@@ -164,7 +164,9 @@ def estimate(run: Run, config: LandscapeConfig) -> str:
 
 
 def _path(run: Run, config: LandscapeConfig) -> Path:
-    return run.folder / f"landscape-{digest({'format': FORMAT, 'search': identity(run.config), **asdict(config)})}.npz"
+    return (
+        run.folder / f"landscape-{digest({'format': FORMAT, 'search': Run.identity(run.config), **asdict(config)})}.npz"
+    )
 
 
 def known_landscape(run: Run, config: LandscapeConfig) -> Landscape | None:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flatlib.data.images import ImageSet
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.search import variants
 from flatlib.search.config import SearchConfig, recipe
@@ -100,7 +99,9 @@ class Learner:
         if self.config.order == 2:
             found = self._unrolled(self._loss(train_batch), loss, neighbors)
         else:
-            found = self._first_order(loss, neighbors)
+            others = () if loss.edge_weights is None else (loss.edge_weights,)
+            loss_of, own = partial(loss, self.weights.detach()), self.config
+            found = aggregated_gradient(loss_of, neighbors, own.aggregator, own.lam, self.chunk, others)
         outputs = [neighbors] if gamma is None else [neighbors, gamma]
         slopes = torch.autograd.grad(outputs, list(self.arch.values()), [found.gradient, *found.others])
         losses = found.losses.double().cpu().numpy()
@@ -150,11 +151,6 @@ class Learner:
         shared = self.net.share(self.weights.detach().to(self.dtype), images) if shares else None
         leaf = None if gamma is None else gamma.detach().requires_grad_(gamma.requires_grad)
         return CrossEntropy(self.net, images, labels, leaf, shared)
-
-    def _first_order(self, loss: CrossEntropy, neighbors: Tensor) -> Aggregated:
-        others = () if loss.edge_weights is None else (loss.edge_weights,)
-        loss_of, own = partial(loss, self.weights.detach()), self.config
-        return aggregated_gradient(loss_of, neighbors, own.aggregator, own.lam, self.chunk, others)
 
     def _unrolled(self, train_loss: CrossEntropy, valid_loss: CrossEntropy, alphas: Tensor) -> Aggregated:
         buffer = self.sgd.state[self.weights].get("momentum_buffer", 0.0)  # none before the first weight step
@@ -210,10 +206,3 @@ class Learner:
 
 
 LEARNERS: dict[str, type[Learner]] = {}  # method added to RECIPES -> what makes its steps, if not Learner
-
-
-def learner_for(config: SearchConfig, image_set: ImageSet, *, chunk: int, kernels: str = "auto") -> Learner:
-    """The method's learner for these images, on their device."""
-    images, kind = image_set.images["train"], LEARNERS.get(config.base_method, Learner)
-    sizes = {"n_classes": image_set.n_classes, "in_channels": images.shape[1]}
-    return kind(config, **sizes, device=images.device, chunk=chunk, kernels=kernels)

@@ -12,7 +12,7 @@ import pytest
 from executed import ROOT, Executed, numbers, papermill, run_notebook
 
 from flatlib.search.config import METHODS, SearchConfig
-from flatlib.search.runs import Run, read_runs
+from flatlib.search.runs import Run
 from flatlib.spaces import SPACES
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
@@ -24,7 +24,7 @@ FILES = {".lock", "config.json", "trace.csv", "alphas.npy", "checkpoint.pt", "re
 
 def check_runs(folder: Path, config: SearchConfig, methods: list[str], seeds: tuple[int, ...] = (3,)) -> list[Run]:
     """The folders are those of these searches, complete, and say so themselves."""
-    runs = {(run.config.method, run.config.seed): run for run in read_runs(folder / "runs")}
+    runs = {(run.config.method, run.config.seed): run for run in Run.read_all(folder / "runs")}
     assert runs.keys() == {(method, seed) for method in methods for seed in seeds}
     assert len(list((folder / "runs").iterdir())) == len(runs)
     for (method, seed), run in runs.items():

@@ -38,7 +38,7 @@ def train(folder, tmp_path, dataset, n_classes):
     run = evaluate(config, tmp_path, data_dir=folder)
     losses = run.trace.column("train_loss")
     assert np.isfinite(losses).all() and abs(losses[0] - math.log(n_classes)) < 0.6 and losses[1] < losses[0]
-    assert run.result["test_loss"] < math.log(n_classes) + 1.5 and run.test_error < 100  # not far from chance yet
+    assert run.result.final["test_loss"] < math.log(n_classes) + 1.5 and run.test_error < 100  # not far from chance yet
 
 
 def test_cifar10(cifar10_folder, tmp_path):
