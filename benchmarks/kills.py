@@ -38,7 +38,7 @@ from flatlib.display.reproduction import write_csv
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.digits201 import Recipe
 from flatlib.evaluation.digits201_build import build
-from flatlib.evaluation.evaluate import evaluate
+from flatlib.evaluation.training import evaluate
 from flatlib.landscape.config import LandscapeConfig
 from flatlib.landscape.landscape import look_around
 from flatlib.search.config import SearchConfig

@@ -13,8 +13,8 @@ from pathlib import Path
 import machine
 import torch
 
+from flatlib.evaluation.batches import batches_of
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.evaluate import batches_of
 from flatlib.evaluation.training import Trainer
 from flatlib.run.command_line import Options, read_arguments
 from flatlib.run.hardware import keep_freed_memory

@@ -15,7 +15,7 @@ from flatlib.data.images import Stream, augment, load_images, split_halves
 from flatlib.run import checkpoint, loop
 from flatlib.run.checkpoint import RunError, RunStoppedError
 from flatlib.run.progress import summary
-from flatlib.search import search, searcher
+from flatlib.search import search
 from flatlib.search.bilevel import Learner, Step
 from flatlib.search.config import SearchConfig
 from flatlib.search.derive import derive
@@ -202,7 +202,7 @@ class Scripted(Learner):
 
 @pytest.fixture
 def scripted(monkeypatch):
-    monkeypatch.setattr(searcher, "Learner", Scripted)
+    monkeypatch.setattr(search, "Learner", Scripted)
     monkeypatch.setattr(Scripted, "seen", [])
     return Scripted
 
@@ -233,7 +233,7 @@ def test_darts_es_keeps_the_older_alpha(scripted, tmp_path, monkeypatch):
             learner.arch["logits"][0, 0, len(asked) % 8] += 3
         return 1.0 if learner.epoch < 5 else 2.0
 
-    monkeypatch.setattr(searcher.Searcher, "eigenvalue", eigenvalue_of)
+    monkeypatch.setattr(search.Searcher, "eigenvalue", eigenvalue_of)
     whole = run_search(config, tmp_path)
     assert len(whole.trace.epochs) == 10 and whole.result.epoch == 5 and whole.result.final["eigenvalue"] == 1.0
     assert len(whole.trace.alphas) == 11
@@ -245,7 +245,7 @@ def test_darts_es_keeps_the_older_alpha(scripted, tmp_path, monkeypatch):
 def test_darts_es_watches_the_hessian_of_the_logits(tmp_path):
     """Oracle: torch's own Hessian of the validation loss, entry by entry, in float64."""
     config = replace(TINY, method="darts-es", space="nas-bench-201", d=2, epochs=1, precision="float64", n_train=32)
-    one = searcher.Searcher(config, load_for(config), chunk=1)
+    one = search.Searcher(config, load_for(config), chunk=1)
     one.step()
     ((images, labels),) = one.fixed_batches(config.batch_size)
     loss = naive_loss_on(one.learner.net, one.learner.weights)((images.double(), labels))
@@ -300,7 +300,7 @@ def test_a_full_disk_stops_in_one_line_and_the_search_goes_on_later(reference, t
 
 
 def test_a_loss_that_is_not_finite_stops(tmp_path, monkeypatch):
-    monkeypatch.setattr(searcher, "augment", lambda images, *_: images.float() * np.inf)
+    monkeypatch.setattr(search, "augment", lambda images, *_: images.float() * np.inf)
     with pytest.raises(RunStoppedError) as error:
         run_search(TINY, tmp_path)
     assert "\n" not in str(error.value)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from flatlib.evaluation.batches import batches_of
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.evaluate import batches_of, estimate, evaluate
-from flatlib.evaluation.training import Trainer
+from flatlib.evaluation.training import Trainer, estimate, evaluate
 
 pytestmark = [
     pytest.mark.gpu,

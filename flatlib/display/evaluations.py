@@ -21,9 +21,9 @@ from flatlib.display.tables import estimates_of, plain
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.cost import cost
 from flatlib.evaluation.costs import costs
-from flatlib.evaluation.evaluate import estimate, evaluate
 from flatlib.evaluation.runs import EvaluationRun
 from flatlib.evaluation.tables import COUNTED, Trained, counted, measured
+from flatlib.evaluation.training import estimate, evaluate
 from flatlib.run.config import ParameterError, seeds
 from flatlib.run.hardware import keep_freed_memory
 from flatlib.search.runs import Run

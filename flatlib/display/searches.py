@@ -19,9 +19,9 @@ from flatlib.display.cell import cells, count_operations, depth
 from flatlib.display.plots import PALETTE, lay_out
 from flatlib.display.search_figures import show_live
 from flatlib.display.tables import by_method, estimates_of, mean_and_std
+from flatlib.evaluation.batches import batches_of
 from flatlib.evaluation.catalogue import cell_key
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.evaluate import batches_of
 from flatlib.evaluation.training import Trainer
 from flatlib.run.config import seeds
 from flatlib.run.hardware import keep_freed_memory, resolve_device

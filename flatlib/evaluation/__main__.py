@@ -2,9 +2,11 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.processes import join
+from flatlib.evaluation.runs import EvaluationRun
+from flatlib.evaluation.training import estimate, evaluate
 from flatlib.run import command_line
 from flatlib.run.config import parameter
 
@@ -16,17 +18,9 @@ class Options(command_line.Options):
     workers: int = parameter(2, "processes that decode ImageNet's images; 0: none beside this one", ge=0)
 
 
-def tools() -> tuple[Any, ...]:
-    from flatlib.evaluation.evaluate import estimate, evaluate
-    from flatlib.evaluation.processes import join
-    from flatlib.evaluation.runs import EvaluationRun
-
-    join()
-    return EvaluationRun, estimate, evaluate
-
-
 def main(argv: list[str]) -> int:
-    return command_line.main(argv, "flatlib.evaluation", (EvaluationConfig, Options), tools)
+    join()
+    return command_line.main(argv, "flatlib.evaluation", (EvaluationConfig, Options), EvaluationRun, estimate, evaluate)
 
 
 if __name__ == "__main__":

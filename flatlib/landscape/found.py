@@ -19,8 +19,7 @@ from flatlib.run.checkpoint import RunError, load_checkpoint
 from flatlib.run.hardware import cores, start_worker
 from flatlib.search.curvature import Batch
 from flatlib.search.runs import Run
-from flatlib.search.search import CACHE_BYTES, load_for, widest_bytes
-from flatlib.search.searcher import Searcher
+from flatlib.search.search import CACHE_BYTES, Searcher, load_for, widest_bytes
 from flatlib.search.supernet import Supernet
 
 GPU_CHUNK = 64  # neighbors at once

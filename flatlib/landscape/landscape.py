@@ -15,7 +15,7 @@ from flatlib.landscape.plane import Plane, losses, losses_on, plane, random_dire
 from flatlib.neighborhoods import perturbed_edges
 from flatlib.run.checkpoint import write_beside
 from flatlib.run.folder import digest, open_run, reading
-from flatlib.run.hardware import machine, peak_bytes
+from flatlib.run.hardware import peak_bytes
 from flatlib.run.progress import duration
 from flatlib.search import curvature
 from flatlib.search.curvature import EigenResult, hessian_of_logits, loss_of_alphas, top_eigenpairs
@@ -156,7 +156,7 @@ def estimate(run: Run, config: LandscapeConfig) -> str:
     return (
         f"about {duration(n * (size * product + points * point) / processes)}, {memory / 1e9:.1f} GB: a Hessian of "
         f"{size} x {size} and {points:,} points on {n} batches of {run.config.batch_size}; {processes} "
-        f"process{'es' * (processes > 1)}, {machine(device)}"
+        f"process{'es' * (processes > 1)}"
     )
 
 

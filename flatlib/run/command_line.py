@@ -1,15 +1,17 @@
-"""A command with names and values from a flat YAML file and its own line, checked before torch is even imported."""
+"""A command with names and values from a flat YAML file and its own line, checked before any work."""
 
 import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import Field, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.run.config import Config, Parameters, allowed, check_values, parameter, seeds
+from flatlib.run.hardware import keep_freed_memory
+from flatlib.run.progress import Progress, summary
 
 USAGE = """
 The file has lines 'name: value'; the command line wins. The same command goes on with a run that was interrupted, and
@@ -37,7 +39,9 @@ def main(
     argv: list[str],
     name: str,
     kinds: tuple[type[Config], type[Option]],
-    tools: Callable[[], tuple[Any, Callable[..., str], Callable[..., Any]]],  # kind of run, its estimate, what runs it
+    kind: Any,  # of runs
+    estimate: Callable[..., str],  # of one run; raises what makes it impossible
+    run: Callable[..., Any],
 ) -> int:
     """Exit code 0; 2 for a mistake, before any work; 1 where a run had to stop; 130 interrupted. One line each."""
     warnings.formatwarning = lambda message, *_, **__: f"{name}: {message}\n"
@@ -45,7 +49,7 @@ def main(
         print(help_text(name, *kinds))
         return 0
     try:
-        run_all(*read_arguments(argv, *kinds), *tools())
+        run_all(*read_arguments(argv, *kinds), kind, estimate, run)
         return 0
     except KeyboardInterrupt as stop:
         what, code = str(stop) or "interrupted", 130
@@ -59,21 +63,11 @@ def main(
 
 def run_all(config: Any, options: Options, kind: Any, estimate: Callable[..., str], run: Callable[..., Any]) -> None:
     """A run from each seed, read where it is finished: what it will take, how far it is, and the mean of all."""
-    from flatlib.run.folder import RunFolder
-    from flatlib.run.hardware import keep_freed_memory
-    from flatlib.run.progress import Progress, summary
-
     keep_freed_memory()
-    how = dict(vars(options))
+    how, progress, finals = dict(vars(options)), Progress(), []
     configs, runs_dir, seconds = seeds(config, how.pop("runs")), how.pop("runs_dir"), how.pop("checkpoint_seconds")
-    waiting = [one for one in configs if not kind.finished(runs_dir, one)]
-    for one in waiting:
-        folder = RunFolder(kind.path(runs_dir, one), kind.identity(one))
-        if folder.load():
-            print(f"going on with {folder.path}")
-    if waiting:
+    if waiting := [one for one in configs if not kind.finished(runs_dir, one)]:
         print(f"{len(waiting)} of {len(configs)} runs to do, each: {estimate(config, **how)}", flush=True)
-    progress, finals = Progress(), []
     how |= {"checkpoint_seconds": seconds, "on_epoch": progress.epoch, "on_step": progress.step}
     for one in configs:
         found = run(one, runs_dir, **how)
@@ -89,8 +83,11 @@ def read_arguments(argv: list[str], config: type[Config], options: type[Option])
     while words:
         name, equals, text = words.pop(0).removeprefix("--").partition("=")
         given[name.replace("-", "_")] = text if equals or not words else words.pop(0)
-    known = {f.name: f for kind in (config, options) for f in fields(kind)}
-    values = {name: parse(known, name, text) for name, text in given.items()}
+    known: dict[str, Any] = {f.name: f for kind in (config, options) for f in fields(kind)}
+    values: dict[str, Any] = dict(given)
+    for name in given.keys() & known.keys():
+        with suppress(ValueError):  # what is no number stays text, for the check to judge
+            values[name] = type(known[name].default)(given[name])
     check_values(known.values(), values)
     own: Any = [{f.name: values[f.name] for f in fields(kind) if f.name in values} for kind in (config, options)]
     return config(**own[0]), options(**own[1])
@@ -108,19 +105,6 @@ def read_yaml(path: Path) -> dict[str, str]:
         elif name.strip():
             raise ValueError(f"{path}, line {number}: {line.strip()[:60]!r} is not flat; expected 'name: value'")
     return given
-
-
-def parse(known: dict[str, Field], name: str, text: str) -> Any:
-    """A number where the parameter is one and the text too, 1e-3 as well; else the text, for the check to judge.
-
-    >>> known = {f.name: f for f in fields(Options)}
-    >>> parse(known, "checkpoint_seconds", "1e-1"), parse(known, "runs", "six"), parse(known, "runs_dir", "2024")
-    (0.1, 'six', '2024')
-    """
-    kind: Any = type(known[name].default) if name in known else str
-    with suppress(ValueError):
-        return kind(text)
-    return text
 
 
 def help_text(name: str, *kinds: type[Parameters]) -> str:

@@ -30,12 +30,6 @@ def hardware(device: str = "cpu") -> dict[str, Any]:
     return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": name}
 
 
-def machine(device: str) -> str:
-    """'2 threads, AMD EPYC', or the GPU's name."""
-    about = hardware(device)
-    return f"{about['threads']} thread{'s' * (about['threads'] > 1)}, {about['cpu' if device == 'cpu' else 'device']}"
-
-
 def peak_bytes(device: str) -> int:
     """Memory at its peak so far: of the GPU, else of this process."""
     if device == "cuda":

@@ -10,7 +10,7 @@ import torch
 
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.run.folder import Result, RunFolder, Trace
-from flatlib.run.hardware import machine, peak_bytes
+from flatlib.run.hardware import peak_bytes
 from flatlib.run.progress import duration
 
 
@@ -26,7 +26,7 @@ class Work(ABC):
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
-        self.at, self.spent, self.since = 0, 0.0, time.monotonic()  # steps; seconds before `since`
+        self.at, self.since = 0, time.monotonic()
         self.sums = torch.zeros(self.n_sums, dtype=torch.float64, device=self.device)
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Work(ABC):
     @property
     def seconds(self) -> float:
         """Of the running epoch."""
-        return self.spent + time.monotonic() - self.since
+        return time.monotonic() - self.since
 
     @property
     def finished(self) -> bool:
@@ -62,7 +62,7 @@ class Work(ABC):
         """Go on where `state` was taken."""
         self.done = [self.line(*values) for values in state["trace"]]
         self.begin_epoch()
-        self.at, self.spent = state["step"], state["seconds"]
+        self.at, self.since = state["step"], self.since - state["seconds"]
         self.sums += torch.tensor(state["sums"], dtype=torch.float64, device=self.device)
 
 
@@ -121,5 +121,5 @@ def estimate(work: Work, more: str = "", *, extra: float = 0.0) -> str:
     steps, memory = work.steps + extra, peak_bytes(work.device.type)  # extra: steps' worth of an epoch's end
     return (
         f"about {duration(work.config.epochs * steps * min(seconds))} for {work.config.epochs} epochs of {work.steps} "
-        f"steps ({min(seconds):.2g} s a step), {memory / 1e9:.1f} GB{more}; {machine(work.device.type)}"
+        f"steps ({min(seconds):.2g} s a step), {memory / 1e9:.1f} GB{more}"
     )

@@ -34,16 +34,10 @@ class Progress:
         self._print(config, f"{last.epoch}/{config.epochs}", last._asdict(), left, "\n")
 
     def _print(self, config: Any, at: str, values: dict[str, float], left: str, end: str) -> None:
+        words = [f"{name} {value:.4g}" for name, value in values.items() if _is_result(name, value)]
         clear = "\x1b[K" if sys.stdout.isatty() else ""  # the rest of a longer line before
-        print(
-            f"seed {config.seed}, epoch {at}: {', '.join([*words(values), f'{left} left'])}{clear}", end=end, flush=True
-        )
+        print(f"seed {config.seed}, epoch {at}: {', '.join(words)}, {left} left{clear}", end=end, flush=True)
         self.said = time.monotonic()
-
-
-def words(values: dict[str, float]) -> list[str]:
-    """Numbers of a trace: losses in nats, accuracies in percent; not those that are nan."""
-    return [f"{name} {value:.4g}" for name, value in values.items() if _is_result(name, value)]
 
 
 def _is_result(name: str, value: float) -> bool:

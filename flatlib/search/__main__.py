@@ -2,11 +2,12 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 from flatlib.run import command_line
 from flatlib.run.config import parameter
 from flatlib.search.config import SearchConfig
+from flatlib.search.runs import Run
+from flatlib.search.search import estimate, search
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,8 @@ class Options(command_line.Options):
     )
 
 
-def tools() -> tuple[Any, ...]:
-    from flatlib.search.runs import Run
-    from flatlib.search.search import estimate, search
-
-    return Run, estimate, search
-
-
 def main(argv: list[str]) -> int:
-    return command_line.main(argv, "flatlib.search", (SearchConfig, Options), tools)
+    return command_line.main(argv, "flatlib.search", (SearchConfig, Options), Run, estimate, search)
 
 
 if __name__ == "__main__":

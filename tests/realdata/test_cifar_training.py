@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from conftest import DATA
 
+from flatlib.evaluation.batches import batches_of
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.evaluate import batches_of, evaluate
+from flatlib.evaluation.training import evaluate
 
 pytestmark = [pytest.mark.realdata, pytest.mark.usefixtures("one_thread")]
 SIZES = {"n_train": 256, "batch_size": 32, "channels": 4, "cells": 4, "epochs": 2, "device": "cpu"}

@@ -36,10 +36,9 @@ def start(code: str, *words: str) -> subprocess.Popen:
 
 SLOW = """
 import sys, time
-from flatlib.search import search
-from flatlib.search.__main__ import main
-from flatlib.search.searcher import Searcher
-search.estimate = lambda *_, **__: ""
+from flatlib.search import __main__ as command
+from flatlib.search.search import Searcher
+command.estimate, main = lambda *_, **__: "", command.main
 plain = Searcher.step
 Searcher.step = lambda self: (plain(self), time.sleep(float(sys.argv[1])))
 sys.exit(main(sys.argv[2:]))
