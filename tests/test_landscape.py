@@ -182,7 +182,7 @@ def test_another_runs_checkpoint_is_refused(nb201, pc, tmp_path):
     """Sees weights of another space poured into this one's network, or a traceback for what is missing."""
     folder = copied(nb201, tmp_path)
     shutil.copy(pc.folder / "checkpoint.pt", folder)
-    with pytest.raises(RunError, match=r"belongs to another run .*space = 's3', not 'nas-bench-201'"):
+    with pytest.raises(RunError, match="belongs to another run"):
         Source(str(folder), 0).open()
     (folder / "checkpoint.pt").unlink()
     with pytest.raises(RunError, match=r"no checkpoint.pt, so the weights are lost; run the search again$"):
