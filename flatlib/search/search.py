@@ -159,7 +159,8 @@ def search(
     """
     if run := Run.finished(runs_dir, config):
         return run
-    images, kernels = load_for(config, data_dir), _kernels(config, kernels)
+    images = load_for(config, data_dir)
+    kernels = choose(config, images.images["train"].device, kernels)
     with open_run(Run.path(runs_dir, config), Run.identity(config)) as folder, loop.enough_memory():
         saved = folder.load()
         chunk = chunk or (saved["chunk"] if saved else choose_chunk(config, images, kernels))
@@ -183,16 +184,13 @@ def load_for(config: SearchConfig, data_dir: str | Path | None = None) -> ImageS
 
 def estimate(config: SearchConfig, *, data_dir: str | Path | None = None, chunk: int = 0, kernels: str = "auto") -> str:
     """Time, memory and neighbors at once, one line; raises what `search` would before its first step."""
-    images, kernels = load_for(config, data_dir), _kernels(config, kernels)
+    images = load_for(config, data_dir)
+    kernels = choose(config, images.images["train"].device, kernels)
     with loop.enough_memory():
         chunk = chunk or choose_chunk(config, images, kernels)
         more = ", eigenvalues not counted" if recipe(config).watches_curvature else ""
         more += f"; {chunk} of {config.neighbors} neighbors at once" if config.neighbors > 1 else ""
         return loop.estimate(Searcher(config, images, chunk=chunk, kernels=kernels), more)
-
-
-def _kernels(config: SearchConfig, kernels: str) -> str:
-    return choose(config, torch.device(resolve_device(config.device)), kernels)
 
 
 def choose_chunk(config: SearchConfig, image_set: ImageSet, kernels: str) -> int:

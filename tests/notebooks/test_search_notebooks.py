@@ -167,10 +167,7 @@ def test_variants(tmp_path, change, methods):
         (
             NA_DARTS,
             ("order", "2"),
-            [
-                "order = 2 with method = na-darts: the unrolled step is DARTS's own; NA-DARTS is first order "
-                "(Algorithm 1); use order = 1, or method = darts or darts-es"
-            ],
+            ["order = 2 with method = na-darts: only darts and darts-es unroll; use order = 1"],
         ),
         (
             VARIANTS,
