@@ -11,7 +11,7 @@ from test_search import IMAGES, TINY, run_search, same, state, stopping, with_st
 
 from flatlib.run import loop
 from flatlib.run.checkpoint import RunStoppedError
-from flatlib.run.progress import summary
+from flatlib.run.progress import Progress, summary
 from flatlib.search import search
 from flatlib.search.bilevel import Learner, Step
 from flatlib.search.config import SearchConfig
@@ -134,3 +134,22 @@ def test_the_estimate_counts_epochs_and_steps(monkeypatch):
     text = search.estimate(replace(TINY, method="na-pc-darts", channels=8, epochs=10))  # 3 of 10 epochs warm up
     assert text.startswith("about 10 s for 10 epochs of 4 steps (0.25 s a step), ") and "; 2 of 2 neighbors" in text
     assert seen == [9, 9]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_one_line_that_is_written_over(monkeypatch, capsys, terminal):
+    """Sees a step told on every line of a log, or a terminal's line that is not cleared, or a nan in it."""
+    searcher = search.Searcher(TINY, IMAGES, chunk=2)
+    searcher.at, searcher.sums = 2, torch.tensor([4.0, 50, np.nan, np.nan, np.nan, np.nan], dtype=torch.float64)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    progress = Progress()
+    progress.said -= 1  # second
+    progress.step(searcher)
+    told = capsys.readouterr().out
+    if terminal:
+        assert told.startswith(
+            "seed 0, epoch 1 [##########..........] step 2/4: train_loss 2, train_accuracy 25, entropy"
+        )
+        assert told.endswith(" left\x1b[K\r")
+    else:
+        assert not told
