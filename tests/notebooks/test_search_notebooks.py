@@ -38,7 +38,7 @@ def check_runs(folder: Path, config: SearchConfig, methods: list[str], seeds: tu
         kinds = 1 if config.space == "nas-bench-201" else 2
         shape = (config.epochs + 1, kinds, len(space.edges), len(space.operations))
         assert np.load(run.folder / "alphas.npy").shape == shape
-        assert json.loads((run.folder / "result.json").read_text())["epochs"] == config.epochs
+        assert json.loads((run.folder / "result.json").read_text())["epoch"] == config.epochs
     return [runs[method, seed] for method in methods for seed in seeds]
 
 
