@@ -12,7 +12,7 @@ import torch
 
 from flatlib.run.hardware import keep_freed_memory
 from flatlib.search.config import SearchConfig
-from flatlib.search.search import load_for, search
+from flatlib.search.search import search
 
 
 def main() -> None:
@@ -20,13 +20,12 @@ def main() -> None:
     keep_freed_memory()
     folder, n_train, epochs = sys.argv[1], *map(int, [*sys.argv[2:], *("640", "3")[len(sys.argv) - 2 :]])
     own = SearchConfig(dataset="cifar10", n_train=n_train, epochs=epochs)
-    images = load_for(own, folder)
     print(machine.describe("torch", "numpy"), f"- 1 thread; C = {own.channels}, {own.cells} cells, {n_train} images")
     for method in ("darts", "na-darts"):
         config = replace(own, method=method)
         with tempfile.TemporaryDirectory() as runs:
-            run = search(config, runs, image_set=images)
-        step = run.result.seconds / run.result.steps
+            run = search(config, runs, data_dir=folder)
+        step = float(run.trace.column("seconds").mean()) / (n_train // 2 // own.batch_size)
         losses = ", ".join(f"{epoch.train_loss:.3f} / {epoch.valid_loss:.3f}" for epoch in run.trace.epochs)
         print(f"{method:9} {step:.3f} s a step; training / validation {losses}")
 

@@ -38,11 +38,11 @@ from flatlib.display.reproduction import write_csv
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.digits201 import Recipe
 from flatlib.evaluation.digits201_build import build
-from flatlib.evaluation.evaluate import evaluate
+from flatlib.evaluation.training import evaluate
 from flatlib.landscape.config import LandscapeConfig
 from flatlib.landscape.landscape import look_around
 from flatlib.search.config import SearchConfig
-from flatlib.search.runs import read_runs
+from flatlib.search.runs import Run
 from flatlib.search.search import search
 from flatlib.tabular.importers import import_to_file
 
@@ -73,7 +73,7 @@ def _training(folder: Path) -> None:
 
 def _landscape(folder: Path) -> None:
     _search(folder)
-    look_around(read_runs(folder)[0], AROUND)
+    look_around(Run.read_all(folder)[0], AROUND)
 
 
 def _build(folder: Path) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import machine
 import torch
 
+from flatlib.evaluation.batches import batches_of
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.evaluate import batches_of
 from flatlib.evaluation.training import Trainer
-from flatlib.run.command_line import read_yaml
+from flatlib.run.command_line import Options, read_arguments
 from flatlib.run.hardware import keep_freed_memory
 
 PRESET = Path(__file__).parents[1] / "notebooks" / "params" / "04_nas_bench_201.yaml"
@@ -34,8 +34,7 @@ def recorded(folder: str, index: int) -> tuple[str, list[tuple[float, float]]]:
 def main() -> None:
     cifar, nats, index, epochs = [*sys.argv[1:], *("0", "4")[len(sys.argv) - 3 :]]
     cell, curve = recorded(nats, int(index))
-    known = EvaluationConfig.__dataclass_fields__
-    config = EvaluationConfig(**read_yaml(PRESET, known) | {"cell": cell, "epochs": 12})
+    config, _ = read_arguments([str(PRESET), "--cell", cell, "--epochs", "12"], EvaluationConfig, Options)
     keep_freed_memory()
     trainer = Trainer(config, batches_of(config, data_dir=cifar), "cpu")
     print(machine.describe("torch", "numpy"), f"- {torch.get_num_threads()} thread(s); {cell}")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from flatlib.run.folder import Result
 from flatlib.search.config import SearchConfig
-from flatlib.search.runs import Epoch, Result, Run, SearchTrace, entropy
+from flatlib.search.runs import Epoch, Run, SearchTrace, entropy
 from flatlib.spaces import Genotype, Space
 
 
@@ -40,4 +41,4 @@ def synthetic_trace(space: Space, epochs: int = 6, seed: int = 0, *, aware: bool
 def finished_search(cell: Genotype | str, seed: int = 0, **changes: object) -> Run:
     """A run that found this cell, without a folder or a trace."""
     trace = SearchTrace((), np.zeros((1, 2, 14, 8)))
-    return Run(Path("nowhere"), SearchConfig(seed=seed, **changes), trace, Result(cell, 1, 1, 1, 1.0, {}))
+    return Run(Path("nowhere"), SearchConfig(seed=seed, **changes), trace, Result(cell, 1, {}))

@@ -15,7 +15,7 @@ from flatlib.evaluation.catalogue import catalogue, cell_key
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.cost import cost
 from flatlib.evaluation.plan import IMAGES, network_plan
-from flatlib.evaluation.runs import Epoch, EvaluationRun, EvaluationTrace
+from flatlib.evaluation.runs import Epoch, EvaluationRun
 from flatlib.evaluation.tables import (
     COUNTED,
     LABELS,
@@ -30,6 +30,7 @@ from flatlib.evaluation.tables import (
     setting,
     trained,
 )
+from flatlib.run.folder import Result, Trace
 from flatlib.search.config import SearchConfig
 
 DIGITS = EvaluationConfig(channels=2, cells=3, epochs=2, device="cpu")
@@ -39,10 +40,10 @@ FOUND = replace(catalogue()["DARTS_V2"].cell, normal=catalogue()["DARTS_V2"].cel
 
 def run(config: EvaluationConfig, error: float, cell: str = "DARTS_V2", seed: int = 0) -> EvaluationRun:
     config = replace(config, cell=cell, seed=seed)
-    line = Epoch(1, 1.0, 50.0, 1.0, 100 - error, 99.0, 0.05, 1.0)
-    result = {"test_error": error, "test_error_top5": error / 4, "test_loss": 1.0, "epochs": 2, "seconds": 2.0}
+    line = Epoch(1, 1.0, 50.0, 1.0, 100 - error, 100 - error / 4, 0.05, 1.0)
+    result = Result(config.genotype, 2, line._asdict())
     return EvaluationRun(
-        Path(f"{config.name}-{config.seed}-{error}"), config, EvaluationTrace((line, line)), result, {"device": "cpu"}
+        Path(f"{config.name}-{config.seed}-{error}"), config, Trace((line, line)), result, {"device": "cpu"}
     )
 
 

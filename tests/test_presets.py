@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flatlib.evaluation.__main__ import EvaluationOptions
+from flatlib.evaluation.__main__ import Options as EvaluationOptions
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.parameters import Evaluation, LossLandscape, NaDarts, Variants, check
 from flatlib.run.command_line import read_arguments

@@ -4,25 +4,19 @@ import copy
 import errno
 import json
 import os
-import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from naive_supernet import naive_loss_on
 
 from flatlib.data.images import Stream, augment, load_images, split_halves
 from flatlib.run import checkpoint
 from flatlib.run.checkpoint import RunError, RunStoppedError
-from flatlib.run.progress import summary
-from flatlib.search import bilevel, search, searcher
-from flatlib.search.bilevel import Learner, Step
+from flatlib.search import search
+from flatlib.search.bilevel import Learner
 from flatlib.search.config import SearchConfig
-from flatlib.search.derive import derive
-from flatlib.search.runs import identity, run_path
-from flatlib.search.search import load_for
-from flatlib.spaces import DARTS
+from flatlib.search.runs import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,7 +42,7 @@ def same(a, b, at="state"):
 
 
 def state(folder, config=TINY):
-    kept = checkpoint.load_checkpoint(folder / "checkpoint.pt", identity(config))
+    kept = checkpoint.load_checkpoint(folder / "checkpoint.pt", Run.identity(config))
     kept["trace"] = [line[:-1] for line in kept["trace"]]
     return kept
 
@@ -66,32 +60,31 @@ def same_run(a, b):
 def reference(tmp_path_factory):
     """Never stopped."""
     torch.set_num_threads(1)
-    return run_search(TINY, tmp_path_factory.mktemp("reference"), image_set=IMAGES)
+    return run_search(TINY, tmp_path_factory.mktemp("reference"))
 
 
 def stopping(*stops):
     """A callback that interrupts after each of these steps (epoch, step), once."""
     left = set(stops)
 
-    def on_step(config, now):
-        epoch, step = now.epoch, now.step
-        if (epoch, step) in left:
-            left.remove((epoch, step))
+    def on_step(work):
+        if (now := (len(work.done) + 1, work.at)) in left:
+            left.remove(now)
             raise KeyboardInterrupt
 
     return on_step
 
 
-def with_stops(config, runs_dir, *stops, image_set=IMAGES):
+def with_stops(config, runs_dir, *stops):
     for stop in stops:
-        with pytest.raises(KeyboardInterrupt, match=rf"keeps epoch {stop[0]}, step {stop[1]}, and the same command"):
-            run_search(config, runs_dir, image_set=image_set, on_step=stopping(stop))
-        assert not (run_path(runs_dir, config) / "result.json").exists()
-    return run_search(config, runs_dir, image_set=image_set)
+        with pytest.raises(KeyboardInterrupt, match="keeps the last checkpoint, and the same command goes on"):
+            run_search(config, runs_dir, on_step=stopping(stop), checkpoint_seconds=0)
+        assert not (Run.path(runs_dir, config) / "result.json").exists()
+    return run_search(config, runs_dir)
 
 
 def test_the_reference_learns_and_counts(reference):
-    assert reference.result.epoch == reference.result.epochs == 2 and reference.result.steps == 8
+    assert reference.result.epoch == 2
     assert reference.trace.alphas.shape == (3, 2, 14, 8) and reference.trace.edge_weights is None
     assert not np.array_equal(reference.trace.alphas[1], reference.trace.alphas[2])
     assert np.isfinite(reference.trace.column("objective")).all() and (reference.trace.column("spread") > 0).all()
@@ -117,21 +110,18 @@ def test_stopped_at_every_border_it_goes_on_to_the_same_bits(reference, tmp_path
 )
 def test_each_method_goes_on_to_the_same_bits(tmp_path, change):
     config = replace(TINY, n_train=32) if "epochs" in change else replace(TINY, n_train=32, epochs=1)
-    config, images = replace(config, **change), load_for(replace(config, **change))
-    whole = run_search(config, tmp_path / "whole", image_set=images)
-    same_run(with_stops(config, tmp_path / "stopped", (config.epochs, 1), image_set=images), whole)
+    config = replace(config, **change)
+    whole = run_search(config, tmp_path / "whole")
+    same_run(with_stops(config, tmp_path / "stopped", (config.epochs, 1)), whole)
     assert (whole.trace.edge_weights is not None) == ("pc" in config.method)
     if "pc" in config.method:
         assert np.isnan(whole.trace.column("objective")).tolist() == [True, False, False, False]
 
 
-def test_a_search_goes_on_with_the_kernels_it_began_with(tmp_path, compiled):
-    """Sees plain steps after compiled ones, or the reverse, and a choice that the run folder does not tell."""
+def test_the_folder_tells_what_computed(tmp_path, compiled):
+    """Sees a choice of kernels that is not taken, or that the run folder does not tell."""
     config = replace(TINY, precision="float64")  # in 32 bits rounding grows from step to step
-    with pytest.raises(KeyboardInterrupt):
-        run_search(config, tmp_path, image_set=IMAGES, on_step=stopping((1, 2)), kernels="plain")
-    plain = run_search(config, tmp_path, image_set=IMAGES)
-    other = run_search(config, tmp_path / "compiled", image_set=IMAGES)
+    plain, other = (run_search(config, tmp_path / kernels, kernels=kernels) for kernels in ("plain", "auto"))
     told = [json.loads((run.folder / "config.json").read_text())["kernels"] for run in (plain, other)]
     assert told == ["plain", "compiled"]
     assert np.allclose(plain.trace.alphas, other.trace.alphas, rtol=0, atol=1e-10)
@@ -139,7 +129,7 @@ def test_a_search_goes_on_with_the_kernels_it_began_with(tmp_path, compiled):
 
 
 def test_another_seed_is_another_search(reference, tmp_path):
-    other = run_search(replace(TINY, seed=1), tmp_path, image_set=IMAGES)
+    other = run_search(replace(TINY, seed=1), tmp_path)
     assert not np.array_equal(other.trace.alphas[0], reference.trace.alphas[0])
     assert not torch.equal(state(other.folder, other.config)["generator"], state(reference.folder)["generator"])
 
@@ -179,114 +169,13 @@ def test_a_plain_loop_finds_the_same(reference):
 
 def test_global_random_states_are_left_alone(tmp_path):
     before = torch.get_rng_state(), copy.deepcopy(np.random.get_state()[1])  # noqa: NPY002
-    search.estimate(TINY, IMAGES)
-    run_search(replace(TINY, epochs=1), tmp_path, image_set=IMAGES)
+    search.estimate(TINY)
+    run_search(replace(TINY, epochs=1), tmp_path)
     assert torch.equal(before[0], torch.get_rng_state())
     np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
 
 
-# --- a learner with a script ----------------------------------------------------------------------
-
-
-class Scripted(Learner):
-    """Steps that cost nothing; what they see is told by `losses`."""
-
-    seen, most = [], 99
-
-    def arch_step(self, train_batch, valid_batch):
-        if self.chunk > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
-        self.seen.append(("arch", self.epoch, valid_batch[1]))
-        return Step(1.0, 50.0, 3.0, np.array([1.0, 3.0]))
-
-    def weight_step(self, train_batch):
-        self.seen.append(("weight", self.epoch, train_batch[1]))
-        self.steps += 1
-        return Step(float(self.steps), 25.0)
-
-
-@pytest.fixture
-def scripted(monkeypatch):
-    monkeypatch.setattr(bilevel, "Learner", Scripted)
-    monkeypatch.setattr(Scripted, "seen", [])
-    return Scripted
-
-
-def test_a_line_of_the_trace_is_the_epochs_mean(scripted, tmp_path):
-    run = with_stops(TINY, tmp_path, (1, 3), (2, 2))
-    first, second = run.trace.epochs
-    assert (first.train_loss, second.train_loss) == (2.5, 6.5)  # of 1 .. 4, of 5 .. 8
-    assert first[2:7] == (25.0, 1.0, 50.0, 3.0, 1.0)  # the spread of 1 and 3
-    assert [name for name, *_ in scripted.seen] == ["arch", "weight"] * 8  # Algorithm 1's order
-
-
-def test_while_the_weights_warm_up_no_validation_batch_is_drawn(scripted, tmp_path):
-    config = replace(TINY, method="pc-darts", channels=8, epochs=4)
-    run = run_search(config, tmp_path, image_set=IMAGES)
-    assert [name for name, epoch, _ in scripted.seen if epoch == 0] == ["weight"] * 4
-    assert np.isnan(run.trace.epochs[0][3:7]).all() and run.trace.epochs[1].objective == 3.0
-    assert state(run.folder, config)["streams"][1]["done"] == 4 and len(scripted.seen) == 16 + 12
-
-
-def test_darts_es_keeps_the_older_alpha(scripted, tmp_path, monkeypatch):
-    config, asked = replace(TINY, method="darts-es", epochs=20), []
-
-    def eigenvalue_of(learner, batches):
-        asked.append(batches)
-        with torch.no_grad():
-            learner.arch["logits"][0, 0, len(asked) % 8] += 3
-        return 1.0 if learner.epoch < 5 else 2.0
-
-    monkeypatch.setattr(searcher, "eigenvalue_of_logits", eigenvalue_of)
-    whole = run_search(config, tmp_path, image_set=IMAGES)
-    assert whole.result.epochs == 10 and whole.result.epoch == 5 and whole.result.final["eigenvalue"] == 1.0
-    assert len(whole.trace.alphas) == 11
-    assert whole.result.cell == derive(DARTS, whole.trace.alphas[5]) != derive(DARTS, whole.trace.alphas[10])
-    images, labels = zip(*[batches[0] for batches in asked], strict=True)
-    assert all(torch.equal(images[0], other) for other in images) and len(labels[0]) == 8  # the same, not augmented
-
-
-def test_darts_es_watches_the_hessian_of_the_logits(tmp_path):
-    """Oracle: torch's own Hessian of the validation loss, entry by entry, in float64."""
-    config = replace(TINY, method="darts-es", space="nas-bench-201", d=2, epochs=1, precision="float64", n_train=32)
-    one = searcher.Searcher(config, load_for(config), chunk=1)
-    one.step()
-    ((images, labels),) = one.fixed_batches(config.batch_size)
-    loss = naive_loss_on(one.learner.net, one.learner.weights)((images.double(), labels))
-    logits = one.learner.arch["logits"].detach()
-    hessian = torch.autograd.functional.hessian(lambda b: loss(b.softmax(-1)[None])[0], logits).view(30, 30)
-    largest = torch.linalg.eigvalsh(hessian)[-1].item()
-    before = copy.deepcopy(one.learner.state())
-    one.end_epoch()
-    assert one.done[0].eigenvalue == pytest.approx(largest, rel=1e-4)
-    same(before, one.learner.state())
-
-
-def test_out_of_memory_is_one_line_and_keeps_the_checkpoint(scripted, tmp_path, monkeypatch):
-    monkeypatch.setattr(Scripted, "most", 1)
-    with pytest.raises(RunStoppedError, match="out of memory with chunk = 2: take a smaller one") as error:
-        run_search(TINY, tmp_path, image_set=IMAGES)
-    assert "\n" not in str(error.value) and (run_path(tmp_path, TINY) / "checkpoint.pt").exists()
-    assert run_search(TINY, tmp_path, image_set=IMAGES, chunk=1).result.steps == 8
-
-
 # --- what stops a search --------------------------------------------------------------------------
-
-
-def test_ctrl_c_within_a_step_waits_for_its_end(reference, tmp_path, monkeypatch):
-    plain, calls = Learner.weight_step, []
-
-    def interrupted(self, batch):
-        calls.append(1)
-        if len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return plain(self, batch)
-
-    monkeypatch.setattr(Learner, "weight_step", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="keeps epoch 1, step 3"):
-        run_search(TINY, tmp_path, image_set=IMAGES)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    same_run(run_search(TINY, tmp_path, image_set=IMAGES), reference)
 
 
 def test_an_interrupt_that_tears_a_step_falls_back_on_the_last_checkpoint(reference, tmp_path, monkeypatch):
@@ -295,8 +184,8 @@ def test_an_interrupt_that_tears_a_step_falls_back_on_the_last_checkpoint(refere
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="keeps the last checkpoint"):
         patch.setattr(Learner, "weight_step", torn)  # after the architecture step has moved alpha
-        run_search(TINY, tmp_path, image_set=IMAGES)
-    same_run(run_search(TINY, tmp_path, image_set=IMAGES), reference)
+        run_search(TINY, tmp_path)
+    same_run(run_search(TINY, tmp_path), reference)
 
 
 def test_a_full_disk_stops_in_one_line_and_the_search_goes_on_later(reference, tmp_path, monkeypatch):
@@ -304,34 +193,25 @@ def test_a_full_disk_stops_in_one_line_and_the_search_goes_on_later(reference, t
 
     def full(descriptor):
         calls.append(1)
-        if len(calls) > 6:
+        if len(calls) > 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         plain(descriptor)
 
     with monkeypatch.context() as patch, pytest.raises(RunStoppedError, match="No space left on device") as error:
         patch.setattr(checkpoint.os, "fsync", full)
-        run_search(TINY, tmp_path, image_set=IMAGES, checkpoint_seconds=0)
+        run_search(TINY, tmp_path, checkpoint_seconds=0)
     assert "\n" not in str(error.value)
-    kept = state(run_path(tmp_path, TINY))
-    assert (kept["epoch"], kept["step"]) == (0, 2)
-    same_run(run_search(TINY, tmp_path, image_set=IMAGES), reference)
+    kept = state(Run.path(tmp_path, TINY))
+    assert (kept["trace"], kept["step"]) == ([], 2)
+    same_run(run_search(TINY, tmp_path), reference)
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(searcher, "augment", lambda images, *_: images.float() * np.inf)
+def test_a_loss_that_is_not_finite_stops(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "augment", lambda images, *_: images.float() * np.inf)
     with pytest.raises(RunStoppedError) as error:
-        run_search(TINY, tmp_path, image_set=IMAGES)
+        run_search(TINY, tmp_path)
     assert "\n" not in str(error.value)
-    folder = run_path(tmp_path, TINY)
-    assert state(folder)["step"] == 0 and not (folder / "result.json").exists()
-
-
-def test_another_number_of_threads_warns(reference, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        run_search(TINY, tmp_path, image_set=IMAGES, on_step=stopping((2, 4)))
-    torch.set_num_threads(2)
-    with pytest.warns(UserWarning, match="begun with 1 threads, now 2"):
-        run_search(TINY, tmp_path, image_set=IMAGES)
+    assert {path.name for path in Run.path(tmp_path, TINY).iterdir()} == {".lock", "config.json"}
 
 
 def test_too_large_a_batch_and_an_absent_gpu_are_refused_before_work(tmp_path):
@@ -339,44 +219,15 @@ def test_too_large_a_batch_and_an_absent_gpu_are_refused_before_work(tmp_path):
         run_search(replace(TINY, batch_size=40), tmp_path)
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="device = 'cuda': this torch sees no GPU"):
-            run_search(replace(TINY, device="cuda"), tmp_path, image_set=IMAGES)
+            run_search(replace(TINY, device="cuda"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_at_work_is_refused(tmp_path):
     def second(*_):
         with pytest.raises(RunError, match="is at work on this run"):
-            run_search(TINY, tmp_path, image_set=IMAGES)
+            run_search(TINY, tmp_path)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_search(TINY, tmp_path, image_set=IMAGES, on_step=second)
-
-
-# --- several seeds, and what they take ------------------------------------------------------------
-
-
-def test_runs_are_summarized_over_seeds():
-    finals = [
-        {"x": 1.0, "y": np.nan, "z": np.nan},
-        {"x": 2.0, "y": 5.0, "z": np.nan},
-        {"x": 6.0, "y": np.nan, "z": np.nan},
-    ]
-    assert summary(finals) == ["x: 3 +- 2.2 (n = 3)", "y: 5 +- 0 (n = 1)"]
-
-
-@pytest.mark.parametrize(
-    ("channels", "batch", "pixels", "chunk"), [(4, 32, 8, 10), (4, 32, 16, 5), (16, 16, 32, 1), (4, 32, 32, 2)]
-)
-def test_neighbors_at_once_follow_from_the_sizes(channels, batch, pixels, chunk):
-    images = replace(IMAGES, images={"train": torch.zeros(4, 3, pixels, pixels, dtype=torch.uint8)})
-    config = SearchConfig(channels=channels, batch_size=batch)
-    assert search.choose_chunk(config, images, "plain") == chunk
-    assert search.choose_chunk(replace(config, method="darts"), images, "plain") == 1
-
-
-def test_the_estimate_counts_epochs_steps_and_warm_up(monkeypatch):
-    monkeypatch.setattr(search, "_time_step", lambda learner, _: (0.5 * learner.searches, 0.25))
-    config = replace(TINY, method="na-pc-darts", channels=8, epochs=10)  # 3 of 10 epochs warm up
-    text = search.estimate(config, IMAGES)  # 4 * (7 * 0.5 + 10 * 0.25) s
-    assert text.startswith("about 24 s for 10 epochs of 4 steps, ") and "; 2 of 2 neighbors" in text
+        run_search(TINY, tmp_path, on_step=second)

@@ -40,4 +40,4 @@ def test_steps_equal_those_of_a_cpu(space, method):
 def test_a_whole_search_runs(precision, tmp_path):
     """Sees a search that fails on a GPU in one of the precisions."""
     run = search(SearchConfig(device="cuda", precision=precision, n_train=64, **SMALL), tmp_path)
-    assert run.result is not None and np.isfinite(run.trace.column("train_loss")).all()
+    assert np.isfinite(run.trace.column("train_loss")).all()

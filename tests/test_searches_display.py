@@ -7,8 +7,9 @@ from pathlib import Path
 from synthetic_search import synthetic_trace
 
 from flatlib.display import searches
+from flatlib.run.folder import Result
 from flatlib.search.config import SearchConfig
-from flatlib.search.runs import Result, Run
+from flatlib.search.runs import Run
 from flatlib.spaces import SPACES, Genotype
 
 CELL = (("skip_connect", 0), ("sep_conv_3x3", 1)) * 3 + (("max_pool_3x3", 0), ("skip_connect", 4))
@@ -22,7 +23,9 @@ FINAL = {"valid_loss": 1.0, "valid_accuracy": 80.0, "spread": 0.04, "entropy": 2
 def made_run(method: str, seed: int = 0, cell=FOUND, *, epoch: int = 6, space: str = "darts", **final: float) -> Run:
     config = SearchConfig(space=space, method=method, seed=seed, epochs=6, cells=3, channels=8)
     trace = synthetic_trace(SPACES[space], seed=seed)
-    return Run(Path("nowhere"), config, trace, Result(cell, epoch, 6, 100, 10.0 * (seed + 1), FINAL | final))
+    first, *others = (line._replace(seconds=0.0) for line in trace.epochs)
+    trace = replace(trace, epochs=(first._replace(seconds=10.0 * (seed + 1)), *others))
+    return Run(Path("nowhere"), config, trace, Result(cell, epoch, FINAL | final))
 
 
 TWO_SEEDS = {

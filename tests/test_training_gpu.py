@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from flatlib.evaluation.batches import batches_of
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.evaluate import batches_of, estimate, evaluate
-from flatlib.evaluation.training import Trainer
+from flatlib.evaluation.training import Trainer, estimate, evaluate
 
 pytestmark = [
     pytest.mark.gpu,
@@ -35,7 +35,7 @@ def test_steps_equal_those_of_a_cpu(cell):
 def test_a_whole_training_runs(precision, tmp_path):
     """Sees a training that fails on a GPU in one of the precisions, or an estimate that does."""
     config = replace(SMALL, precision=precision, device="cuda")
-    assert estimate(config, batches_of(config)).startswith("about ")
+    assert estimate(config).startswith("about ")
     run = evaluate(config, tmp_path)
     assert np.isfinite(run.trace.column("train_loss")).all() and run.hardware["device"] != "cpu"
 

@@ -40,7 +40,7 @@ class Shown(NamedTuple):
 def gather(published: Sequence[str], runs: Sequence[Run]) -> list[Shown]:
     """Published cells by name, then the genotypes that finished searches found."""
     known = [catalogue()[name] for name in dict.fromkeys(published)]
-    found = [(run.config, run.result.cell) for run in runs if run.result and isinstance(run.result.cell, Genotype)]
+    found = [(run.config, run.result.cell) for run in runs if isinstance(run.result.cell, Genotype)]
     names = group_names([config for config, _ in found])
     ordered = sorted(found, key=lambda one: (names[one[0]], one[0].seed))
     return [Shown(PUBLISHED, one.name, one.cell, f"From {one.source}. {one.doubt}".strip()) for one in known] + [

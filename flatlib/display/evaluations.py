@@ -16,11 +16,10 @@ from flatlib import published
 from flatlib.display.plots import PALETTE, lay_out
 from flatlib.display.reproduction import csv_path, reproduction, side_by_side, write_csv
 from flatlib.display.tables import estimates_of, plain
-from flatlib.evaluation.batches import Batches
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.evaluate import batches_of, estimate, evaluate
-from flatlib.evaluation.runs import EvaluationRun, finished_run
+from flatlib.evaluation.runs import EvaluationRun
 from flatlib.evaluation.tables import COUNTED, Trained, counted, measured
+from flatlib.evaluation.training import estimate, evaluate
 from flatlib.run.config import ParameterError, seeds
 from flatlib.run.hardware import keep_freed_memory
 from flatlib.search.runs import Run
@@ -34,19 +33,19 @@ Configs = Mapping[str, EvaluationConfig]  # label -> the training from the first
 
 def found_cells(runs: Iterable[Run]) -> dict[str, Genotype]:
     """Folder -> genotype of finished searches; NAS-Bench-201's cells need networks of other sizes."""
-    cells = {run.folder.name: run.result.cell for run in runs if run.result}
+    cells = {run.folder.name: run.result.cell for run in runs}
     return {name: cell for name, cell in cells.items() if isinstance(cell, Genotype)}
 
 
 def estimates(configs: Configs, runs: int, runs_dir: Path) -> Styler:
     """What the trainings will take on this machine; finished ones are read, not repeated."""
-    return estimates_of(configs, runs, partial(finished_run, runs_dir), lambda one: estimate(one, _batches(one)))
+    return estimates_of(configs, runs, partial(EvaluationRun.finished, runs_dir), _estimate)
 
 
-def _batches(config: EvaluationConfig) -> Batches:
+def _estimate(config: EvaluationConfig) -> str:
     """ParameterError, one line in a notebook, for images that are missing or too few."""
     try:
-        return batches_of(config)
+        return estimate(config)
     except (OSError, ValueError) as error:
         raise ParameterError(f"dataset = {config.dataset!r}: {error}") from None
 

@@ -20,7 +20,7 @@ from flatlib.landscape.found import Source, workers
 from flatlib.landscape.landscape import Landscape, known_landscape, look_around
 from flatlib.landscape.plane import Plane, losses, mean_rise
 from flatlib.search.config import SearchConfig
-from flatlib.search.runs import Run, read_run
+from flatlib.search.runs import Run
 
 SCALE = ("#f7fbff", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6")  # one hue, black labels readable on all
 BAR = {"title": "loss<br>(nats)", "thickness": 12}
@@ -29,7 +29,7 @@ BAR = {"title": "loss<br>(nats)", "thickness": 12}
 def searched(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, folders: Sequence[str] = ()) -> list[Run]:
     """The finished searches of some folders, else these searches, made where they are not finished yet."""
     if folders:
-        return [read_run(folder) for folder in folders]
+        return [Run.read(folder) for folder in folders]
     return [run for of_method in run_searches(configs, runs, runs_dir).values() for run in of_method]
 
 

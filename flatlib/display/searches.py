@@ -19,12 +19,12 @@ from flatlib.display.cell import cell_kinds, cells, describe, draw_cells, operat
 from flatlib.display.plots import FACETS, OWN_AXIS, lay_out, name_colors, name_panels
 from flatlib.display.tables import estimates_of, mean_and_std, with_n
 from flatlib.run.config import seeds
-from flatlib.run.hardware import keep_freed_memory, resolve_device
+from flatlib.run.hardware import keep_freed_memory
 from flatlib.run.progress import duration
 from flatlib.search.config import SearchConfig
 from flatlib.search.derive import derive
-from flatlib.search.runs import Run, SearchTrace, finished_run
-from flatlib.search.search import estimate, load_for, search
+from flatlib.search.runs import Run, SearchTrace
+from flatlib.search.search import estimate, search
 from flatlib.spaces import SPACES, Genotype, Space
 
 Configs = Mapping[str, SearchConfig]  # method -> the search from the first seed
@@ -55,11 +55,7 @@ def source(*functions: Callable) -> Markdown:
 
 def estimates(configs: Configs, runs: int, runs_dir: Any) -> Styler:
     """What each method's searches will take on this machine; finished ones are read, not repeated."""
-
-    def each(one: SearchConfig) -> str:
-        return estimate(one, load_for(one).to(resolve_device(one.device)))
-
-    return estimates_of(configs, runs, partial(finished_run, runs_dir), each)
+    return estimates_of(configs, runs, partial(Run.finished, runs_dir), estimate)
 
 
 def run_searches(configs: Configs, runs: int, runs_dir: Any) -> dict[str, list[Run]]:
@@ -83,14 +79,13 @@ def summary_frame(found: Found) -> pd.DataFrame:
     """One line a run: its last numbers and what its cells are made of."""
     lines = []
     for method, run in ((method, run) for method, runs in found.items() for run in runs):
-        assert run.result is not None  # `search` returns finished runs only
         line: dict[str, Any] = {"method": method, "epochs": run.result.epoch}
         line |= {label: run.result.final[name] for name, label in LABELS.items()}
         if run.config.neighbors == 1:
             line[LABELS["spread"]] = np.nan  # of one neighbor
         for kind, cell in cells(run.result.cell).items():
             line |= {f"{kind}: {name}": number for name, number in describe(cell).items()}
-        lines.append(line | {"seconds": run.result.seconds})
+        lines.append(line | {"seconds": run.trace.column("seconds").sum()})
     return pd.DataFrame(lines)
 
 

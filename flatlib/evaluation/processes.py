@@ -1,8 +1,8 @@
 """Several processes that train one network together, so that what they see and compute is what one would."""
 
+import atexit
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from typing import NamedTuple
 
 import torch
@@ -30,17 +30,17 @@ def own_share() -> Share:
     return Share(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Share()
 
 
-@contextmanager
-def processes() -> Iterator[None]:
-    """This process joins those that torchrun started with it, one GPU each if there are any."""
-    on_gpus = torch.cuda.is_available()
-    if on_gpus:
+def join() -> None:
+    """Make this process one of those that torchrun started, if it did, one GPU each; only the first speaks."""
+    if "WORLD_SIZE" not in os.environ:
+        return
+    if on_gpus := torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    atexit.register(dist.destroy_process_group)
+    if dist.get_rank():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # open as long as the process is
+        sys.excepthook = lambda *_: None  # the first process has said why it stopped; this one lost its company
 
 
 def joined(network: nn.Module) -> nn.Module:
@@ -86,8 +86,3 @@ def summed(x: Tensor) -> Tensor:
     if dist.is_initialized():
         dist.all_reduce(x)
     return x
-
-
-def any_of(flag: bool) -> bool:
-    """Whether it is true for one of the processes, so that all of them stop at the same step."""
-    return bool(summed(torch.tensor(float(flag))))

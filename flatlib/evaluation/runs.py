@@ -2,13 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.run.folder import Run, Trace
-
-NUMBERS = ("test_error", "test_error_top5", "test_loss", "epochs", "seconds")
+from flatlib.run.folder import Run
+from flatlib.spaces import Genotype
 
 
 class Epoch(NamedTuple):
@@ -24,40 +22,21 @@ class Epoch(NamedTuple):
     seconds: float
 
 
-class EvaluationTrace(Trace):
-    """A training over time."""
-
-    line = Epoch
-
-
 @dataclass(frozen=True)
 class EvaluationRun(Run):
-    """A training; its result holds test_error and test_error_top5 (percent), test_loss (nats), epochs, seconds."""
+    """A finished training; the last epoch's numbers count: nothing is chosen by the test set."""
 
-    kind = EvaluationConfig
-    below = "evaluation"
+    kind, line, below = EvaluationConfig, Epoch, "evaluation"
     config: EvaluationConfig
-    trace: EvaluationTrace
-    result: dict[str, float] | None
 
     @staticmethod
     def name(config: EvaluationConfig) -> str:
         return f"{re.sub('[^A-Za-z0-9_.-]', '-', config.name)}-{config.dataset}"
 
     @staticmethod
-    def read_trace(folder: Path, config: EvaluationConfig) -> EvaluationTrace:
-        return EvaluationTrace(EvaluationTrace.read_epochs(folder))
-
-    @staticmethod
-    def read_result(values: dict[str, Any], config: EvaluationConfig, trace: EvaluationTrace) -> dict[str, float]:
-        return {name: float(values[name]) for name in NUMBERS}
+    def read_cell(values: Any, config: EvaluationConfig) -> Genotype | str:
+        return config.genotype
 
     @property
-    def test_error(self) -> float:
-        """Percent, after the last epoch; of a finished run."""
-        assert self.result is not None
-        return self.result["test_error"]
-
-
-identity, run_path, finished_run = EvaluationRun.identity, EvaluationRun.path, EvaluationRun.finished
-read_run, read_runs = EvaluationRun.read, EvaluationRun.read_all
+    def test_error(self) -> float:  # percent
+        return 100 - self.result.final["test_accuracy"]

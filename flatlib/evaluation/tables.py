@@ -88,7 +88,7 @@ def trained(runs: Iterable[EvaluationRun], searches: Iterable[Run]) -> list[Trai
 
     A cell that several kinds of search found, or that is published too, counts for each of them.
     """
-    finders = [(cell_key(search.result.cell), search.config) for search in searches if search.result]
+    finders = [(cell_key(search.result.cell), search.config) for search in searches]
     names = group_names([config for _, config in finders])
     groups: dict[tuple, list[EvaluationRun]] = defaultdict(list)
     alike: dict[str, list[EvaluationRun]] = defaultdict(list)
@@ -180,7 +180,7 @@ def measured(table: str, groups: Iterable[Trained], source: str) -> list[publish
         for row in (row for of, row in group.rows if of == table):
             lines.append(published.Measured.over(row, column, group.errors, group.told, note))
             if column == "Test Error / Top-1":
-                top5 = np.array([run.result["test_error_top5"] for run in group.runs if run.result])
+                top5 = np.array([100 - run.result.final["test_top5"] for run in group.runs])
                 lines.append(published.Measured.over(row, "Test Error / Top-5", top5, group.told, note))
     return lines
 

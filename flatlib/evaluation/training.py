@@ -1,62 +1,52 @@
-"""One network trained from new weights, as DARTS trains the cells it found (Sec. D.1): stoppable between two steps."""
+"""One network trained from new weights, as DARTS trains the cells it found (Sec. D.1)."""
 
-import copy
 import math
+from contextlib import nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flatlib.data.images import sent
-from flatlib.evaluation.batches import Batches
+from flatlib.evaluation.batches import Batches, batches_of
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.networks import Network, draw_keep
 from flatlib.evaluation.processes import joined, own_share, summed
-from flatlib.evaluation.runs import Epoch, EvaluationTrace
+from flatlib.evaluation.runs import Epoch, EvaluationRun
+from flatlib.run import loop
 from flatlib.run.checkpoint import RunStoppedError
-from flatlib.run.loop import Work
+from flatlib.run.folder import Result, RunFolder, open_run
+from flatlib.run.hardware import resolve_device
 
 DECAY = 0.97  # of the learning rate, an epoch, on ImageNet
 
 
-class StepProgress(NamedTuple):
-    """Where a training stands within an epoch."""
+class Trainer(loop.Work):
+    """Network, optimizer, data (this process's share) and trace."""
 
-    epoch: int  # 1 for the first
-    step: int
-    steps: int  # of an epoch
-    loss: Tensor  # () nats, mean over the steps so far; reading it waits for a GPU
-    accuracy: Tensor  # () percent
-
-
-class Trainer(Work):
-    """Network, optimizer, data (this process's share) and trace: all that a checkpoint holds."""
+    line, n_sums = Epoch, 2  # loss, accuracy of this process's share
 
     def __init__(self, config: EvaluationConfig, batches: Batches, device: str | torch.device) -> None:
-        self.config, self.batches, self.device, self.share = config, batches, torch.device(device), own_share()
-        if self.device.type == "cuda":  # torch itself lets convolutions use tf32
+        device = torch.device(device)
+        if device.type == "cuda":  # torch itself lets convolutions use tf32
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32  # bf16: of the layers alone
-        own = Network(config.plan(), torch.Generator().manual_seed(config.seed)).to(self.device, self.dtype)
+        own = Network(config.plan(), torch.Generator().manual_seed(config.seed)).to(device, self.dtype)
         self.own = nn.utils.convert_conv2d_weight_memory_format(own, torch.channels_last)
-        self.network = joined(self.own)
+        self.network, self.batches, self.share = joined(self.own), batches, own_share()
         sgd: Any = {"momentum": 0.9, "weight_decay": config.weight_decay, "nesterov": config.optimizer == "nesterov"}
         self.optimizer = torch.optim.SGD(self.own.parameters(), config.learning_rate, **sgd)
         self.generator = torch.Generator().manual_seed(config.seed + 2**32)  # of dropped paths
-        self.steps = batches.steps  # of an epoch
-        self.done: list[Epoch] = []
-        self._begin_epoch()
+        super().__init__(config, batches.steps, device)
 
-    def _begin_epoch(self) -> None:
-        self.begin_epoch()
-        self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss, accuracy of this process's share
+    def begin_epoch(self) -> None:
+        super().begin_epoch()
         self.learning_rate = learning_rate(self.config, len(self.done))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
-
-    # --- a step, an epoch --------------------------------------------------------------------------
 
     def step(self) -> None:
         """Descend the loss of the next batch."""
@@ -104,12 +94,12 @@ class Trainer(Work):
         return (summed(sums) / self.batches.n_test).tolist()
 
     def end_epoch(self) -> None:
-        """Test, and close the line of the trace. RunStoppedError for a loss that is not finite."""
+        """Test. RunStoppedError for a loss that is not finite."""
         loss, accuracy = (summed(self.sums.clone()) / self.at / self.share.world).tolist()
         self._check(loss)
-        line = [loss, accuracy, *self.test(), self.learning_rate, self.seconds]
-        self.done.append(Epoch._make([len(self.done) + 1, *line]))
-        self._begin_epoch()
+        line = [len(self.done) + 1, loss, accuracy, *self.test(), self.learning_rate, self.seconds]
+        self.done.append(Epoch._make(line))
+        self.begin_epoch()
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -118,50 +108,24 @@ class Trainer(Work):
                 f"{self.config.learning_rate}), precision = float32 or another seed, and check that all images are fine"
             )
 
-    @property
-    def so_far(self) -> StepProgress:
-        return StepProgress(len(self.done) + 1, self.at, self.steps, *(self.sums / self.at))
-
-    # --- what remains ------------------------------------------------------------------------------
-
-    @property
-    def trace(self) -> EvaluationTrace:
-        return EvaluationTrace(tuple(self.done))
-
-    def result(self) -> dict[str, Any]:
-        """The cell, and the last epoch's numbers: nothing is chosen by the test set."""
-        last = self.done[-1]
-        seconds = sum(epoch.seconds for epoch in self.done)
-        numbers = {"test_error": 100 - last.test_accuracy, "test_error_top5": 100 - last.test_top5}
-        cell = self.config.genotype
-        found = {"arch": cell} if isinstance(cell, str) else {"genotype": cell.to_json()}
-        return found | numbers | {"test_loss": last.test_loss, "epochs": len(self.done), "seconds": seconds}
+    def result(self) -> Result:
+        return Result(self.config.genotype, len(self.done), self.done[-1]._asdict())
 
     def state(self) -> dict[str, Any]:
-        """A copy of all that the next steps depend on; `torch.load(weights_only=True)` reads it."""
         self._check(self.sums[0].item())  # a checkpoint without a way back would be of no use
-        learned = {"network": self.own.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return copy.deepcopy(learned) | {
+        return super().state() | {
+            "network": self.own.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "batches": self.batches.state(),
             "generator": self.generator.get_state(),
-            "trace": [list(epoch) for epoch in self.done],
-            "step": self.at,
-            "sums": self.sums.tolist(),
-            "seconds": self.seconds,
-            "threads": torch.get_num_threads(),
-            "processes": own_share().world,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
         self.own.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.optimizer.load_state_dict(state["optimizer"])
         self.batches.restore(state["batches"])
         self.generator.set_state(state["generator"])
-        self.done = [Epoch(*values) for values in state["trace"]]
-        self._begin_epoch()
-        self.at, self.spent = state["step"], state["seconds"]
-        self.sums += torch.tensor(state["sums"], dtype=torch.float64, device=self.device)
+        super().restore(state)
 
 
 def learning_rate(config: EvaluationConfig, epoch: int) -> float:
@@ -169,3 +133,40 @@ def learning_rate(config: EvaluationConfig, epoch: int) -> float:
     if config.schedule == "exponential":
         return config.learning_rate * DECAY**epoch
     return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+
+
+def evaluate(
+    config: EvaluationConfig,
+    runs_dir: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    workers: int = 2,  # processes that decode ImageNet
+    **how: Any,  # checkpoint_seconds, on_epoch, on_step of `run_to_end`
+) -> EvaluationRun:
+    """Train a cell's network, go on with an interrupted training to the same bits, or read a finished one.
+
+    The bits are the same with the same number of threads and processes; on a GPU with deterministic algorithms.
+    Raises RunError (nothing was started), RunStoppedError (a loss that is not finite, too little memory, no room),
+    KeyboardInterrupt, and what `batches_of` raises: one line each.
+    """
+    if run := EvaluationRun.finished(runs_dir, config):
+        return run
+    path, identity, share = EvaluationRun.path(runs_dir, config), EvaluationRun.identity(config), own_share()
+    batches, device = batches_of(config, data_dir=data_dir, workers=workers), resolve_device(config.device)
+    beside: Any = nullcontext(RunFolder(path, identity, writes=False))  # of the processes that are not the first
+    with beside if share.rank else open_run(path, identity) as folder, loop.enough_memory():
+        trainer = Trainer(config, batches, device)
+        if saved := folder.load():
+            trainer.restore(saved)
+        folder.write_config(device=device, name=config.name, processes=share.world)
+        loop.run_to_end(trainer, folder, **how)
+    summed(torch.zeros(()))  # all wait here until the first has written the result
+    return EvaluationRun.read(path)
+
+
+def estimate(config: EvaluationConfig, *, data_dir: str | Path | None = None, workers: int = 2) -> str:
+    """Time and memory of one training, one line; raises what `evaluate` would before its first step."""
+    batches = batches_of(config, data_dir=data_dir, workers=workers)
+    tests = batches.n_test / config.batch_size / 3  # a step without its backward half
+    with loop.enough_memory():
+        return loop.estimate(Trainer(config, batches, resolve_device(config.device)), extra=tests)

@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from flatlib.run.checkpoint import RunError, load_checkpoint
-from flatlib.run.hardware import cores, resolve_device, start_worker
+from flatlib.run.hardware import cores, start_worker
 from flatlib.search.curvature import Batch
-from flatlib.search.runs import identity, read_run
-from flatlib.search.search import CACHE_BYTES, load_for, widest_bytes
-from flatlib.search.searcher import Searcher
+from flatlib.search.runs import Run
+from flatlib.search.search import CACHE_BYTES, Searcher, load_for, widest_bytes
 from flatlib.search.supernet import Supernet
 
 GPU_CHUNK = 64  # neighbors at once
@@ -53,13 +52,11 @@ class Found:
 @lru_cache(maxsize=2)
 def _open(source: Source) -> Found:
     """RunError, one line, for a search that is not finished, or whose checkpoint is missing or another one's."""
-    run = read_run(source.folder)
-    if run.result is None:
-        raise RunError(f"{run.folder}: not finished; the same search goes on, and then has a landscape")
-    state = load_checkpoint(run.folder / "checkpoint.pt", identity(run.config))
+    run = Run.read(source.folder)
+    state = load_checkpoint(run.folder / "checkpoint.pt", Run.identity(run.config))
     if state is None:
         raise RunError(f"{run.folder}: no checkpoint.pt, so the weights are lost; run the search again")
-    images = load_for(run.config, source.data_dir).to(resolve_device(run.config.device))
+    images = load_for(run.config, source.data_dir)
     searcher = Searcher(run.config, images, chunk=1)
     searcher.restore(state)
     net, weights, gamma = searcher.learner.net, searcher.learner.weights.detach(), run.trace.edge_weights

@@ -15,12 +15,12 @@ from flatlib.landscape.plane import Plane, losses, losses_on, plane, random_dire
 from flatlib.neighborhoods import perturbed_edges
 from flatlib.run.checkpoint import write_beside
 from flatlib.run.folder import digest, open_run, reading
-from flatlib.run.hardware import machine, peak_bytes
+from flatlib.run.hardware import peak_bytes
 from flatlib.run.progress import duration
 from flatlib.search import curvature
 from flatlib.search.curvature import EigenResult, hessian_of_logits, loss_of_alphas, top_eigenpairs
 from flatlib.search.derive import derive, one_hot_alphas
-from flatlib.search.runs import Run, identity
+from flatlib.search.runs import Run
 from flatlib.spaces import SPACES, Space
 
 FORMAT = 2
@@ -81,7 +81,7 @@ def look_around(
     values = losses(source, cells.reshape(-1, *shape), **how)[0].reshape(cells.shape[:2])
     result = Landscape(own.method, own.seed, own.space, of_alpha, of_logits, along, random, values, edge_weights)
     arrays: dict[str, Any] = _arrays(asdict(result))
-    with open_run(run.folder, identity(run.config)):  # no other process writes the same file
+    with open_run(run.folder, Run.identity(run.config)):  # no other process writes the same file
         write_beside(_path(run, config), lambda file: np.savez(file, **arrays))
     return result
 
@@ -156,7 +156,7 @@ def estimate(run: Run, config: LandscapeConfig) -> str:
     return (
         f"about {duration(n * (size * product + points * point) / processes)}, {memory / 1e9:.1f} GB: a Hessian of "
         f"{size} x {size} and {points:,} points on {n} batches of {run.config.batch_size}; {processes} "
-        f"process{'es' * (processes > 1)}, {machine(device)}"
+        f"process{'es' * (processes > 1)}"
     )
 
 
@@ -164,7 +164,9 @@ def estimate(run: Run, config: LandscapeConfig) -> str:
 
 
 def _path(run: Run, config: LandscapeConfig) -> Path:
-    return run.folder / f"landscape-{digest({'format': FORMAT, 'search': identity(run.config), **asdict(config)})}.npz"
+    return (
+        run.folder / f"landscape-{digest({'format': FORMAT, 'search': Run.identity(run.config), **asdict(config)})}.npz"
+    )
 
 
 def known_landscape(run: Run, config: LandscapeConfig) -> Landscape | None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-FORMAT, VERSION = "flatlib-run", 2
+FORMAT = {"format": "flatlib-run", "version": 2}
 
 
 class RunError(ValueError):
@@ -20,20 +20,6 @@ class RunError(ValueError):
 
 class RunStoppedError(RuntimeError):
     """A run that cannot go on: why, what is kept, what to do; one line."""
-
-
-def difference(got: dict[str, Any], expected: dict[str, Any]) -> str:
-    """The first number two identities disagree on, 'channels = 4, not 8'; '' where they agree.
-
-    >>> difference({"parameters": {"d": 2}, "recipe": {}}, {"parameters": {"d": 6}, "recipe": {}})
-    'd = 2, not 6'
-    """
-    for group, values in expected.items():
-        for name in values | got[group]:
-            if (found := got[group].get(name)) != values.get(name):
-                shown = name if name in values else ascii(name)[:40]  # a foreign name may have several lines
-                return f"{shown} = {found!r:.40}, not {values.get(name)!r}"
-    return ""
 
 
 def write_beside(path: Path, writer: Callable[[BinaryIO], Any]) -> None:
@@ -57,10 +43,10 @@ def write_beside(path: Path, writer: Callable[[BinaryIO], Any]) -> None:
 
 def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
     """Tensors, numbers, strings, lists and dicts only, so that it is read without unpickling code."""
-    import torch  # here, since commands need this module's errors before they need torch
+    import torch  # here, since tables, which need no torch, are written by this module too
 
     buffer = io.BytesIO()  # torch's own writer hides the system's error
-    torch.save({"format": FORMAT, "version": VERSION, "identity": identity, "state": state}, buffer)
+    torch.save(FORMAT | {"identity": identity, "state": state}, buffer)
     write_beside(path, lambda file: file.write(buffer.getbuffer()))
 
 
@@ -72,20 +58,15 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any] | No
     if not path.exists():
         return None
     try:
-        stored = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror or error}); {anew}") from None
-    try:
-        with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+        with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():  # torch itself compares no checksum
                 raise ValueError(damaged)
-        content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
-        if (content["format"], content["version"]) != (FORMAT, VERSION):
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content | FORMAT != content:
             raise ValueError("another format or version")
-        other, state = difference(content["identity"], identity), content["state"]
+        own, state = content["identity"] == identity, content["state"]
     except Exception:  # what torch's zip reader, its unpickler or Python find: RuntimeError, EOFError, OSError, ...
-        size = f"{len(stored):,} bytes"
-        raise RunError(f"{path}: damaged, or no checkpoint of this flatlib ({size}); {anew}") from None
-    if other:
-        raise RunError(f"{path}: belongs to another run ({other}); {anew}, or take another runs_dir")
+        raise RunError(f"{path}: unreadable, damaged, or no checkpoint of this flatlib; {anew}") from None
+    if not own:
+        raise RunError(f"{path}: belongs to another run; {anew}, or take another runs_dir")
     return state

@@ -2,9 +2,18 @@
 
 import difflib
 import math
+import operator
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, TypeVar
+
+LIMITS: dict[str, Any] = {
+    "ge": ("at least", operator.ge),
+    "le": ("at most", operator.le),
+    "gt": ("above", operator.gt),
+    "lt": ("below", operator.lt),
+    "multiple_of": ("a multiple of", lambda value, limit: value % limit == 0),
+}
 
 
 class ParameterError(ValueError):
@@ -48,9 +57,6 @@ def seeds(config: Config, runs: int) -> list[Config]:
     return [replace(first, seed=first.seed + run) for run in range(runs)]
 
 
-# --- one line a mistake ---------------------------------------------------------------------------
-
-
 def check_values(known: Iterable[Field], values: dict[str, Any]) -> None:
     """ParameterError for values of another type, out of range or no choice, and for names that are not known."""
     fields_of = {f.name: f for f in known}
@@ -67,17 +73,14 @@ def _mistake(known: dict[str, Field], name: str, value: Any) -> str:
         near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0)[0]
         return f"{got}: no such parameter; did you mean {near!r}? ({allowed(known[near])})"
     f = known[name]
-    kind, limits = type(f.default), f.metadata
-    if type(value) is not kind and not (kind is float and type(value) is int):
-        hint = "; YAML takes 1e-3 for text, 1.0e-3 for a number" if (kind, type(value)) == (float, str) else ""
-        return f"{got}: allowed: {allowed(f)} ({limits['help']}){hint}"
-    beyond = " and below 2 ** 63" if type(value) is int and abs(value) >= 2**63 else ""  # numpy's and torch's integers
-    if beyond or not _is_within(f, value):
-        return f"{got}: allowed: {allowed(f)}{beyond} ({limits['help']})"
+    fits = type(value) is type(f.default) or (type(f.default) is float and type(value) is int)
+    beyond = " and below 2 ** 63" if fits and type(value) is int and abs(value) >= 2**63 else ""  # as numpy and torch
+    if not fits or beyond or not _is_within(f, value):
+        return f"{got}: allowed: {allowed(f)}{beyond} ({f.metadata['help']})"
     try:
-        limits.get("check", str)(value)
+        f.metadata.get("check", str)(value)
     except ValueError as error:
-        return f"{got}: {error}; allowed: {limits['help']}"
+        return f"{got}: {error}; allowed: {f.metadata['help']}"
     return ""
 
 
@@ -90,15 +93,10 @@ def _shown(value: Any) -> str:
 
 
 def _is_within(f: Field, value: Any) -> bool:
-    limits = f.metadata
-    if "choices" in limits:
+    if "choices" in f.metadata:
         return value in choices(f)
-    return isinstance(value, str | bool) or (
-        math.isfinite(value)
-        and limits.get("ge", value) <= value <= limits.get("le", value)
-        and limits.get("gt", -math.inf) < value < limits.get("lt", math.inf)
-        and ("multiple_of" not in limits or value % limits["multiple_of"] == 0)
-    )
+    holds = (LIMITS[name][1](value, limit) for name, limit in f.metadata.items() if name in LIMITS)
+    return isinstance(value, str | bool) or (math.isfinite(value) and all(holds))
 
 
 def choices(f: Field) -> tuple[str, ...]:
@@ -111,6 +109,5 @@ def allowed(f: Field) -> str:
     """'a float above 0 and below 1', or the choices."""
     if "choices" in f.metadata:
         return ", ".join(choices(f))
-    words = {"ge": "at least", "le": "at most", "gt": "above", "lt": "below", "multiple_of": "a multiple of"}
-    limits = [f"{words[name]} {f.metadata[name]}" for name in words if name in f.metadata]
+    limits = [f"{LIMITS[name][0]} {limit}" for name, limit in f.metadata.items() if name in LIMITS]
     return " ".join([f"{type(f.default).__name__}", " and ".join(limits)]).strip()

@@ -1,69 +1,69 @@
-"""The folder of a run: one for each configuration, readable while it grows and after a kill.
+"""The folder of a run: one for each configuration, whole at each moment.
 
-`config.json` identity, versions, hardware · the trace's own files · `checkpoint.pt` · `result.json`, which says that
-it is finished.
+`config.json` identity, versions, hardware · `trace.csv` and other files of the trace · `checkpoint.pt` · `result.json`,
+which says that it is finished.
 """
 
-import csv
+import fcntl
 import hashlib
-import io
 import json
-import os
 import platform
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 
-from flatlib.run.checkpoint import RunError, difference, load_checkpoint, save_checkpoint, write_beside
+from flatlib.run.checkpoint import RunError, load_checkpoint, save_checkpoint, write_beside
 from flatlib.run.config import Parameters, make
 from flatlib.run.hardware import hardware
+from flatlib.spaces import Genotype
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a run leaves behind: `trace.csv`, a line an epoch."""
+    """A run over time: `trace.csv`."""
 
-    line: ClassVar[Any]  # a NamedTuple of numbers, the first the epoch's
-    epochs: tuple[Any, ...]
+    epochs: tuple[Any, ...]  # a NamedTuple of numbers each, the epoch's own first
 
     def column(self, name: str) -> np.ndarray:
         """One number an epoch."""
         return np.array([getattr(epoch, name) for epoch in self.epochs])
 
-    def write(self, folder: Path) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([self.line._fields, *self.epochs])
-        write_beside(folder / "trace.csv", lambda file: file.write(text.getvalue().encode()))
+    def files(self) -> dict[str, bytes]:
+        lines = [self.epochs[0]._fields, *self.epochs]
+        return {"trace.csv": "".join(",".join(map(str, line)) + "\n" for line in lines).encode()}
 
-    @classmethod
-    def read_epochs(cls, folder: Path) -> tuple[Any, ...]:
-        """RunError, one line, for a damaged file or other columns."""
-        with reading(folder / "trace.csv") as path, open(path, newline="", encoding="utf-8") as file:
-            names, *lines = csv.reader(file)
-            if tuple(names) != cls.line._fields:
-                raise ValueError("unexpected columns")
-            return tuple(cls.line(int(line[0]), *map(float, line[1:])) for line in lines)
+
+class Result(NamedTuple):
+    """What a finished run found, or trained."""
+
+    cell: Genotype | str  # NAS-Bench-201: the architecture string
+    epoch: int  # whose numbers count; earlier than the last one with DARTS-ES
+    final: dict[str, float]  # the trace's of that epoch
+
+    def to_json(self) -> dict[str, Any]:
+        cell = {"arch": self.cell} if isinstance(self.cell, str) else {"genotype": self.cell.to_json()}
+        return cell | {"epoch": self.epoch}
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder's content. A kind of run says what its config, name, trace and result are."""
+    """A finished run. A kind of run says what its config, name, epochs and cell are."""
 
     kind: ClassVar[type[Parameters]]  # of its config
+    line: ClassVar[Any]  # a NamedTuple: what trace.csv says of an epoch
     below: ClassVar[str] = ""  # where its folders are in `runs_dir`
     name: ClassVar[Any]  # config -> what a reader knows the run by, without its seed
-    read_trace: ClassVar[Any]  # folder, config -> trace
-    read_result: ClassVar[Any]  # values of result.json, config, trace -> result
+    read_cell: ClassVar[Any]  # values of result.json, config -> the cell
     folder: Path
     config: Any
     trace: Any
-    result: Any  # None until the run is finished
+    result: Result
     hardware: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
@@ -79,16 +79,28 @@ class Run:
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:
-        """A run as far as it is; RunError, one line, for a folder that is none or whose files are damaged."""
+        """RunError, one line, for a folder that is none of a run, not finished or damaged."""
         folder = Path(folder)
         with reading(folder / "config.json") as path:
             about = json.loads(path.read_text(encoding="utf-8"))
             config, on = make(cls.kind, about["parameters"]), dict(about["hardware"])
-        trace, result = cls.read_trace(folder, config), None
-        if (folder / "result.json").exists():
-            with reading(folder / "result.json") as path:
-                result = cls.read_result(json.loads(path.read_text(encoding="utf-8")), config, trace)
-        return cls(folder, config, trace, result, on)
+        if not (folder / "result.json").exists():
+            raise RunError(f"{folder}: not finished; the same run goes on")
+        trace = cls.read_trace(folder, config)
+        with reading(folder / "result.json") as path:
+            values, n = json.loads(path.read_text(encoding="utf-8")), len(trace.epochs)
+            cell, epoch = cls.read_cell(values, config), values.get("epoch", n)
+            if type(epoch) is not int or not 0 < epoch <= n:
+                raise ValueError(f"epoch {epoch!r:.20} of {n}")
+        return cls(folder, config, trace, Result(cell, epoch, trace.epochs[epoch - 1]._asdict()), on)
+
+    @classmethod
+    def read_trace(cls, folder: Path, config: Any) -> Any:
+        with reading(folder / "trace.csv") as path:
+            names, *lines = (line.split(",") for line in path.read_text(encoding="utf-8").splitlines())
+            if tuple(names) != cls.line._fields:
+                raise ValueError("unexpected columns")
+            return Trace(tuple(cls.line(int(line[0]), *map(float, line[1:])) for line in lines))
 
     @classmethod
     def read_all(cls, runs_dir: str | Path) -> list[Self]:
@@ -96,11 +108,7 @@ class Run:
         runs = []
         for path in sorted((Path(runs_dir).expanduser() / cls.below).glob("*/config.json")):
             try:
-                run = cls.read(path.parent)
-                if not run.result:
-                    done = f"{len(run.trace.epochs)} of {run.config.epochs} epochs"
-                    raise RunError(f"{run.folder}: not finished, {done}; the same run goes on")
-                runs.append(run)
+                runs.append(cls.read(path.parent))
             except RunError as error:
                 warnings.warn(f"left out: {error}", stacklevel=2)
         return runs
@@ -114,21 +122,10 @@ class Run:
         check_identity(folder, cls.identity(config))
         return cls.read(folder)
 
-    @classmethod
-    def tell_begun(cls, runs_dir: str | Path, configs: Sequence[Any]) -> None:
-        """Say which runs go on; RunError, one line, where one could not be written."""
-        for config in configs:
-            with open_run(cls.path(runs_dir, config), cls.identity(config)) as folder:
-                if folder.load():
-                    print(f"going on with {folder.path}")
-
 
 def digest(identity: dict[str, Any]) -> str:
     """Eight letters that make a folder's name unique."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-
-
-# --- writing --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -137,42 +134,52 @@ class RunFolder:
 
     path: Path
     identity: dict[str, Any]
+    writes: bool = True  # False: of a process beside the first one, which sees the folder too
 
     def write_config(self, *, device: str, **about: Any) -> None:
         """The identity, and the machine that the run is on now."""
         versions = {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
-        machine = {"versions": versions, "hardware": hardware(device)}
-        self._write_json("config.json", self.identity | machine | about)
+        self._write_json("config.json", self.identity | {"versions": versions, "hardware": hardware(device)} | about)
 
     def save(self, state: dict[str, Any]) -> None:
-        save_checkpoint(self.path / "checkpoint.pt", self.identity, state)
+        if self.writes:
+            save_checkpoint(self.path / "checkpoint.pt", self.identity, state)
 
     def load(self) -> dict[str, Any] | None:
         return load_checkpoint(self.path / "checkpoint.pt", self.identity)
 
     def write_trace(self, trace: Trace) -> None:
-        trace.write(self.path)
+        for name, content in trace.files().items():
+            self._write(name, content)
 
     def write_result(self, values: dict[str, Any]) -> None:
         self._write_json("result.json", values)
 
     def _write_json(self, name: str, values: dict[str, Any]) -> None:
         lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in values.items()]
-        text = "{" + ",\n ".join(lines) + "}\n"
-        write_beside(self.path / name, lambda file: file.write(text.encode()))
+        self._write(name, ("{" + ",\n ".join(lines) + "}\n").encode())
+
+    def _write(self, name: str, content: bytes) -> None:
+        if self.writes:
+            write_beside(self.path / name, lambda file: file.write(content))
 
 
 @contextmanager
 def open_run(path: Path, identity: dict[str, Any]) -> Iterator[RunFolder]:
-    """A run's folder, made if need be and locked; RunError, one line, where that cannot be."""
+    """A run's folder, made if need be and locked until the process ends; RunError, one line, where that cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115  # kept open as long as the folder is held
+        lock = open(path / ".lock", "a", encoding="utf-8")  # noqa: SIM115  # kept open as long as the folder is held
     except OSError as error:
         reason = one_line(error)
         raise RunError(f"{path}: cannot be written ({reason}); free that path or take another runs_dir") from None
     with lock:
-        _lock(lock, path)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{path}: another process is at work on this run; wait for it or stop it") from None
+        except OSError:
+            pass  # some network file systems: processes are not kept apart
         if (path / "config.json").exists():
             check_identity(path, identity)
         for part in path.glob("*.part"):  # of a killed process
@@ -180,33 +187,13 @@ def open_run(path: Path, identity: dict[str, Any]) -> Iterator[RunFolder]:
         yield RunFolder(path, identity)
 
 
-def _lock(lock: io.TextIOWrapper, path: Path) -> None:
-    """Hold the file until it is closed, or the process ends in any way."""
-    try:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        process = lock.read(20).strip() or "unknown"
-        raise RunError(f"{path}: process {process} is at work on this run; wait for it or stop it") from None
-    except (ImportError, OSError):  # Windows; some network file systems
-        return
-    with suppress(OSError):  # a full disk: the number is a help, not a need
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-
-
-# --- reading --------------------------------------------------------------------------------------
-
-
 def check_identity(path: Path, identity: dict[str, Any]) -> None:
     """RunError, one line, for the folder of another run."""
     with reading(path / "config.json") as file:
-        other = difference(json.loads(file.read_text(encoding="utf-8")), identity)
-    if other:
-        raise RunError(f"{path}: holds another run ({other}); move the folder away or take another runs_dir")
+        about = json.loads(file.read_text(encoding="utf-8"))
+        own = about | identity == about
+    if not own:
+        raise RunError(f"{path}: holds another run; move the folder away or take another runs_dir")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import ctypes
 import multiprocessing
 import os
 import platform
+import resource
 import sys
 import threading
 from contextlib import suppress
@@ -29,20 +30,10 @@ def hardware(device: str = "cpu") -> dict[str, Any]:
     return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": name}
 
 
-def machine(device: str) -> str:
-    """'2 threads, AMD EPYC', or the GPU's name."""
-    about = hardware(device)
-    return f"{about['threads']} thread{'s' * (about['threads'] > 1)}, {about['cpu' if device == 'cpu' else 'device']}"
-
-
 def peak_bytes(device: str) -> int:
-    """Memory at its peak so far: of the GPU, else of this process; 0 where the system does not tell."""
+    """Memory at its peak so far: of the GPU, else of this process."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
     return (1 if sys.platform == "darwin" else 1024) * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

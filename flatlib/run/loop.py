@@ -1,114 +1,125 @@
-"""The loop of a run that can be stopped between two steps: steps, epochs, checkpoints, Ctrl-C."""
+"""The loop of a run that can end at any moment and go on: steps, epochs, checkpoints; and what it will take."""
 
-import signal
-import threading
 import time
-import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from flatlib.run.folder import RunFolder
+from flatlib.run.checkpoint import RunStoppedError
+from flatlib.run.folder import Result, RunFolder, Trace
+from flatlib.run.hardware import peak_bytes
+from flatlib.run.progress import duration
 
 
-class Work:
-    """What can be stopped between two steps, and goes on from its state.
+class Work(ABC):
+    """A run between two steps: all that a checkpoint holds."""
 
-    It has a method `step`, which counts `at`, and `end_epoch`; `trace`, `so_far` for on_step, `result()` for
-    result.json; `state()` and `restore(state)` for the checkpoint.
-    """
-
-    config: Any  # with its number of epochs
+    line: Any  # a NamedTuple: an epoch's number, the means of `sums` over its steps, more
+    n_sums: int
     done: list[Any]  # a line an epoch
-    steps: int  # of an epoch
-    at: int  # steps of this epoch done
-    spent: float  # seconds in this epoch, before `since`
-    since: float
+
+    def __init__(self, config: Any, steps: int, device: torch.device) -> None:
+        self.config, self.steps, self.device, self.done = config, steps, device, []
+        self.begin_epoch()
 
     def begin_epoch(self) -> None:
-        self.at, self.spent, self.since = 0, 0.0, time.monotonic()
+        self.at, self.since = 0, time.monotonic()
+        self.sums = torch.zeros(self.n_sums, dtype=torch.float64, device=self.device)
+
+    @abstractmethod
+    def step(self) -> None: ...  # counts `at`, adds to `sums`
+    @abstractmethod
+    def end_epoch(self) -> None: ...  # closes the epoch's line, begins the next one
+    @abstractmethod
+    def result(self) -> Result: ...
+
+    @property
+    def trace(self) -> Trace:
+        return Trace(tuple(self.done))
 
     @property
     def seconds(self) -> float:
         """Of the running epoch."""
-        return self.spent + time.monotonic() - self.since
+        return time.monotonic() - self.since
 
     @property
     def finished(self) -> bool:
         return len(self.done) == self.config.epochs
 
+    def so_far(self) -> dict[str, float]:
+        """Means over the epoch's steps; reading them waits for a GPU."""
+        return dict(zip(self.line._fields[1:], (self.sums / self.at).tolist(), strict=False))
+
+    def state(self) -> dict[str, Any]:
+        """All that the next steps depend on, to be written at once; `torch.load(weights_only=True)` reads it."""
+        lines = [list(epoch) for epoch in self.done]
+        return {"trace": lines, "step": self.at, "sums": self.sums.tolist(), "seconds": self.seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.done = [self.line(*values) for values in state["trace"]]
+        self.begin_epoch()
+        self.at, self.since = state["step"], self.since - state["seconds"]
+        self.sums += torch.tensor(state["sums"], dtype=torch.float64, device=self.device)
+
 
 def run_to_end(
-    work: Any,  # a Work
+    work: Work,
     folder: RunFolder,
-    interrupted: Callable[[], bool],  # asked after each step and epoch
     *,
-    checkpoint_seconds: float,  # within an epoch; after each epoch anyway
-    on_epoch: Callable[[Any, Any], Any] | None,  # takes the config and the trace
-    on_step: Callable[[Any, Any], Any] | None,  # takes the config and so_far
+    checkpoint_seconds: float = 60.0,  # within an epoch; after each epoch anyway
+    on_epoch: Callable[[Any, Any], Any] = lambda config, trace: None,
+    on_step: Callable[[Any], Any] = lambda work: None,
 ) -> None:
     """Steps, epochs, checkpoints, the result; a KeyboardInterrupt says what is kept."""
-    saved, whole = time.monotonic(), True  # whole: between two steps, where the state is
-    folder.write_trace(work.trace)  # of a killed process, or what there is before the first epoch
+    saved = time.monotonic()
     try:
         while not work.finished:
-            ends, whole = work.at == work.steps, False
-            (work.end_epoch if ends else work.step)()
-            whole = True
+            if ends := work.at == work.steps:
+                work.end_epoch()
+                folder.write_trace(work.trace)  # before the checkpoint: what that has is never missing here
+            else:
+                work.step()
             if ends or time.monotonic() - saved >= checkpoint_seconds:
                 folder.save(work.state())
                 saved = time.monotonic()
             if ends:
-                folder.write_trace(work.trace)
-            if tell := on_epoch if ends else on_step:
-                tell(work.config, work.trace if ends else work.so_far)
-            if interrupted() and not work.finished:
-                raise KeyboardInterrupt
+                on_epoch(work.config, work.trace)
+            else:
+                on_step(work)
     except KeyboardInterrupt:
-        if whole:
-            folder.save(work.state())
-        kept = f"epoch {len(work.done) + 1}, step {work.at}" if whole else "the last checkpoint"
-        raise KeyboardInterrupt(
-            f"interrupted; {folder.path} keeps {kept}, and the same command goes on from there"
-        ) from None
-    folder.write_result(work.result())
+        kept = "the last checkpoint, and the same command goes on from there"
+        raise KeyboardInterrupt(f"interrupted; {folder.path} keeps {kept}") from None
+    folder.write_result(work.result().to_json())
 
 
 @contextmanager
-def held_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C is noted instead of raised, so that a step ends; a second one is raised at once.
-
-    Only where Python's own handler is in place: in other threads, or with nohup, nothing changes.
-    """
-    asked: list[bool] = []
-
-    def note(*_: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(True)
-
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield lambda: False
-        return
-    signal.signal(signal.SIGINT, note)
+def enough_memory() -> Iterator[None]:
+    """RunStoppedError, one line, where a GPU or the CPU, for which torch has no class, has too little."""
     try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if asked:  # too late to stop this run
-        raise KeyboardInterrupt("interrupted after the end of a run, whose folder is complete")
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise RunStoppedError(
+            "out of memory: take fewer channels, a smaller batch_size or chunk; the last checkpoint is kept"
+        ) from None
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Of a GPU, or of the CPU's memory, for which torch has no class."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-
-
-def warn_of_change(what: str, before: int, now: int, path: Path) -> None:
-    """Of a run that goes on with another number of threads or processes than it began with."""
-    if before != now:
-        warnings.warn(f"{path}: begun with {before} {what}, now {now}: last digits may differ", stacklevel=4)
+def estimate(work: Work, more: str = "", *, extra: float = 0.0) -> str:
+    """Time and memory of a run from its beginning, from two steps of this throw-away copy; one line."""
+    work.done, seconds = [None] * (work.config.epochs - 1), []  # the last epoch: none of its steps is left out
+    work.begin_epoch()
+    for _ in range(2):  # the first one also warms up
+        begin = time.perf_counter()
+        work.step()
+        work.so_far()
+        seconds.append(time.perf_counter() - begin)
+    steps, memory = work.steps + extra, peak_bytes(work.device.type)  # extra: steps' worth of an epoch's end
+    return (
+        f"about {duration(work.config.epochs * steps * min(seconds))} for {work.config.epochs} epochs of {work.steps} "
+        f"steps ({min(seconds):.2g} s a step), {memory / 1e9:.1f} GB{more}"
+    )

@@ -11,13 +11,7 @@ def execute_notebook(
     import papermill
     from traitlets.config import Config
 
-    return papermill.execute_notebook(
-        source.absolute(),
-        output,
-        parameters,
-        kernel_name="python3",
-        language="python",
-        cwd=source.absolute().parent,
-        progress_bar={"desc": source.stem} if progress else False,
-        config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-    )
+    how: Any = {"kernel_name": "python3", "language": "python", "cwd": source.absolute().parent}
+    how["progress_bar"] = {"desc": source.stem} if progress else False
+    how["config"] = Config({"KernelManager": {"transport_encryption": "auto"}})
+    return papermill.execute_notebook(source.absolute(), output, parameters, **how)

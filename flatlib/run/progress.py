@@ -1,5 +1,6 @@
-"""How far runs are, as lines or a bar, and their mean. Needs tqdm for the bar only."""
+"""How far runs are, line by line, and their mean."""
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -7,64 +8,48 @@ from typing import Any
 
 import numpy as np
 
-QUIET = 30.0  # seconds without a line, at most
-NO_RESULTS = ("epochs", "learning_rate", "seconds")
+NO_RESULTS = ("epoch", "learning_rate", "seconds")
 
 
 class Progress:
-    """A line an epoch; within it a bar on a terminal with tqdm, elsewhere a line every half minute."""
+    """A line an epoch; within it a bar on a terminal, elsewhere a line every half minute."""
 
-    def __init__(self, step: str, epoch: Sequence[str]) -> None:
-        """Formats of where a run stands within an epoch, and of a trace's line, where those with a nan are left out."""
-        self.words, self.epoch_words, self.bar, self.said = step, epoch, None, time.monotonic()
+    def __init__(self) -> None:
+        self.said = time.monotonic()
 
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-        self.bar = None
-
-    def step(self, config: Any, now: Any) -> None:
-        """`now` has an epoch, a step and the epoch's steps."""
-        self.bar = self.bar or _bar(now)
-        if self.bar is not None:
-            self.bar.set_postfix_str(self.words.format(now), refresh=False)
-            self.bar.update()
-        elif time.monotonic() - self.said > QUIET and now.step < now.steps:
-            self._print(config, f"{now.epoch}, step {now.step}/{now.steps}", [self.words.format(now)])
+    def step(self, work: Any) -> None:
+        """`work` is a run between two steps."""
+        terminal = sys.stdout.isatty()
+        if time.monotonic() - self.said < (0.1 if terminal else 30.0):
+            return
+        left = duration(work.seconds / work.at * (work.steps - work.at))
+        done = 20 * work.at // work.steps
+        bar = f"{len(work.done) + 1} [{'#' * done}{'.' * (20 - done)}] step {work.at}/{work.steps}"
+        self._print(work.config, bar, work.so_far(), left, "\r" if terminal else "\n")
 
     def epoch(self, config: Any, trace: Any) -> None:
         """What it brought, and the time left by the mean of the epochs so far."""
-        self.close()
-        last, left = trace.epochs[-1], config.epochs - len(trace.epochs)
-        words = [text for text in (words.format(last) for words in self.epoch_words) if "nan" not in text]
-        words += [f"{duration(left * float(trace.column('seconds').mean()))} left"] if left else []
-        self._print(config, f"{last.epoch}/{config.epochs}", words)
+        last = trace.epochs[-1]
+        left = duration((config.epochs - last.epoch) * float(trace.column("seconds").mean()))
+        self._print(config, f"{last.epoch}/{config.epochs}", last._asdict(), left, "\n")
 
-    def _print(self, config: Any, at: str, words: Sequence[str]) -> None:
-        print(f"seed {config.seed}, epoch {at}: {', '.join(words)}", flush=True)
+    def _print(self, config: Any, at: str, values: dict[str, float], left: str, end: str) -> None:
+        words = [f"{name} {value:.4g}" for name, value in values.items() if _is_result(name, value)]
+        clear = "\x1b[K" if sys.stdout.isatty() else ""  # the rest of a longer line before
+        print(f"seed {config.seed}, epoch {at}: {', '.join(words)}, {left} left{clear}", end=end, flush=True)
         self.said = time.monotonic()
 
 
-def _bar(now: Any) -> Any:
-    """tqdm's, with the time left of the epoch; None without a terminal or tqdm."""
-    if not sys.stderr.isatty():
-        return None
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    return tqdm(total=now.steps, initial=now.step - 1, desc=f"epoch {now.epoch}", leave=False)
+def _is_result(name: str, value: float) -> bool:
+    return name not in NO_RESULTS and math.isfinite(value)
 
 
 def summary(finals: Sequence[dict[str, float]]) -> list[str]:
     """Mean and population standard deviation of each final number over the runs that have it."""
     lines = []
     for name in finals[0]:
-        values = np.array([final[name] for final in finals])
-        values = values[np.isfinite(values)]
-        if len(values) and name not in NO_RESULTS:
-            unit = " %" * any(word in name for word in ("error", "accuracy"))
-            lines.append(f"{name}: {values.mean():.4g} +- {values.std():.2g}{unit} (n = {len(values)})")
+        if values := [final[name] for final in finals if _is_result(name, final[name])]:
+            lines.append(f"{name}: {np.mean(values):.4g} +- {np.std(values):.2g} (n = {len(values)})")
     return lines
 
 

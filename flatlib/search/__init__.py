@@ -1,4 +1,1 @@
-"""Differentiable search, NA-DARTS and its relatives (Sec. 4.2, 5.2, A.2, D).
-
-More axes: T cell types (normal, reduction), P weights of the supernet.
-"""
+"""Differentiable search (Sec. 4.2, 5.2, A.2, D). More axes: T cell types (normal, reduction), P supernet weights."""

@@ -12,19 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flatlib.data.images import ImageSet
 from flatlib.run.checkpoint import RunStoppedError
 from flatlib.search import variants
 from flatlib.search.config import SearchConfig, recipe
 from flatlib.search.curvature import Batch
 from flatlib.search.kernels import choose
-from flatlib.search.objective import (
-    Aggregated,
-    CrossEntropy,
-    aggregated_gradient,
-    degraded_indices,
-    draw_neighbors,
-)
+from flatlib.search.objective import Aggregated, CrossEntropy, aggregated_gradient, degraded_indices, draw_neighbors
 from flatlib.search.supernet import Supernet
 from flatlib.spaces import SPACES
 
@@ -66,8 +59,8 @@ class Learner:
             self.arch["edge_logits"] = self._leaf(torch.from_numpy(1e-3 * first.standard_normal(shape[:2])))
         own = self.recipe
         self.sgd = torch.optim.SGD([self.weights], momentum=own.momentum, weight_decay=own.weight_decay)
-        rate, betas, decay = own.arch_learning_rate, own.arch_betas, own.arch_weight_decay
-        self.adam = torch.optim.Adam(self.arch.values(), rate, betas, weight_decay=decay)
+        adam: Any = {"lr": own.arch_learning_rate, "betas": own.arch_betas, "weight_decay": own.arch_weight_decay}
+        self.adam = torch.optim.Adam(self.arch.values(), **adam)
         self.rng = np.random.default_rng([config.seed, 1])  # neighbors and noise
         self.steps = 0  # weight steps done
         self.begin_epoch(0)
@@ -90,8 +83,6 @@ class Learner:
         ends = own.temperature
         self.temperature = None if ends is None else variants.ramp(ends, epoch, epochs, geometric=True)
 
-    # --- steps -------------------------------------------------------------------------------------
-
     def arch_step(self, train_batch: Batch, valid_batch: Batch) -> Step:
         """Descend g(f(N(alpha))) on validation data at the current weights (Algorithm 1), or DARTS's unrolled loss."""
         alphas, gamma = torch.softmax(self.arch["logits"], -1), self.gamma()
@@ -100,7 +91,9 @@ class Learner:
         if self.config.order == 2:
             found = self._unrolled(self._loss(train_batch), loss, neighbors)
         else:
-            found = self._first_order(loss, neighbors)
+            others = () if loss.edge_weights is None else (loss.edge_weights,)
+            loss_of, own = partial(loss, self.weights.detach()), self.config
+            found = aggregated_gradient(loss_of, neighbors, own.aggregator, own.lam, self.chunk, others)
         outputs = [neighbors] if gamma is None else [neighbors, gamma]
         slopes = torch.autograd.grad(outputs, list(self.arch.values()), [found.gradient, *found.others])
         losses = found.losses.double().cpu().numpy()
@@ -151,22 +144,11 @@ class Learner:
         leaf = None if gamma is None else gamma.detach().requires_grad_(gamma.requires_grad)
         return CrossEntropy(self.net, images, labels, leaf, shared)
 
-    def _first_order(self, loss: CrossEntropy, neighbors: Tensor) -> Aggregated:
-        others = () if loss.edge_weights is None else (loss.edge_weights,)
-        loss_of, own = partial(loss, self.weights.detach()), self.config
-        return aggregated_gradient(loss_of, neighbors, own.aggregator, own.lam, self.chunk, others)
-
     def _unrolled(self, train_loss: CrossEntropy, valid_loss: CrossEntropy, alphas: Tensor) -> Aggregated:
         buffer = self.sgd.state[self.weights].get("momentum_buffer", 0.0)  # none before the first weight step
-        value, gradient = variants.unrolled_gradient(
-            train_loss,
-            valid_loss,
-            self.weights,
-            alphas,
-            learning_rate=self.learning_rate,
-            weight_decay=self.recipe.weight_decay,
-            push=self.recipe.momentum * buffer,
-        )
+        ahead: Any = {"learning_rate": self.learning_rate, "weight_decay": self.recipe.weight_decay}
+        ahead["push"] = self.recipe.momentum * buffer
+        value, gradient = variants.unrolled_gradient(train_loss, valid_loss, self.weights, alphas, **ahead)
         return Aggregated(value.item(), value, gradient)
 
     def _check(self, part: str, losses: np.ndarray, slopes: tuple[Tensor, ...]) -> None:
@@ -176,8 +158,6 @@ class Learner:
                 f"step {self.steps + 1}, {part}: a loss or its gradient is not finite; try precision = float32 (now "
                 f"{self.config.precision}), a larger batch_size or another seed, and check that all images are finite"
             )
-
-    # --- what is kept ------------------------------------------------------------------------------
 
     def alphas(self) -> np.ndarray:  # (T, E, O) float64
         """alpha = softmax(logits), without any noise."""
@@ -190,10 +170,9 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """A copy of all that the next steps depend on; `torch.load(weights_only=True)` reads it."""
-        leaves = {name: leaf.detach() for name, leaf in self._leaves().items()}
-        optimizers = {"sgd": self.sgd.state_dict(), "adam": self.adam.state_dict()}
-        numbers = {"rng": self.rng.bit_generator.state, "epoch": self.epoch, "steps": self.steps}
-        return copy.deepcopy(leaves | optimizers | numbers)
+        kept: dict[str, Any] = {name: leaf.detach() for name, leaf in self._leaves().items()}
+        kept |= {"sgd": self.sgd.state_dict(), "adam": self.adam.state_dict()}
+        return copy.deepcopy(kept | {"rng": self.rng.bit_generator.state, "epoch": self.epoch, "steps": self.steps})
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `state()` of the same config, to the bit."""
@@ -210,10 +189,3 @@ class Learner:
 
 
 LEARNERS: dict[str, type[Learner]] = {}  # method added to RECIPES -> what makes its steps, if not Learner
-
-
-def learner_for(config: SearchConfig, image_set: ImageSet, *, chunk: int, kernels: str = "auto") -> Learner:
-    """The method's learner for these images, on their device."""
-    images, kind = image_set.images["train"], LEARNERS.get(config.base_method, Learner)
-    sizes = {"n_classes": image_set.n_classes, "in_channels": images.shape[1]}
-    return kind(config, **sizes, device=images.device, chunk=chunk, kernels=kernels)

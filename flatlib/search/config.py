@@ -31,9 +31,8 @@ class Recipe:
 RECIPES = {
     "darts": Recipe(),
     "darts-es": Recipe(watches_curvature=True),
-    "pc-darts": Recipe(
-        learning_rate=0.1, learning_rate_end=0.0, arch_learning_rate=6e-4, warm_up=15 / 50, partial=4
-    ),  # its authors': 15 of 50 epochs, batch 256
+    # its authors': 15 of 50 epochs, batch 256
+    "pc-darts": Recipe(0.1, 0.0, arch_learning_rate=6e-4, warm_up=15 / 50, partial=4),
     "snas": Recipe(temperature=(1.0, 0.03)),
     "sdarts-rs": Recipe(noise=(0.03, 0.3)),
 }
@@ -81,16 +80,10 @@ class SearchConfig(Parameters):
     def __post_init__(self) -> None:
         """ValueError, one line, for parameters out of range or that contradict each other."""
         super().__post_init__()
-        if self.order == 2 and (self.neighborhood_aware or self.base_method not in ("darts", "darts-es")):
-            raise ValueError(
-                f"order = 2 with method = {self.method}: the unrolled step is DARTS's own; NA-DARTS is first order "
-                "(Algorithm 1); use order = 1, or method = darts or darts-es"
-            )
-        if self.order == 2 and self.precision in ("tf32", "bf16"):
-            raise ValueError(
-                f"precision = {self.precision} with order = 2: it rounds the small difference of weights away; "
-                "allowed: float32, float64"
-            )
+        if self.order == 2 and self.method not in ("darts", "darts-es"):  # NA-DARTS is first order (Algorithm 1)
+            raise ValueError(f"order = 2 with method = {self.method}: only darts and darts-es unroll; use order = 1")
+        if self.order == 2 and self.precision in ("tf32", "bf16"):  # they round its small difference of weights away
+            raise ValueError(f"precision = {self.precision} with order = 2: too coarse; allowed: float32, float64")
         edges = len(SPACES[self.space].edges)
         if self.d > edges:
             raise ValueError(f"d = {self.d}: a cell of {self.space} has {edges} edges; allowed: 0 to {edges}")
@@ -98,10 +91,8 @@ class SearchConfig(Parameters):
             raise ValueError(f"cells = {self.cells}: {self.space} has three stages; allowed: 3, 6, 9, ...")
         partial = recipe(self).partial
         if self.channels % (2 * partial) and partial > 1:
-            raise ValueError(
-                f"channels = {self.channels} with method = {self.method}: a {partial}th of them passes the "
-                f"operations; allowed: multiples of {2 * partial}"
-            )
+            allowed = f"allowed: multiples of {2 * partial}, of which 1 / {partial} passes the operations"
+            raise ValueError(f"channels = {self.channels} with method = {self.method}: {allowed}")
 
     @property
     def neighborhood_aware(self) -> bool:

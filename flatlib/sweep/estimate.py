@@ -88,12 +88,10 @@ def here(jobs: list[Job]) -> list[str]:
 
     ValueError or OSError, one line, where its images are missing.
     """
-    from flatlib.run.hardware import resolve_device
-    from flatlib.search.search import estimate, load_for
+    from flatlib.search.search import estimate
 
     lines = []
     for job in {job.stage: job for job in reversed(jobs)}.values():
         for config in search_configs(job)[:1]:
-            images = load_for(config).to(resolve_device(config.device))
-            lines.append(f"{job.stage}, a search of the first job, alone: {estimate(config, images)}; {OVERHEAD}")
+            lines.append(f"{job.stage}, a search of the first job, alone: {estimate(config)}; {OVERHEAD}")
     return lines[::-1]

@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 from papermill.exceptions import PapermillExecutionError
 
-from flatlib.evaluation.runs import finished_run as finished_training
+from flatlib.evaluation.runs import EvaluationRun
 from flatlib.run.checkpoint import write_beside
 from flatlib.run.config import seeds
 from flatlib.run.folder import check_identity, open_run, reading
 from flatlib.run.notebook import execute_notebook
-from flatlib.search.runs import read_run
+from flatlib.search.runs import Run
 from flatlib.sweep.plan import MODELS, NOTEBOOKS, Job, cells_to_train, search_folders
 
 BUSY = "is at work on this run"  # of another process, in a run folder that two jobs share
@@ -132,17 +132,16 @@ def numbers(job: Job, folder: Path) -> pd.DataFrame:
 
 def _searches(job: Job, folder: Path) -> Iterator[Number]:
     for path in search_folders(job, folder / "runs"):
-        run = read_run(path)
-        if run.result:
-            for name, label in MEASURES.items():
-                yield run.config.method, label, run.result.final.get(name, float("nan"))
+        run = Run.read(path)
+        for name, label in MEASURES.items():
+            yield run.config.method, label, run.result.final[name]
 
 
 def _trainings(job: Job, folder: Path) -> Iterator[Number]:
     settings = job.settings(train=cells_to_train(job, folder))
     for config in settings.configs({}).values():
         for one in seeds(config, settings.runs):
-            if run := finished_training(folder / "runs", one):
+            if run := EvaluationRun.finished(folder / "runs", one):
                 yield "found cells", f"test error, {one.dataset} (%)", run.test_error
 
 

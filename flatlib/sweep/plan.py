@@ -13,7 +13,7 @@ from flatlib.parameters import words
 from flatlib.run.config import make, seeds
 from flatlib.run.folder import digest
 from flatlib.search.config import SearchConfig
-from flatlib.search.runs import run_path
+from flatlib.search.runs import Run
 from flatlib.settings import Settings
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -220,4 +220,4 @@ def search_configs(job: Job) -> list[SearchConfig]:
 
 def search_folders(job: Job, runs_dir: Path) -> list[Path]:
     """Where those searches are, finished or not."""
-    return [run_path(runs_dir, config) for config in search_configs(job)]
+    return [Run.path(runs_dir, config) for config in search_configs(job)]

@@ -7,7 +7,7 @@ import pytest
 from executed import numbers, run_notebook
 
 from flatlib.evaluation.catalogue import catalogue
-from flatlib.evaluation.runs import read_runs
+from flatlib.evaluation.runs import EvaluationRun
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
 from flatlib.search.search import search
@@ -34,7 +34,7 @@ def test_evaluation_after_searches_and_again(tmp_path):
     """Sees found cells left out, trainings repeated, a table of other numbers, a stand-in beside a published number."""
     searched(tmp_path)
     first = run_notebook(EVALUATION, tmp_path, **TINY)
-    runs = read_runs(tmp_path / "runs")
+    runs = EvaluationRun.read_all(tmp_path / "runs")
     assert len(runs) == 2 * (2 + 3)  # NAS-Bench-201's cell needs another network
     assert {run.config.epochs for run in runs} == {2} and {run.config.seed for run in runs} == {0, 1}
     summary = first.table("evaluations.summary")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from executed import numbers, run_notebook
 
-from flatlib.search.runs import read_runs
+from flatlib.search.runs import Run
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
 STEM = "06_loss_landscape"
@@ -18,7 +18,7 @@ TINY = {
 def test_tiny_then_again_then_from_folders(tmp_path):
     """Sees a parameter that does not reach the landscape, work done twice, folders that are not looked at."""
     first = run_notebook(STEM, tmp_path, **TINY)
-    runs = {run.config.method: run for run in read_runs(tmp_path / "runs")}
+    runs = {run.config.method: run for run in Run.read_all(tmp_path / "runs")}
     assert runs.keys() == {"darts", "na-darts"}
     assert all(len(list(run.folder.glob("landscape-*.npz"))) == 1 for run in runs.values())
     (planes,) = first.figures("plot_planes(around)")

@@ -10,10 +10,9 @@ from flatlib.search.config import METHODS
 from flatlib.sweep.plan import MODELS
 
 pytestmark = pytest.mark.notebooks
-ORDER = "the unrolled step is DARTS's own; NA-DARTS is first order (Algorithm 1); use order = 1"
 OF = f"allowed: each run as it is and with na-; of {' '.join(METHODS)}"
 SAYS = {  # notebook, a parameter, its value -> what the line says
-    ("03_na_darts", "order", 2): f"order = 2 with method = na-darts: {ORDER}, or method = darts or darts-es",
+    ("03_na_darts", "order", 2): "order = 2 with method = na-darts: only darts and darts-es unroll; use order = 1",
     ("05_s3_and_variants", "methods", "darts foo"): f"methods = 'darts foo': foo: no such method; {OF}",
     ("04_evaluation", "train", "DARTS_V3"): "'DARTS_V3': no such published cell, JSON file or run folder",
     ("04_evaluation", "auxiliary", 0.4): "auxiliary = 0.4: digits, whose images are too small for it",

@@ -12,7 +12,7 @@ import pytest
 from executed import Executed, run_notebook
 
 from flatlib.search.config import SearchConfig
-from flatlib.search.runs import Run, read_runs
+from flatlib.search.runs import Run
 from flatlib.spaces import SPACES
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
@@ -23,7 +23,7 @@ FILES = {".lock", "config.json", "trace.csv", "alphas.npy", "checkpoint.pt", "re
 
 def check_runs(folder: Path, config: SearchConfig, methods: list[str], seeds: tuple[int, ...] = (3,)) -> list[Run]:
     """The folders are those of these searches, complete, and say so themselves."""
-    runs = {(run.config.method, run.config.seed): run for run in read_runs(folder / "runs")}
+    runs = {(run.config.method, run.config.seed): run for run in Run.read_all(folder / "runs")}
     assert runs.keys() == {(method, seed) for method in methods for seed in seeds}
     assert len(list((folder / "runs").iterdir())) == len(runs)
     for (method, seed), run in runs.items():
@@ -37,7 +37,7 @@ def check_runs(folder: Path, config: SearchConfig, methods: list[str], seeds: tu
         kinds = 1 if config.space == "nas-bench-201" else 2
         shape = (config.epochs + 1, kinds, len(space.edges), len(space.operations))
         assert np.load(run.folder / "alphas.npy").shape == shape
-        assert json.loads((run.folder / "result.json").read_text())["epochs"] == config.epochs
+        assert json.loads((run.folder / "result.json").read_text())["epoch"] == config.epochs
     return [runs[method, seed] for method in methods for seed in seeds]
 
 

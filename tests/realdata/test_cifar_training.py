@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from conftest import DATA
 
+from flatlib.evaluation.batches import batches_of
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.evaluate import batches_of, evaluate
+from flatlib.evaluation.training import evaluate
 
 pytestmark = [pytest.mark.realdata, pytest.mark.usefixtures("one_thread")]
 SIZES = {"n_train": 256, "batch_size": 32, "channels": 4, "cells": 4, "epochs": 2, "device": "cpu"}
@@ -38,7 +39,7 @@ def train(folder, tmp_path, dataset, n_classes):
     run = evaluate(config, tmp_path, data_dir=folder)
     losses = run.trace.column("train_loss")
     assert np.isfinite(losses).all() and abs(losses[0] - math.log(n_classes)) < 0.6 and losses[1] < losses[0]
-    assert run.result["test_loss"] < math.log(n_classes) + 1.5 and run.test_error < 100  # not far from chance yet
+    assert run.result.final["test_loss"] < math.log(n_classes) + 1.5 and run.test_error < 100  # not far from chance yet
 
 
 def test_cifar10(cifar10_folder, tmp_path):

@@ -22,7 +22,7 @@ COMMANDS = """
 import contextlib, io, json, sys
 from flatlib import cli
 from flatlib.search.__main__ import main as search
-from flatlib.evaluation.__main__ import start as evaluation
+from flatlib.evaluation.__main__ import main as evaluation
 
 def said(words):
     out, err = io.StringIO(), io.StringIO()

@@ -22,7 +22,8 @@ from flatlib.evaluation.digits201 import Recipe
 from flatlib.evaluation.digits201_build import build
 from flatlib.run.checkpoint import RunError
 from flatlib.run.folder import open_run
-from flatlib.search.runs import run_path
+from flatlib.search import __main__ as command
+from flatlib.search.runs import Run
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks and forks of POSIX")
@@ -36,38 +37,36 @@ def start(code: str, *words: str) -> subprocess.Popen:
 
 SLOW = """
 import sys, time
-from flatlib.search.__main__ import main
-from flatlib.search.searcher import Searcher
-plain = Searcher.step
-Searcher.step = lambda self: (plain(self), time.sleep(float(sys.argv[1])))
-sys.exit(main(sys.argv[2:]))
+from flatlib.search import __main__ as command
+from flatlib.search.search import Searcher
+command.estimate = lambda *_, **__: ""
+Searcher.step = lambda self: time.sleep(60)
+command.main(sys.argv[1:])
 """
 
 
-def test_a_second_search_is_told_who_is_at_work_and_a_killed_one_keeps_nothing(tmp_path):
+@pytest.mark.usefixtures("one_thread", "own_warnings")
+def test_a_second_search_is_kept_out_and_a_killed_one_keeps_nothing(tmp_path, capsys, monkeypatch):
     """Sees two searches write one folder, or a folder that stays locked once its search was killed."""
-    words = [*WORDS, "--runs_dir", str(tmp_path), "--kernels", "plain", "--checkpoint-seconds", "0"]
-    path = run_path(tmp_path, TINY)
-    first = start(SLOW, "60", *words)
-    while not (path / "trace.csv").exists():
+    monkeypatch.setattr(command, "estimate", lambda *_, **__: "")
+    words = [*WORDS, "--runs_dir", str(tmp_path), "--kernels", "plain"]
+    path = Run.path(tmp_path, TINY)
+    first = start(SLOW, *words)
+    while not (path / "config.json").exists():
         assert first.poll() is None
         time.sleep(0.02)
-    second = start(SLOW, "0", *words)
-    out, err = second.communicate(timeout=120)
-    assert second.returncode == 2 and not out
-    assert re.fullmatch(rf"flatlib.search: .*process {first.pid} is at work on this run; wait for it or .*\n", err)
-    assert first.poll() is None
+    assert command.main(words) == 2
+    told = r"flatlib.search: .*another process is at work on this run; wait for it or .*\n"
+    assert re.fullmatch(told, capsys.readouterr().err) and first.poll() is None
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    third = start(SLOW, "0", *words)
-    out, err = third.communicate(timeout=120)
-    assert third.returncode == 0 and f"going on with {path}" in out, err
+    assert command.main(words) == 0 and (path / "result.json").exists()
 
 
 def test_two_builds_in_one_folder(tmp_path):
     """Sees two builds write the same parts, each half of the other's, or compute each part twice."""
     options = {"recipe": Recipe(epochs=1), "classes": np.arange(2), "runs": [("digits", 0)], "processes": 1}
-    with open_run(tmp_path, {}), pytest.raises(RunError, match=f"process {os.getpid()} is at work") as error:
+    with open_run(tmp_path, {}), pytest.raises(RunError, match="another process is at work") as error:
         build(tmp_path, **options)
     assert len(str(error.value).splitlines()) == 1 and [path.name for path in tmp_path.iterdir()] == [".lock"]
     build(tmp_path, **options)
