@@ -132,7 +132,7 @@ def test_a_searchs_rows(config, rows):
 
 
 def test_names_tell_searches_apart():
-    """Sees cells of different searches under one name."""
+    """Sees cells of different searches under one name, or one that tells what only other methods' searches differ in."""
     changes = {
         "space": "s3", "n_train": 100, "method": "darts", "aggregator": "max", "representation": "multiplicative",
         "d": 2, "n_nbr": 3, "eps": 0.2, "lam": 2.0, "channels": 8, "cells": 3, "epochs": 9, "batch_size": 16,
@@ -147,6 +147,9 @@ def test_names_tell_searches_apart():
     assert [*group_names([SearchConfig(d=2, seed=9, epochs=9)]).values()] == ["na-darts, d 2, found on digits"]
     darts = [SearchConfig(method="darts", d=2), SearchConfig(method="darts", order=2)]
     assert [*group_names(darts).values()] == ["darts, found on digits", "darts, order 2, found on digits"]
+    apart = [SearchConfig(epochs=9), SearchConfig(method="darts", channels=8), SearchConfig(space="s3", cells=3)]
+    short = ["na-darts, found on digits", "darts, found on digits", "na-darts, space s3, found on digits"]
+    assert [*group_names(apart).values()] == short
     same = [SearchConfig(epochs=9), SearchConfig(epochs=9, seed=1), SearchConfig()]
     assert [*group_names(same).values()] == ["na-darts, epochs 9, found on digits"] * 2 + ["na-darts, found on digits"]
 
