@@ -132,7 +132,7 @@ def test_a_searchs_rows(config, rows):
 
 
 def test_names_tell_searches_apart():
-    """Sees cells of different searches under one name, or one that tells what only other methods' searches differ in."""
+    """Sees cells of different searches under one name, or told by what only other methods' differ in."""
     changes = {
         "space": "s3", "n_train": 100, "method": "darts", "aggregator": "max", "representation": "multiplicative",
         "d": 2, "n_nbr": 3, "eps": 0.2, "lam": 2.0, "channels": 8, "cells": 3, "epochs": 9, "batch_size": 16,

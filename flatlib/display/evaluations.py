@@ -20,8 +20,7 @@ from flatlib.display.searches import one_line_interrupt
 from flatlib.display.tables import estimates_of, plain
 from flatlib.evaluation.batches import Batches
 from flatlib.evaluation.config import EvaluationConfig
-from flatlib.evaluation.cost import cost
-from flatlib.evaluation.costs import costs
+from flatlib.evaluation.cost import cost, costs
 from flatlib.evaluation.evaluate import batches_of, estimate, evaluate
 from flatlib.evaluation.runs import EvaluationRun, finished_run
 from flatlib.evaluation.tables import COUNTED, Trained, counted, measured

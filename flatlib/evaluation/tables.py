@@ -9,7 +9,7 @@ import numpy as np
 
 from flatlib import published
 from flatlib.evaluation.catalogue import catalogue, cell_key
-from flatlib.evaluation.costs import costs
+from flatlib.evaluation.cost import costs
 from flatlib.evaluation.plan import IMAGES
 from flatlib.evaluation.runs import EvaluationRun
 from flatlib.search.config import SearchConfig
