@@ -156,19 +156,17 @@ def list_tables() -> None:
 @data.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="'cifar10' or 'cifar100'.")],
-    folder: Annotated[
-        Path | None, typer.Option(help="Where the archive goes; default: $FLATLIB_DATA, else ./data.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where it goes; default: $FLATLIB_DATA, else ./data.")] = None,
 ) -> None:
-    """Fetch a data set's official archive (170 MB) and verify it; it is not unpacked. Started again, it resumes.
+    """Fetch a data set's official archive (170 MB), verify and unpack it. Started again, it resumes.
 
     Example: flatlib data fetch cifar10
     """
     from flatlib.data.fetch import fetch as fetch_archive
 
     with _told():
-        archive, there = fetch_archive(name, folder)
-    typer.echo(f"{archive}: {'there already' if there else 'complete'}, checksum right")
+        place, there = fetch_archive(name, folder)
+    typer.echo(f"{place}: {'there already' if there else 'complete'}")
 
 
 @data.command("import")

@@ -1,10 +1,12 @@
 """Archives fetched from a server on 127.0.0.1: what is kept, what is refused, and that it says so in one line."""
 
 import hashlib
+import io
 import os
 import re
 import socket
 import sys
+import tarfile
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,8 +19,20 @@ from flatlib.cli import main
 from flatlib.data import fetch as module
 from flatlib.data.fetch import SOURCES, Source, fetch
 
-ARCHIVE = np.random.default_rng(0).bytes(500_001)
-PART = "archive.tar.gz.part"
+CONTENT = np.random.default_rng(0).bytes(500_001)
+PART, WHOLE = "archive.tar.gz.part", ["archive.tar.gz", "images"]
+
+
+def archive(name: str = "images/a.bin") -> bytes:
+    """With one file of this name."""
+    packed, member = io.BytesIO(), tarfile.TarInfo(name)
+    member.size = len(CONTENT)
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        tar.addfile(member, io.BytesIO(CONTENT))
+    return packed.getvalue()
+
+
+ARCHIVE = archive()
 STATE = r"; \d\.\d of 0\.5 MB are there, and the same command resumes$"
 
 
@@ -79,12 +93,16 @@ def server(monkeypatch):
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/archive.tar.gz"
-        source = Source(url, len(ARCHIVE), hashlib.sha256(ARCHIVE).hexdigest())
+        source = Source(url, len(ARCHIVE), hashlib.sha256(ARCHIVE).hexdigest(), "images")
         monkeypatch.setitem(SOURCES, "cifar10", source)
         yield server
         server.release.set()
         server.shutdown()
         thread.join()
+
+
+def fetched(folder: Path) -> bytes:
+    return (fetch("cifar10", folder)[0] / "a.bin").read_bytes()
 
 
 def names(folder: Path) -> list[str]:
@@ -94,7 +112,7 @@ def names(folder: Path) -> list[str]:
 def test_an_archive_comes_whole_and_is_not_fetched_twice(server, tmp_path):
     """Sees a changed byte, a part file left over, or a second download of what is there."""
     target, there = fetch("cifar10", tmp_path / "new" / "folder")
-    assert target.read_bytes() == ARCHIVE and names(target.parent) == ["archive.tar.gz"] and not there
+    assert (target / "a.bin").read_bytes() == CONTENT and names(target.parent) == WHOLE and not there
     assert fetch("cifar10", target.parent) == (target, True) and server.asked == [None]
 
 
@@ -102,9 +120,9 @@ def test_the_default_folder(server, tmp_path, monkeypatch):
     """Sees $FLATLIB_DATA overlooked, or an empty one taken for the root."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FLATLIB_DATA", str(tmp_path / "mine"))
-    assert fetch("cifar10")[0] == tmp_path / "mine" / "archive.tar.gz"
+    assert fetch("cifar10")[0] == tmp_path / "mine" / "images"
     monkeypatch.setenv("FLATLIB_DATA", "")
-    assert fetch("cifar10")[0] == Path("data/archive.tar.gz")
+    assert fetch("cifar10")[0] == Path("data/images")
 
 
 @pytest.mark.parametrize("says_length", [True, False])
@@ -115,15 +133,28 @@ def test_a_cut_connection_resumes(server, tmp_path, says_length):
         fetch("cifar10", tmp_path)
     assert names(tmp_path) == [PART] and (tmp_path / PART).read_bytes() == ARCHIVE[:200_000]
     server.stop_at = None
-    assert fetch("cifar10", tmp_path)[0].read_bytes() == ARCHIVE
-    assert names(tmp_path) == ["archive.tar.gz"] and server.asked == [None, "bytes=200000-"]
+    assert fetched(tmp_path) == CONTENT
+    assert names(tmp_path) == WHOLE and server.asked == [None, "bytes=200000-"]
+
+
+def test_an_archive_that_lies_there_is_unpacked_and_writes_nowhere_else(server, tmp_path, monkeypatch):
+    """Sees a network that is asked in vain, or a member that lands outside of the folder."""
+    (tmp_path / "archive.tar.gz").write_bytes(ARCHIVE)
+    assert fetched(tmp_path) == CONTENT and names(tmp_path) == WHOLE and not server.asked
+    evil, data = archive("../outside"), tmp_path / "data"
+    data.mkdir()
+    (data / "archive.tar.gz").write_bytes(evil)
+    monkeypatch.setitem(SOURCES, "cifar10", SOURCES["cifar10"]._replace(sha256=hashlib.sha256(evil).hexdigest()))
+    with pytest.raises(tarfile.TarError):
+        fetch("cifar10", data)
+    assert names(tmp_path) == ["archive.tar.gz", "data", "images"] and names(data) == ["archive.tar.gz"]
 
 
 def test_a_server_without_range_starts_over(server, tmp_path):
     """Sees the whole archive appended to the part that was there."""
     server.ranges = False
     (tmp_path / PART).write_bytes(b"x" * 300_000)
-    assert fetch("cifar10", tmp_path)[0].read_bytes() == ARCHIVE and server.asked == ["bytes=300000-"]
+    assert fetched(tmp_path) == CONTENT and server.asked == ["bytes=300000-"]
 
 
 @pytest.mark.parametrize("size", [len(ARCHIVE), len(ARCHIVE) + 1])
@@ -131,7 +162,7 @@ def test_a_whole_part_is_verified_without_the_network(server, tmp_path, size):
     """Sees a request past the end (416) that could never resume, or a part too long that is never removed."""
     (tmp_path / PART).write_bytes((ARCHIVE + b"x")[:size])
     if size == len(ARCHIVE):
-        assert fetch("cifar10", tmp_path)[0].read_bytes() == ARCHIVE
+        assert fetched(tmp_path) == CONTENT
     else:
         with pytest.raises(ValueError, match="wrong checksum"):
             fetch("cifar10", tmp_path)
@@ -149,7 +180,7 @@ def test_a_wrong_checksum_is_removed(server, tmp_path, resumed):
         fetch("cifar10", tmp_path)
     assert not names(tmp_path)
     server.body = ARCHIVE
-    assert fetch("cifar10", tmp_path)[0].read_bytes() == ARCHIVE
+    assert fetched(tmp_path) == CONTENT
 
 
 def test_another_length_is_refused_before_a_byte_is_written(server, tmp_path):
@@ -225,18 +256,20 @@ def test_the_command_in_one_line(server, tmp_path, monkeypatch, capsys):
 
     folder = ("--folder", str(tmp_path))
     for told in ("complete", "there already"):
-        expected = f"{tmp_path / 'archive.tar.gz'}: {told}, checksum right\n"
+        expected = f"{tmp_path / 'images'}: {told}\n"
         assert command("cifar10", *folder) == (0, expected, "")
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    monkeypatch.setitem(SOURCES, "cifar10", Source(f"http://127.0.0.1:{port}/other.tar.gz", len(ARCHIVE), "0" * 64))
+    monkeypatch.setitem(
+        SOURCES, "cifar10", Source(f"http://127.0.0.1:{port}/other.tar.gz", len(ARCHIVE), "0" * 64, "other")
+    )
     for name, expected in (("cifar10", "Connection refused" + STATE), ("cifar11", "there are cifar10, cifar100")):
         code, out, err = command(name, *folder)
         assert (code, out) == (1, "") and re.fullmatch(r"flatlib: .*\n", err) and re.search(expected, err.strip())
     out = " ".join(command("--help")[1].split())
-    assert "Example: flatlib data fetch cifar10" in out and "not unpacked" in out
-    assert names(tmp_path) == ["archive.tar.gz"]
+    assert "Example: flatlib data fetch cifar10" in out
+    assert names(tmp_path) == WHOLE
 
 
 def test_the_list_names_the_command():

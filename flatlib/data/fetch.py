@@ -1,9 +1,11 @@
-"""Archives fetched from their official page: resumed where they stopped, verified before they get their name."""
+"""Archives fetched from their official page: resumed where they stopped, verified, unpacked."""
 
 import hashlib
 import os
+import tarfile
 from http.client import HTTPException
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -18,34 +20,49 @@ class Source(NamedTuple):
     url: str
     bytes: int
     sha256: str
+    folder: str  # that it holds
 
 
 SOURCES = {  # bytes and checksums: TensorFlow Datasets'
     "cifar10": Source(
-        f"{PAGE}cifar-10-binary.tar.gz", 170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+        f"{PAGE}cifar-10-binary.tar.gz",
+        170_052_171,
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        "cifar-10-batches-bin",
     ),
     "cifar100": Source(
         f"{PAGE}cifar-100-binary.tar.gz",
         168_513_733,
         "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        "cifar-100-binary",
     ),
 }
 
 
 def fetch(name: str, folder: Path | None = None) -> tuple[Path, bool]:
-    """Put an archive into `folder` ($FLATLIB_DATA, else ./data): its path, and whether it was there before.
+    """Put a data set into `folder` ($FLATLIB_DATA, else ./data): where it is, and whether it was there before.
 
-    ValueError for what is not the archive, RuntimeError where the download stops.
+    An archive that lies there is taken. ValueError for what is not the archive, RuntimeError where the download stops.
     """
     if name not in SOURCES:
         raise ValueError(f"no data set {name!r} to fetch; there are {', '.join(SOURCES)}")
     source = SOURCES[name]
-    target = data_folder(folder) / source.url.rsplit("/", 1)[1]
+    target = data_folder(folder) / source.folder
     if target.exists():
-        if not is_right(target, source):
-            raise ValueError(f"{target}: there, but with a wrong checksum; move it away and fetch again")
         return target, True
-    part = target.with_name(target.name + ".part")
+    archive = target.with_name(source.url.rsplit("/", 1)[1])
+    if not archive.exists():
+        _fetch_archive(archive, source)
+    elif not is_right(archive, source):
+        raise ValueError(f"{archive}: there, but with a wrong checksum; move it away and fetch again")
+    with TemporaryDirectory(dir=target.parent) as scratch, tarfile.open(archive) as tar:
+        tar.extractall(scratch, filter="data")
+        (Path(scratch) / source.folder).rename(target)
+    return target, False
+
+
+def _fetch_archive(archive: Path, source: Source) -> None:
+    part = archive.with_name(archive.name + ".part")
     try:
         _download(part, source)
     except (OSError, HTTPException) as error:
@@ -62,12 +79,11 @@ def fetch(name: str, folder: Path | None = None) -> tuple[Path, bool]:
     if not is_right(part, source):
         part.unlink()
         raise ValueError(f"{source.url}: wrong checksum, what came is removed; fetch again or use another network")
-    part.rename(target)
-    return target, False
+    part.rename(archive)
 
 
 def data_folder(folder: Path | None = None) -> Path:
-    """Where archives lie: `folder`, else $FLATLIB_DATA, else ./data."""
+    """Where data sets lie: `folder`, else $FLATLIB_DATA, else ./data."""
     return folder or Path(os.environ.get("FLATLIB_DATA") or "data")
 
 

@@ -1,7 +1,6 @@
 """Sees a reader let another exception through than the documented one, or a message of several lines."""
 
 import copy
-import gzip
 import json
 import pickle
 import shutil
@@ -14,11 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from official_file import ARCHS, cell, official, save
-from test_images import write_cifar
 from test_runs import CONFIG, fill
 
 from flatlib import parameters
-from flatlib.data.cifar import read_cifar
 from flatlib.display.card import Card, json_for_script, read_card
 from flatlib.display.report import write_index
 from flatlib.evaluation import runs as trainings
@@ -250,27 +247,6 @@ def test_nearly_a_published_name(name, at, text):
 
 
 # --- archives and pages -------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cifar")
-    write_cifar(folder, "cifar10", packed=True, n=1)
-    return folder / "cifar-10-binary.tar.gz", gzip.decompress((folder / "cifar-10-binary.tar.gz").read_bytes())
-
-
-@seeded
-@given(changes=damage, at=st.integers(0, 7), inside=st.lists(st.tuples(st.integers(0, 511), st.integers(0, 255))))
-def test_a_spoiled_cifar_archive(archive, changes, at, inside):
-    """Sees what tarfile and gzip raise for a header that is damaged, in the archive or inside of it."""
-    path, whole = archive
-    header = bytearray(whole)
-    for where, byte in inside:
-        header[(at * 4096 + where) % len(header)] = byte  # each member: a header of 512 bytes, a record in 7 blocks
-    for content in (gzip.compress(bytes(header), 1), gzip.compress(damaged(whole, changes), 1)):
-        path.write_bytes(content)
-        with refuses_in_one_line(ValueError):
-            read_cifar("cifar10", path.parent)
 
 
 @pytest.fixture(scope="module", params=["legacy", "zip"])
