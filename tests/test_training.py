@@ -288,7 +288,7 @@ def test_a_cell_has_one_folder_whatever_it_is_called(tmp_path):
     cell = catalogue()["DARTS_V2"].cell
     (tmp_path / "mine.json").write_text(json.dumps(cell.to_json()))
     turned = replace(cell, normal=(cell.normal[1], cell.normal[0], *cell.normal[2:]))
-    names = ["DARTS_V2", "darts 2nd", str(tmp_path / "mine.json"), str(cell), json.dumps(turned.to_json())]
+    names = ["DARTS_V2", "darts_v2", str(tmp_path / "mine.json"), str(cell), json.dumps(turned.to_json())]
     configs = [replace(TINY, cell=name) for name in names]
     assert len({run_path(tmp_path, config) for config in configs}) == 1 and configs[0].name == "DARTS_V2"
     found = replace(TINY, cell=json.dumps(replace(cell, normal=cell.reduce).to_json()))
@@ -346,12 +346,12 @@ def test_what_it_prints_and_that_a_finished_training_is_read(tmp_path, capsys, m
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--cell", "DARTS_V3"], "did you mean DARTS_V"),
+        (["--cell", "DARTS_V3"], "no such published cell"),
         (["--cell", "Genotype(normal=[1])"], "genotype: expected exactly the fields"),
         (["--cell", '{"normal": []}'], "expected exactly the fields"),
         (["--cell", "no/such/run"], "no/such/run"),
-        (["--dataset", "cifar10"], "no cifar-10-batches-bin and no cifar-10-binary.tar.gz"),
-        (["--dataset", "imagenet", "--cells", "14"], "no train/ and val/"),
+        (["--dataset", "cifar10"], "no data/cifar-10-batches-bin; get it: flatlib"),
+        (["--dataset", "imagenet", "--cells", "14"], "data/train: no images"),
         (["--n_classes", "7"], "n_classes = 7: digits has 10"),
         (["--auxiliary", "0.4"], "auxiliary = 0.4: digits"),
         (["--batch_size", "2000"], "batch_size = 2000: allowed: 2 to 1,200"),

@@ -1,7 +1,6 @@
-"""Build Digits201: every class of NAS-Bench-201's cells, trained on three small data sets.
+"""Build Digits201: twelve runs (a data set and a seed each) over 5,260 networks, in parts of 64 cells.
 
-Twelve runs (a data set and a seed each) over 5,260 networks, cut into parts of 64 cells. A part
-is written when it is complete, so an interrupted build goes on where it stopped.
+A part is written when it is complete, so an interrupted build goes on where it stopped.
 """
 
 import os

@@ -114,9 +114,9 @@ def test_cells_with_searches(tmp_path):
             "train = 'DARTS_V3': 'DARTS_V3': no such published cell, JSON file or run folder",
         ),
         (EVALUATION, ("auxiliary", "0.4"), "auxiliary = 0.4: digits, whose images are too small for it"),
-        (EVALUATION, ("dataset", "cifar10"), "dataset = 'cifar10': no cifar-10-batches-bin and no"),
+        (EVALUATION, ("dataset", "cifar10"), "dataset = 'cifar10': no /"),
         (EVALUATION, ("epoch", "3"), "epoch = 3: no such parameter; did you mean 'epochs'?"),
-        (CELLS, ("cells", "DARTS_V3"), "did you mean DARTS_V"),
+        (CELLS, ("cells", "DARTS_V3"), "no such published cell"),
         (CELLS, ("cells", " ;"), "cells = ' ;': no cell; allowed: published cells, separated by ';', or 'all'"),
     ],
 )
