@@ -1,6 +1,6 @@
 """A reduced search on real CIFAR-10 images: python benchmarks/cifar_search.py FOLDER [training images] [epochs]
 
-FOLDER holds the official archive or `cifar-10-batches-bin`. DARTS and NA-DARTS from the same seed.
+FOLDER holds `cifar-10-batches-bin`. DARTS and NA-DARTS from the same seed.
 """
 
 import sys

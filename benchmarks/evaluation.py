@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from flatlib.evaluation.catalogue import catalogue
-from flatlib.evaluation.cost import cost
-from flatlib.evaluation.costs import SIZES
+from flatlib.evaluation.cost import SIZES, cost
 from flatlib.evaluation.networks import Network
 from flatlib.evaluation.plan import IMAGES, network_plan
 from flatlib.run.hardware import keep_freed_memory

@@ -1,6 +1,6 @@
 """A NAS-Bench-201 cell beside its recorded curve: python benchmarks/recorded_curve.py CIFAR NATS [cell] [epochs]
 
-CIFAR holds the official archive or `cifar-10-batches-bin`, NATS is a NATS-tss-...-simple folder. The cell is trained
+CIFAR holds `cifar-10-batches-bin`, NATS is a NATS-tss-...-simple folder. The cell is trained
 on CIFAR-10 by the benchmark's own recipe (12 epochs, of which the first ones are run), and its test accuracy after
 each epoch stands beside the recorded one. The rate falls once an epoch here, with each step there.
 """

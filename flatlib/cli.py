@@ -109,13 +109,9 @@ def cost(
     dataset: Annotated[str, typer.Option(help="Input and classes: cifar10, cifar100, imagenet or digits.")] = "cifar10",
     channels: Annotated[
         int | None,
-        typer.Option(help="C of the first cells; default 36, imagenet 48, NAS-Bench-201 16; 0: by --budget."),
+        typer.Option(help="C; default 36, imagenet 48, NAS-Bench-201 16; 0: for 3 M parameters, imagenet 600 M."),
     ] = None,
-    cells: Annotated[int | None, typer.Option(help="Cells; default 20, imagenet 14, NAS-Bench-201 15.")] = None,
-    budget: Annotated[
-        float | None,
-        typer.Option(help="With --channels 0, in millions: parameters (default 3), imagenet: multiply-adds (600)."),
-    ] = None,
+    cells: Annotated[int | None, typer.Option(min=1, help="Default 20, imagenet 14, NAS-Bench-201 15.")] = None,
 ) -> None:
     """Count a network's parameters and multiply-adds, without the auxiliary classifier: one JSON line a genotype.
 
@@ -123,9 +119,9 @@ def cost(
     """
     import json
 
-    from flatlib.evaluation.costs import costs
+    from flatlib.evaluation.cost import costs
 
-    for line in costs(genotypes, dataset, channels=channels, cells=cells, budget=budget):
+    for line in costs(genotypes, dataset, channels=channels, cells=cells):
         typer.echo(json.dumps(line))
 
 
@@ -160,19 +156,17 @@ def list_tables() -> None:
 @data.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="'cifar10' or 'cifar100'.")],
-    folder: Annotated[
-        Path | None, typer.Option(help="Where the archive goes; default: $FLATLIB_DATA, else ./data.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where it goes; default: $FLATLIB_DATA, else ./data.")] = None,
 ) -> None:
-    """Fetch a data set's official archive (170 MB) and verify it; it is not unpacked. Started again, it resumes.
+    """Fetch a data set's official archive (170 MB), verify and unpack it. Started again, it resumes.
 
     Example: flatlib data fetch cifar10
     """
     from flatlib.data.fetch import fetch as fetch_archive
 
     with _told():
-        archive, there = fetch_archive(name, folder)
-    typer.echo(f"{archive}: {'there already' if there else 'complete'}, checksum right")
+        place, there = fetch_archive(name, folder)
+    typer.echo(f"{place}: {'there already' if there else 'complete'}")
 
 
 @data.command("import")

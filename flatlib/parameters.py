@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, make_dataclass
 from typing import Any, ClassVar
 
-from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell
+from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell, name_of
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.landscape.config import LandscapeConfig
 from flatlib.neighborhoods import neighborhood_size
@@ -222,7 +222,7 @@ def _are_published(value: str) -> None:
     if not words(value):
         raise ValueError("no cell")
     for word in words(value):
-        if word != "all" and find_cell(word).name not in catalogue():
+        if word != "all" and name_of(find_cell(word)) not in catalogue():
             raise ValueError(f"{word}: not a published cell; there are {', '.join(catalogue())}")
 
 
@@ -237,4 +237,4 @@ class Cells(RunSettings):
     @property
     def names(self) -> list[str]:
         named = words(self.cells)
-        return [*catalogue()] if "all" in named else [find_cell(word).name for word in named]
+        return [*catalogue()] if "all" in named else [name_of(find_cell(word)) for word in named]

@@ -1,6 +1,5 @@
 """Sees images that depend on who decodes them, a share that is not its process's, a pass that resumes elsewhere."""
 
-import os
 import shutil
 from dataclasses import replace
 
@@ -77,13 +76,6 @@ def test_workers_do_not_matter(folder):
     assert not torch.equal(first[0], second[0])
 
 
-def test_no_more_workers_than_cores(folder, monkeypatch):
-    """Sees torch's warning of excessive workers on a small machine; here an error."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
-    ours, theirs = taken(of_folder(folder, workers=64), 1)[0], taken(of_folder(folder), 1)[0]
-    assert torch.equal(ours[0], theirs[0])
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_image_among_batches_is_one_line(folder, tmp_path, workers):
     """Sees the traceback of a worker instead of the file's name."""
@@ -95,14 +87,6 @@ def test_a_broken_image_among_batches_is_one_line(folder, tmp_path, workers):
     with pytest.raises(RunStoppedError, match=r"^\S+n01\S+: cannot be decoded .* goes on$") as error:
         taken(batches, 3)
     assert "\n" not in str(error.value)
-
-
-def test_states_of_other_images_are_refused(folder):
-    """Sees a run that goes on with another data set."""
-    with pytest.raises(
-        ValueError, match=r"^begun with other images \(0123abcd\) than this folder's \(\w+\): resume with"
-    ):
-        of_folder(folder).restore(of_folder(folder).state() | {"images": "0123abcd"})
 
 
 def test_loading_by_name(folder):

@@ -66,7 +66,10 @@ def test_build_refuses_an_existing_target_and_writes_a_table(tmp_path, monkeypat
     from flatlib.tabular.table_file import load_table
 
     rng = np.random.default_rng(0)
-    results = {run: (rng.uniform(0, 100, (5260, 12)), rng.uniform(0, 100, 5260)) for run in digits201_build.RUNS}
+    results = {
+        run: (rng.uniform(0, 100, (5260, 12)), rng.uniform(0, 100, 5260))
+        for run in [*digits201_build.SEARCH, *digits201_build.JUDGE]
+    }
     monkeypatch.setattr(digits201_build, "build", lambda *args, **kwargs: results)
     cli.build(tmp_path / "new.npz", tmp_path / "parts", 1)
     table = load_table(tmp_path / "new.npz")

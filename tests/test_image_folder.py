@@ -39,13 +39,19 @@ def test_what_is_read(folder):
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda root: None, "train/ has 3 classes, expected 1,000; set n_classes"),
+        (lambda root: None, "3 classes, expected 1,000; set n_classes"),
         (
             lambda root: (root / "val").rename(root / "test"),
-            "val: no images (.jpeg, .jpg, .png, .webp) in folders named after their classes",
+            "val: no images (.jpeg, .jpg, .png, .webp); expected train",
         ),
-        (lambda root: (root / "val" / "n01").rename(root / "val" / "n09"), "class n01 has images in train/ only"),
-        (lambda root: [p.unlink() for p in (root / "train" / "n02").iterdir()], "class n02 has images in val/ only"),
+        (
+            lambda root: (root / "val" / "n01").rename(root / "val" / "n09"),
+            "class n01 has images in train/ or val/ only",
+        ),
+        (
+            lambda root: [p.unlink() for p in (root / "train" / "n02").iterdir()],
+            "class n02 has images in train/ or val/ only",
+        ),
     ],
 )
 def test_another_layout_is_one_line(folder, tmp_path, spoil, says):
@@ -80,11 +86,9 @@ def test_flat_validation_images_are_explained(folder, tmp_path):
     (tmp_path / "val").mkdir()
     picture().save(tmp_path / "train" / "n00" / "a.png")
     picture().save(tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG")
-    with pytest.raises(
-        ValueError, match=r"val: no images \(.*\) in folders named after their classes; expected .*val/<class>"
-    ):
+    with pytest.raises(ValueError, match=r"val: no images \(.*\); expected .*val/<class>"):
         read_folder(tmp_path, 1)
-    with pytest.raises(FileNotFoundError, match=r"no train/ and val/ in .*absent.*\$FLATLIB_DATA"):
+    with pytest.raises(ValueError, match=r"absent/train: no images"):
         read_folder(tmp_path / "absent", 1)
 
 

@@ -80,7 +80,7 @@ def test_imports_run_downwards():
 def test_tabular_loads_no_torch():
     """Sees an import that makes a table lookup wait for torch."""
     rooms = "flatlib, flatlib.tabular.table, flatlib.tabular.when, flatlib.published, flatlib.parameters, flatlib.cli"
-    rooms += ", flatlib.evaluation.costs, flatlib.display.reproduction"
+    rooms += ", flatlib.evaluation.cost, flatlib.display.reproduction"
     assert run("-c", f"import sys, {rooms}; sys.exit('torch' in sys.modules)").returncode == 0
 
 

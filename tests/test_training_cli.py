@@ -37,12 +37,12 @@ def test_what_it_prints_and_that_a_finished_training_is_read(tmp_path, capsys, m
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--cell", "DARTS_V3"], "did you mean DARTS_V"),
+        (["--cell", "DARTS_V3"], "no such published cell"),
         (["--cell", "Genotype(normal=[1])"], "genotype: expected exactly the fields"),
         (["--cell", '{"normal": []}'], "expected exactly the fields"),
         (["--cell", "no/such/run"], "no/such/run"),
-        (["--dataset", "cifar10"], "no cifar-10-batches-bin and no cifar-10-binary.tar.gz"),
-        (["--dataset", "imagenet", "--cells", "14"], "no train/ and val/"),
+        (["--dataset", "cifar10"], "no data/cifar-10-batches-bin; get it: flatlib"),
+        (["--dataset", "imagenet", "--cells", "14"], "data/train: no images"),
         (["--n_classes", "7"], "n_classes = 7: digits has 10"),
         (["--auxiliary", "0.4"], "auxiliary = 0.4: digits"),
         (["--batch_size", "2000"], "batch_size = 2000: allowed: 2 to 1,200"),

@@ -136,7 +136,7 @@ def test_a_cell_has_one_folder_whatever_it_is_called(tmp_path):
     cell = catalogue()["DARTS_V2"].cell
     (tmp_path / "mine.json").write_text(json.dumps(cell.to_json()))
     turned = replace(cell, normal=(cell.normal[1], cell.normal[0], *cell.normal[2:]))
-    names = ["DARTS_V2", "darts 2nd", str(tmp_path / "mine.json"), str(cell), json.dumps(turned.to_json())]
+    names = ["DARTS_V2", "darts_v2", str(tmp_path / "mine.json"), str(cell), json.dumps(turned.to_json())]
     configs = [replace(TINY, cell=name) for name in names]
     assert len({EvaluationRun.path(tmp_path, config) for config in configs}) == 1 and configs[0].name == "DARTS_V2"
     found = replace(TINY, cell=json.dumps(replace(cell, normal=cell.reduce).to_json()))

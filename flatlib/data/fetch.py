@@ -1,14 +1,17 @@
-"""Archives fetched from their official page: resumed where they stopped, verified before they get their name."""
+"""Archives fetched from their official page: resumed where they stopped, verified, unpacked."""
 
 import hashlib
 import os
+import tarfile
 from http.client import HTTPException
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 CHUNK, TIMEOUT = 2**16, 30.0  # bytes; seconds without one
+PAGE = "https://www.cs.toronto.edu/~kriz/"
 
 
 class Source(NamedTuple):
@@ -17,59 +20,70 @@ class Source(NamedTuple):
     url: str
     bytes: int
     sha256: str
+    folder: str  # that it holds
 
 
-# Bytes and checksums: TensorFlow Datasets'
-SOURCES = {
+SOURCES = {  # bytes and checksums: TensorFlow Datasets'
     "cifar10": Source(
-        url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-        bytes=170_052_171,
-        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        f"{PAGE}cifar-10-binary.tar.gz",
+        170_052_171,
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        "cifar-10-batches-bin",
     ),
     "cifar100": Source(
-        url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-        bytes=168_513_733,
-        sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        f"{PAGE}cifar-100-binary.tar.gz",
+        168_513_733,
+        "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        "cifar-100-binary",
     ),
 }
 
 
 def fetch(name: str, folder: Path | None = None) -> tuple[Path, bool]:
-    """Put an archive into `folder` ($FLATLIB_DATA, else ./data): its path, and whether it was there before.
+    """Put a data set into `folder` ($FLATLIB_DATA, else ./data): where it is, and whether it was there before.
 
-    ValueError for what is not the archive, RuntimeError where the download stops.
+    An archive that lies there is taken. ValueError for what is not the archive, RuntimeError where the download stops.
     """
     if name not in SOURCES:
         raise ValueError(f"no data set {name!r} to fetch; there are {', '.join(SOURCES)}")
     source = SOURCES[name]
-    target = data_folder(folder) / source.url.rsplit("/", 1)[1]
+    target = data_folder(folder) / source.folder
     if target.exists():
-        if not is_right(target, source):
-            raise ValueError(f"{target}: there, but with a wrong checksum; move it away and fetch again")
         return target, True
-    part = target.with_name(target.name + ".part")
-    try:
-        _download(part, source)
-    except (OSError, HTTPException, KeyboardInterrupt) as error:
-        if isinstance(error, HTTPError):
-            error.close()
-        elif getattr(error, "filename", None):
-            raise  # the folder: Python's own line names it
-        reason = error.reason if type(error) is URLError else error
-        why = getattr(reason, "strerror", None) or str(reason) or "interrupted"
-        have = part.stat().st_size if part.exists() else 0
-        there = f"{have / 1e6:.1f} of {source.bytes / 1e6:.1f} MB are there, and the same command resumes"
-        kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RuntimeError
-        raise kind(f"{source.url}: {why}; {there}") from None
-    if not is_right(part, source):
-        part.unlink()
-        raise ValueError(f"{source.url}: wrong checksum, what came is removed; fetch again or use another network")
-    part.rename(target)
+    archive = target.with_name(source.url.rsplit("/", 1)[1])
+    if not archive.exists():
+        _fetch_archive(archive, source)
+    elif not is_right(archive, source):
+        raise ValueError(f"{archive}: there, but with a wrong checksum; move it away and fetch again")
+    with TemporaryDirectory(dir=target.parent) as scratch, tarfile.open(archive) as tar:
+        tar.extractall(scratch, filter="data")
+        (Path(scratch) / source.folder).rename(target)
     return target, False
 
 
+def _fetch_archive(archive: Path, source: Source) -> None:
+    part = archive.with_name(archive.name + ".part")
+    try:
+        _download(part, source)
+    except (OSError, HTTPException) as error:
+        if getattr(error, "filename", None) and not isinstance(error, URLError):
+            raise  # the folder: Python's own line names it
+        if isinstance(error, HTTPError):
+            error.close()
+        reason = error.reason if type(error) is URLError else error
+        have = part.stat().st_size if part.exists() else 0
+        raise RuntimeError(
+            f"{source.url}: {getattr(reason, 'strerror', None) or reason}; {have / 1e6:.1f} of "
+            f"{source.bytes / 1e6:.1f} MB are there, and the same command resumes"
+        ) from None
+    if not is_right(part, source):
+        part.unlink()
+        raise ValueError(f"{source.url}: wrong checksum, what came is removed; fetch again or use another network")
+    part.rename(archive)
+
+
 def data_folder(folder: Path | None = None) -> Path:
-    """Where archives lie: `folder`, else $FLATLIB_DATA, else ./data."""
+    """Where data sets lie: `folder`, else $FLATLIB_DATA, else ./data."""
     return folder or Path(os.environ.get("FLATLIB_DATA") or "data")
 
 
@@ -92,22 +106,8 @@ def _download(part: Path, source: Source) -> None:
         if response.length not in (None, source.bytes - have):  # such as a login page: nothing of it is written
             raise ValueError(f"{source.url}: not the archive, {response.length:,} bytes; use another network")
         part.parent.mkdir(parents=True, exist_ok=True)
-        bar = tqdm(
-            total=source.bytes, initial=have, desc=part.stem, unit="B", unit_scale=True, leave=False, disable=None
-        )
-        with bar, open(part, "ab") as file:
-            try:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RuntimeError(f"{part}: another process is fetching it; wait for it or stop it") from None
-            except (ImportError, OSError):
-                pass  # Windows; some network file systems: without a lock
-            if os.fstat(file.fileno()).st_size < have:
-                raise RuntimeError(f"{part}: another process has just finished it; the same command looks again")
-            if os.fstat(file.fileno()).st_size > have:
-                file.truncate(have)
+        bar = tqdm(total=source.bytes, initial=have, desc=part.stem, unit="B", unit_scale=True, disable=None)
+        with bar, open(part, "ab" if have else "wb") as file:
             while have < source.bytes and (chunk := response.read(CHUNK)):
                 have += file.write(chunk)
                 bar.update(len(chunk))

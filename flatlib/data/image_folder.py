@@ -3,7 +3,6 @@
 What is random of a training image comes from a generator of its own, so it depends on no other image.
 """
 
-import hashlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -35,12 +34,6 @@ class ImageFolder(Dataset):
     paths: dict[str, np.ndarray]  # (n,) of Path
     labels: dict[str, np.ndarray]  # (n,) int64
 
-    @property
-    def digest(self) -> str:
-        """Eight letters of the files' names, in order: another folder has others."""
-        names = "\n".join(f"{path.parent.name}/{path.name}" for split in self.paths for path in self.paths[split])
-        return hashlib.sha256(names.encode()).hexdigest()[:8]
-
     def __getitem__(self, place: tuple[str, int, int, int]) -> tuple[torch.Tensor, np.int64]:  # (3, 224, 224) uint8
         """Image and label by (split, seed, pass, row), whence all comes that is random in it, whoever decodes."""
         split, *seeds = place
@@ -52,28 +45,21 @@ class ImageFolder(Dataset):
 def read_folder(folder: Path | None, n_classes: int, n_train: int = 0) -> ImageFolder:
     """The image files below `folder` ($FLATLIB_DATA, else ./data), or below its imagenet/.
 
-    Raises FileNotFoundError where nothing is there, ValueError, one line, for another layout or number of classes.
+    ValueError, one line, for another layout or number of classes.
     """
     base = data_folder(folder)
     root = base / "imagenet" if (base / "imagenet").is_dir() else base
-    if not any((root / split).is_dir() for split in ("train", "val")):
-        raise FileNotFoundError(
-            f"no train/ and val/ in {base} or {base / 'imagenet'}; {LAYOUT}: get ImageNet from its own site, or name "
-            "another folder (data_dir, $FLATLIB_DATA)"
-        )
     paths, classes, labels = {}, {}, {}
     for split in ("train", "val"):  # what a system leaves behind, such as macOS's ._a.JPEG, is no image
         found = sorted(p for p in (root / split).glob("[!.]*/[!.]*") if p.suffix.lower() in ENDINGS)
         if not found:
-            kinds = ", ".join(sorted(ENDINGS))
-            raise ValueError(f"{root / split}: no images ({kinds}) in folders named after their classes; {LAYOUT}")
+            raise ValueError(f"{root / split}: no images ({', '.join(sorted(ENDINGS))}); {LAYOUT}, or name its folder")
         paths[split] = np.array(found, dtype=object)
         classes[split], labels[split] = np.unique([path.parent.name for path in found], return_inverse=True)
     if differing := sorted({*classes["train"]} ^ {*classes["val"]}):
-        where = "train/" if differing[0] in classes["train"] else "val/"
-        raise ValueError(f"{root}: class {differing[0]} has images in {where} only; {LAYOUT}")
+        raise ValueError(f"{root}: class {differing[0]} has images in train/ or val/ only; {LAYOUT}")
     if (n := len(classes["train"])) != n_classes:
-        raise ValueError(f"{root}: train/ has {n:,} classes, expected {n_classes:,}; set n_classes for a part")
+        raise ValueError(f"{root}: {n:,} classes, expected {n_classes:,}; set n_classes for a part")
     rows = training_rows(labels["train"], n_train, str(root))
     paths["train"], labels["train"] = paths["train"][rows], labels["train"][rows]
     return ImageFolder(paths, labels)
@@ -127,15 +113,14 @@ def turn_hue(image: Image.Image, turn: float) -> Image.Image:
 
 
 def _opened(path: Path) -> Image.Image:
-    """The image in RGB; ValueError, one line, for what cannot be decoded."""
+    """In RGB; ValueError, one line, for what cannot be decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of EXIF and transparency, which are not used
             with Image.open(path) as image:
                 return image.convert("RGB")
     except Exception as error:  # Pillow raises what its decoders find: OSError, SyntaxError, ValueError, struct.error
-        reason = " ".join(str(error).split())[:100]
-        raise ValueError(f"{path}: cannot be decoded ({reason}); replace the file or move it away") from None
+        raise ValueError(f"{path}: cannot be decoded ({error!r:.100}); replace the file or move it away") from None
 
 
 def _pixels(image: Image.Image) -> np.ndarray:  # (3, H, W)

@@ -39,7 +39,6 @@ class ImageSet:
         return replace(self, images=images, labels={split: tensor.to(device) for split, tensor in self.labels.items()})
 
 
-NAMES = ("digits", *LAYOUTS)
 MOMENTS = {  # mean and std of the training images' channels
     "digits": ((0.305248,), (0.375680,)),
     "cifar10": ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),  # DARTS's cnn/utils.py
@@ -52,10 +51,8 @@ def load_images(name: str, folder: Path | None = None, n_train: int = 0) -> Imag
     """A data set on the CPU; `n_train`: only so many training images, the classes balanced (0: all, in file order).
 
     CIFAR is read from `folder` ($FLATLIB_DATA, else ./data), see `read_cifar`; digits come with scikit-learn.
-    Raises ValueError for a wrong name, number or file, FileNotFoundError or ImportError for what is missing.
+    Raises ValueError for a wrong number or file, FileNotFoundError or ImportError for what is missing.
     """
-    if name not in NAMES:
-        raise ValueError(f"no data set {name!r}; there are {', '.join(NAMES)}")
     if name == "digits":  # 1,200 to train, 597 to test; 0..16 -> 0..255; a mirrored digit is another sign
         pixels, digits = shuffled_digits()
         gray = np.rint(pixels * (255 / 16)).astype(np.uint8)[:, None]

@@ -14,7 +14,7 @@ from flatlib.data.images import MOMENTS, ImageSet, Stream, augment, load_images,
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.processes import Share, own_share
 from flatlib.run.checkpoint import RunStoppedError
-from flatlib.run.hardware import cores, resolve_device
+from flatlib.run.hardware import resolve_device
 
 if TYPE_CHECKING:
     from flatlib.data.image_folder import ImageFolder
@@ -64,9 +64,8 @@ class FolderBatches:
         share: Share = Share(),
         workers: int = 2,
     ) -> None:
-        self.folder, self.batch_size, self.seed, self.share = folder, batch_size, seed, share
+        self.folder, self.batch_size, self.seed, self.share, self.workers = folder, batch_size, seed, share, workers
         self.device, self.part = torch.device(device), share.part(batch_size)
-        self.workers = min(workers, cores())  # of more torch warns; the images are the same
         self.n_train, self.n_test = (len(folder.labels[split]) for split in ("train", "val"))
         self.steps = self.n_train // batch_size
         self.levels = [torch.tensor(values, device=self.device).view(-1, 1, 1) for values in MOMENTS["imagenet"]]
@@ -103,13 +102,9 @@ class FolderBatches:
             raise RunStoppedError(f"{last}; the same command goes on") from None
 
     def state(self) -> dict[str, Any]:
-        return {"turn": self.turn, "done": self.done, "images": self.folder.digest}
+        return {"turn": self.turn, "done": self.done}
 
     def restore(self, state: dict[str, Any]) -> None:
-        if (before := state["images"]) != (now := self.folder.digest):
-            raise ValueError(
-                f"begun with other images ({before}) than this folder's ({now}): resume with the run's own"
-            )
         self.turn, self.done, self._ahead = state["turn"], state["done"], None
 
 

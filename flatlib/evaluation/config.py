@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from flatlib.evaluation.catalogue import cell_key, find_cell, name_of
-from flatlib.evaluation.cost import cost
-from flatlib.evaluation.costs import solved
+from flatlib.evaluation.cost import cost, solve_channels
 from flatlib.evaluation.plan import IMAGES, Images, NetworkPlan, network_plan
 from flatlib.run.config import Parameters, parameter
 from flatlib.spaces import Genotype
@@ -39,11 +38,11 @@ class EvaluationConfig(Parameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "cell", cell_key(find_cell(self.cell).cell))
+        object.__setattr__(self, "cell", cell_key(find_cell(self.cell)))
         if self.dataset != "imagenet" and self.n_classes not in (0, IMAGES[self.dataset].n_classes):
             raise ValueError(f"n_classes = {self.n_classes}: {self.dataset} has {IMAGES[self.dataset].n_classes}")
         if not self.channels:
-            object.__setattr__(self, "channels", solved(self.genotype, self.dataset, self.cells))
+            object.__setattr__(self, "channels", solve_channels(self.genotype, self.dataset, self.cells))
         cost(self.plan())  # ValueError where a layer does not fit the images
         bench, small = isinstance(self.genotype, str), self.images.shape.height < 32
         for name, refused, why in (
@@ -58,7 +57,7 @@ class EvaluationConfig(Parameters):
     @property
     def genotype(self) -> Genotype | str:
         """The cell; NAS-Bench-201's as its string."""
-        return find_cell(self.cell).cell
+        return find_cell(self.cell)
 
     @property
     def name(self) -> str:

@@ -2,11 +2,15 @@
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from flatlib.evaluation.plan import CellPlan, Images, Layers, NetworkPlan, Shape, network_plan
-from flatlib.spaces import Genotype
+from flatlib.evaluation.catalogue import Cell, catalogue, find_cell, name_of
+from flatlib.evaluation.plan import IMAGES, CellPlan, Layers, NetworkPlan, Shape, network_plan
+
+SIZES = {"imagenet": (48, 14), "nas-bench-201": (16, 15)}  # C and cells, as usual
+SIZES |= dict.fromkeys(("cifar10", "cifar100", "digits"), (36, 20))
 
 
 class Cost(NamedTuple):
@@ -52,30 +56,42 @@ def _through(layers: Layers, shape: Shape, total: Counter[str]) -> Shape:
     return shape
 
 
-def solve_channels(
-    cell: Genotype | str, images: Images, *, cells: int, params: float = 0, multi_adds: float = 0
-) -> int:
-    """Initial channels, an even number, for one of two budgets (Sec. D.1).
+def solve_channels(cell: Cell, dataset: str, cells: int, budget: float | None = None) -> int:
+    """Initial channels, an even number (Sec. D.1).
 
-    `params`: the count that comes nearest, as for CIFAR; `multi_adds`: the most that stays below, as for ImageNet.
+    imagenet: the most below a budget of 600 M multiply-adds; else those that come nearest to 3 M parameters.
     ValueError, one line, where not even 2 channels fit.
     """
+    number, usual = ("multi_adds", 600e6) if dataset == "imagenet" else ("params", 3e6)
+    budget = budget or usual
 
     def spent(channels: int) -> int:
-        found = cost(network_plan(cell, images, channels=channels, cells=cells))
-        return found.params if params else found.multi_adds
+        return getattr(cost(network_plan(cell, IMAGES[dataset], channels=channels, cells=cells)), number)
 
-    budget, smallest = params or multi_adds, spent(2)
-    if smallest > 2 * budget or (multi_adds and smallest >= budget):
-        what = "parameters" if params else "multiply-adds"
-        raise ValueError(
-            f"{budget:,.0f} {what}: the smallest network has {smallest:,}; take fewer cells or a larger budget"
-        )
-    most = 2
-    while spent(2 * most) < budget:
-        most *= 2
-    widths = range(2, 2 * most + 2, 2)
+    widths = range(2, 4096, 2)
     at = bisect_left(widths, budget, key=spent)  # the first that uses the budget up
-    if at == 0 or (params and spent(widths[at]) - budget < budget - spent(widths[at - 1])):
-        return widths[at]
-    return widths[at - 1]
+    if at == 0:
+        raise ValueError(f"{budget:,.0f} {number}: the smallest network has {spent(2):,}; take fewer cells")
+    nearer = number == "params" and spent(widths[at]) - budget < budget - spent(widths[at - 1])
+    return widths[at if nearer else at - 1]
+
+
+def costs(
+    genotypes: Iterable[str],  # what `find_cell` reads, or 'all'
+    dataset: str,
+    *,
+    channels: int | None = None,  # None: the usual, 0: as many as Sec. D.1's budget allows
+    cells: int | None = None,
+) -> list[dict[str, Any]]:
+    """A line a cell; ValueError, one line, before any of them is returned."""
+    if dataset not in IMAGES:
+        raise ValueError(f"--dataset {dataset}: there are {', '.join(IMAGES)}")
+    names = [name for text in genotypes for name in (catalogue() if text == "all" else [text])]
+    lines = []
+    for cell in map(find_cell, names):
+        usual = SIZES["nas-bench-201" if isinstance(cell, str) else dataset]
+        n = usual[1] if cells is None else cells
+        c = usual[0] if channels is None else channels or solve_channels(cell, dataset, n)
+        count = cost(network_plan(cell, IMAGES[dataset], channels=c, cells=n))
+        lines.append({"name": name_of(cell), **count._asdict(), "channels": c, "cells": n, "dataset": dataset})
+    return lines

@@ -1,9 +1,7 @@
-"""Digits201: many NAS-Bench-201 cells trained as one batch (one group, one process, one thread).
+"""Digits201: many NAS-Bench-201 cells trained as one batch, which equals training them one by one.
 
-Activations are (A, C, P, B): cells, channels, positions (rows x columns), batch. A 3 x 3
-convolution is one dense matrix a cell, built from its kernel: at 4 x 4 positions that is
-cheaper than a grouped convolution. Operations are gathered for the cells that use them.
-Training equals one-by-one training (`tests/test_digits201.py`).
+Activations are (A, C, P, B): cells, channels, positions (rows x columns), batch. A 3 x 3 convolution is one dense
+matrix a cell, cheaper at 4 x 4 positions than a grouped one. Operations are gathered for the cells that use them.
 """
 
 import itertools
@@ -38,9 +36,8 @@ class Recipe:
 def load_digits201(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Split -> images (n, 4, 4, 4) in [0, 1], pixel-unshuffled, float32, and labels (n,) int64; fixed for all seeds.
 
-    `digits`: 10 classes. `digits-shifted`: each image moved by up to 1 pixel on both axes.
-    `digits-rotated`: each image turned by 0, 90, 180 or 270 degrees, the label being
-    (digit, turn): 40 classes.
+    `digits-shifted`: each moved by up to 1 pixel on both axes. `digits-rotated`: each turned by 0 to 3 quarters, the
+    label being (digit, turn): 40 classes.
     """
     pixels, labels = shuffled_digits()
     images, rng = pixels / 16.0, np.random.default_rng(1)
@@ -169,10 +166,9 @@ class CellBatch:
 
 
 def train_steps(batch: CellBatch, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Iterator[torch.Tensor]:
-    """Train all cells of a batch together; yields each step's losses (A,).
+    """Train all cells of a batch by the sum of their losses; yields each step's (A,).
 
-    SGD and weight decay act on each number by itself, so the sum of the cells' losses trains
-    every cell as if it were alone. All cells of a seed see the images in the same order.
+    SGD acts on each number by itself: every cell trains as if alone. All see the images in the same order.
     """
     recipe, n = batch.recipe, len(labels)
     steps = recipe.epochs * (n // recipe.batch_size)

@@ -1,11 +1,10 @@
-"""Build Digits201: every class of NAS-Bench-201's cells, trained on three small data sets.
+"""Build Digits201: twelve runs (a data set and a seed each) over 5,260 networks, in parts of 64 cells.
 
-Twelve runs (a data set and a seed each) over 5,260 networks, cut into parts of 64 cells. A part
-is written when it is complete, so an interrupted build goes on where it stopped.
+A part is written when it is complete, so an interrupted build goes on where it stopped.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -21,10 +20,9 @@ from flatlib.spaces import all_archs, isomorphism_classes
 
 PART = 64  # cells trained as one batch
 SEARCH = [("digits", seed) for seed in (0, 1, 2)]  # these runs give f
-JUDGE = [(name, seed) for seed in (3, 4, 5) for name in NAMES]
+JUDGE = [(name, seed) for name in NAMES for seed in (3, 4, 5)]
 Results = dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]  # run -> validation (A, epochs), test (A,), percent
 Column = tuple[np.ndarray, np.ndarray, np.ndarray]  # accuracy (A, S, epochs) percent, epochs, seeds
-RUNS = [SEARCH[0], *JUDGE[:3], SEARCH[1], *JUDGE[3:6], SEARCH[2], *JUDGE[6:]]
 
 
 def _measure_part(path: Path, rows: np.ndarray, name: str, seed: int, recipe: Recipe) -> None:
@@ -37,7 +35,7 @@ def _read_part(path: Path, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             found, valid, test = data["rows"], data["valid"], data["test"]
-        if not np.array_equal(found, rows) or not len(valid) == len(test) == len(rows):
+        if not np.array_equal(found, rows):
             raise ValueError("of other cells")
     except Exception as error:  # numpy, zipfile, zlib and tokenize each have their own for a broken file
         raise RunError(f"{path}: damaged ({one_line(error)}); remove it, and the same command measures it") from None
@@ -50,8 +48,8 @@ def build(
     recipe: Recipe = Recipe(),
     processes: int | None = None,
     classes: np.ndarray | None = None,  # rows of all_archs() to train; default: all 5,260 classes
-    runs: list[tuple[str, int]] = RUNS,
-    progress: Callable[..., Any] | None = None,  # tqdm, or something like it
+    runs: Sequence[tuple[str, int]] = (*SEARCH, *JUDGE),
+    progress: Callable[..., Any] = lambda done, **_: done,  # or tqdm
 ) -> Results:
     """Measure all runs; RunError, one line, for a folder of another recipe's parts."""
     if classes is None:
@@ -63,19 +61,15 @@ def build(
         missing = [key for key, path in parts.items() if not path.exists()]
         pool = ProcessPoolExecutor(processes or os.cpu_count(), initializer=start_worker)
         try:
-            jobs = [
-                pool.submit(_measure_part, parts[run, at], classes[at : at + PART], *run, recipe) for run, at in missing
-            ]
-            done = as_completed(jobs)
-            for job in progress(done, total=len(jobs), unit="part", desc="Digits201") if progress else done:
+            jobs = [pool.submit(_measure_part, parts[at], classes[at[1] :][:PART], *at[0], recipe) for at in missing]
+            for job in progress(as_completed(jobs), total=len(jobs), unit="part", desc="Digits201"):
                 job.result()
         finally:  # where one part failed, such as for a full disk, the others are not even begun
             pool.shutdown(cancel_futures=True)
-        results = {}
-        for run in runs:
-            own = [_read_part(parts[run, at], classes[at : at + PART]) for at in starts]
-            results[run] = np.concatenate([valid for valid, _ in own]), np.concatenate([test for _, test in own])
-    return results
+        read = {run: [_read_part(parts[run, at], classes[at : at + PART]) for at in starts] for run in runs}
+    return {
+        run: (np.concatenate([v for v, _ in own]), np.concatenate([t for _, t in own])) for run, own in read.items()
+    }
 
 
 def quantities(results: Results, recipe: Recipe = Recipe()) -> dict[str, Column]:
@@ -83,7 +77,7 @@ def quantities(results: Results, recipe: Recipe = Recipe()) -> dict[str, Column]
     to_class = np.unique(isomorphism_classes(all_archs()), return_inverse=True)[1]
     every, last = np.arange(1, recipe.epochs + 1), np.array([recipe.epochs])
 
-    def column(runs: list[tuple[str, int]], which: int, epochs: np.ndarray) -> Column:
+    def column(runs: Sequence[tuple[str, int]], which: int, epochs: np.ndarray) -> Column:
         values = np.stack([results[run][which].reshape(-1, len(epochs)) for run in runs], axis=1)
         return values.astype(np.float32)[to_class], epochs, np.array([seed for _, seed in runs])
 

@@ -52,11 +52,7 @@ class Layer(NamedTuple):
 
     @property
     def weights(self) -> int:
-        """Each takes part in one multiply-add a pixel of the result.
-
-        >>> conv(8, 16, (3, 3)).weights, norm(16).weights
-        (1152, 0)
-        """
+        """Each takes part in one multiply-add a pixel of the result."""
         return self.kernel[0] * self.kernel[1] * self.inputs // self.groups * self.outputs
 
     def out(self, shape: Shape) -> Shape:
@@ -178,9 +174,9 @@ def network_plan(
     cells: int,
     auxiliary: bool = False,  # which needs three cells or more
 ) -> NetworkPlan:
-    """The evaluation network of a cell; ValueError, one line, where it cannot be built so.
+    """DARTS's for CIFAR (a stem of 3 C channels) or, from 64 pixels on, for ImageNet (stride 8 in two stems).
 
-    DARTS's for CIFAR (one stem of 3 C channels) or, from 64 pixels on, for ImageNet (stride 8 in two stems).
+    ValueError, one line, where it cannot be built so.
     """
     if isinstance(cell, str):
         return _nas_bench_201_plan(cell, images, channels, cells)

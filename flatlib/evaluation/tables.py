@@ -9,7 +9,7 @@ import numpy as np
 
 from flatlib import published
 from flatlib.evaluation.catalogue import catalogue, cell_key
-from flatlib.evaluation.costs import costs
+from flatlib.evaluation.cost import costs
 from flatlib.evaluation.plan import IMAGES
 from flatlib.evaluation.runs import EvaluationRun
 from flatlib.search.config import SearchConfig
@@ -124,14 +124,16 @@ def found_how(search: SearchConfig) -> str:
 
 
 def group_names(searches: Sequence[SearchConfig]) -> dict[SearchConfig, str]:
-    """'na-darts, d 2, found on digits': method, neighborhood, and what else is not the same for all the searches."""
+    """'na-darts, d 2, found on digits': method, neighborhood, and what else differs among the searches named so."""
     always = ("space", "order", *NEIGHBORHOOD, "found")
-    told = [found_how(one).split(", ") for one in searches]
-    shared = {word for words in told for word in words if all(word in others for others in told)}
-    return {
-        one: ", ".join([one.method, *(word for word in words if word not in shared or word.split()[0] in always)])
-        for one, words in zip(searches, told, strict=True)
-    }
+    told = {one: found_how(one).split(", ") for one in searches}
+    short = {one: (one.method, *(word for word in told[one] if word.split()[0] in always)) for one in searches}
+    names = {}
+    for one in searches:
+        alike = [told[other] for other in searches if short[other] == short[one]]
+        own = [word for word in told[one] if word in short[one] or not all(word in words for words in alike)]
+        names[one] = ", ".join([one.method, *own])
+    return names
 
 
 def _changed(config: Any, names: Iterable[str]) -> list[str]:

@@ -1,25 +1,19 @@
 """Sees a foreign file that runs code, writes outside its place, fills the memory or puts markup into a report."""
 
 import bz2
-import gzip
-import io
 import json
 import os
 import pickle
 import shutil
-import tarfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_images import write_cifar
 from test_report import EVIL, executed, ran
 from test_runs import fill, one_line, saved
 from test_table_files import FULL, changed
 
-from flatlib.data import cifar
-from flatlib.data.cifar import read_cifar
 from flatlib.display import report
 from flatlib.display.evaluations import estimates, found_cells
 from flatlib.evaluation.config import EvaluationConfig
@@ -95,61 +89,6 @@ def test_a_flipped_bit_in_a_checkpoint_is_seen(tmp_path):
 
 
 # --- archives -------------------------------------------------------------------------------------
-
-
-def packed(folder: Path, *more: tarfile.TarInfo) -> Path:
-    """A small CIFAR-10 archive with more members at its beginning."""
-    write_cifar(folder, "cifar10", packed=True, n=2)
-    path = folder / "cifar-10-binary.tar.gz"
-    with tarfile.open(path) as known:
-        own = [(member, known.extractfile(member).read()) for member in known]
-    with tarfile.open(path, "w:gz") as tar:
-        for member in more:
-            tar.addfile(member, io.BytesIO(b"x" * member.size) if member.isreg() else None)
-        for member, content in own:
-            tar.addfile(member, io.BytesIO(content))
-    return path
-
-
-def member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 10, target: str = "") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.size, info.linkname = kind, size if kind == tarfile.REGTYPE else 0, target
-    return info
-
-
-def test_an_archive_writes_nowhere(tmp_path):
-    """Sees a member that lands outside the data folder, or a link that is followed out of it."""
-    data, outside = tmp_path / "data", tmp_path / "outside"
-    data.mkdir()
-    outside.write_text("mine")
-    names = ["../outside", str(outside), "cifar-10-batches-bin/../../outside", "cifar-10-batches-bin/../outside"]
-    links = [
-        member("cifar-10-batches-bin/data_batch_1.bin", kind, target="../../outside")
-        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)
-    ]
-    archive = packed(data, *map(member, names), *links)
-    assert len(read_cifar("cifar10", data)["train"][1]) == 10
-    assert outside.read_text() == "mine" and list(data.iterdir()) == [archive]
-
-
-def test_an_archive_does_not_fill_the_memory(tmp_path, monkeypatch):
-    """Sees a small archive that unpacks to any size: one file of it, or what comes after its end."""
-    monkeypatch.setattr(cifar, "LARGEST", 100_000)
-    path = packed(tmp_path, member("cifar-10-batches-bin/data_batch_1.bin", size=3073 * 50))
-    with pytest.raises(ValueError, match=r"damaged \(data_batch_1.bin: 153,650 bytes\)"):
-        read_cifar("cifar10", tmp_path)
-    path.write_bytes(gzip.compress(gzip.decompress(packed(tmp_path).read_bytes()) + bytes(50_000_000), 1))
-    import tracemalloc
-
-    tracemalloc.start()
-    read_cifar("cifar10", tmp_path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 20_000_000
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(ValueError, match=r"damaged .*Is a directory"):
-        read_cifar("cifar10", tmp_path)
 
 
 # --- markup, and files that are nearly right ----------------------------------------------------------

@@ -1,23 +1,17 @@
 """Sees two processes at one folder or file: one result lost, a mixture of both, or a lock that a dead one keeps."""
 
-import contextlib
-import hashlib
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_fetch import ARCHIVE, PART, no_other_network, server  # noqa: F401  # fixtures
 from test_search_cli import TINY, WORDS
 
-from flatlib.data import fetch as module
-from flatlib.data.fetch import fetch
 from flatlib.evaluation.digits201 import Recipe
 from flatlib.evaluation.digits201_build import build
 from flatlib.run.checkpoint import RunError
@@ -130,42 +124,3 @@ def test_two_writers_of_one_file(tmp_path):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert out == "['page.html', 'table.csv', 'table.npz']\n"
-
-
-def test_two_fetches_of_one_archive(server, tmp_path):  # noqa: F811
-    """Sees two downloads append to one part, whose checksum is then wrong and all of it removed."""
-    server.stop_at, server.hangs = 200_000, True
-
-    def is_cut() -> None:
-        with contextlib.suppress(RuntimeError):
-            fetch("cifar10", tmp_path)
-
-    first = threading.Thread(target=is_cut)
-    first.start()
-    assert server.stopped.wait(60)
-    while not (tmp_path / PART).exists() or not (tmp_path / PART).stat().st_size:
-        time.sleep(0.01)
-    with pytest.raises(RuntimeError, match="another process is fetching it; wait for it or stop it") as error:
-        fetch("cifar10", tmp_path)
-    assert len(str(error.value).splitlines()) == 1
-    server.release.set()
-    first.join()
-    server.stop_at, server.hangs = None, False
-    assert hashlib.md5(fetch("cifar10", tmp_path)[0].read_bytes()).digest() == hashlib.md5(ARCHIVE).digest()
-
-
-def test_a_part_that_another_process_finished_meanwhile(server, tmp_path, monkeypatch):  # noqa: F811
-    """Sees the end of an archive kept as all of it, or the other's archive spoiled."""
-    (tmp_path / PART).write_bytes(ARCHIVE[:1000])
-    known = module.urlopen
-
-    def meanwhile(*arguments, **options):
-        (tmp_path / PART).rename(tmp_path / "archive.tar.gz")
-        (tmp_path / "archive.tar.gz").write_bytes(ARCHIVE)
-        return known(*arguments, **options)
-
-    monkeypatch.setattr(module, "urlopen", meanwhile)
-    with pytest.raises(RuntimeError, match="another process has just finished it; the same command"):
-        fetch("cifar10", tmp_path)
-    monkeypatch.undo()
-    assert (tmp_path / "archive.tar.gz").read_bytes() == ARCHIVE
