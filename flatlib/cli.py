@@ -12,7 +12,7 @@ import typer
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 data = typer.Typer(
     no_args_is_help=True,
-    help="Benchmark tables and data sets: listed, fetched, imported, described, rebuilt.\n\nExample: flatlib data list",
+    help="Benchmark tables and data sets: listed, fetched, imported, rebuilt.\n\nExample: flatlib data list",
 )
 app.add_typer(data, name="data")
 
@@ -127,23 +127,6 @@ def cost(
 
     for line in costs(genotypes, dataset, channels=channels, cells=cells, budget=budget):
         typer.echo(json.dumps(line))
-
-
-@data.command()
-def info(table: Annotated[str, typer.Argument(help="'digits201' or a .npz table.")] = "digits201") -> None:
-    """Say what a table holds: its cells, quantities, seeds and epochs.
-
-    Example: flatlib data info digits201
-    """
-    from flatlib.tabular.table_file import load_table
-
-    loaded = load_table(table)
-    typer.echo(f"{loaded.name}: {len(loaded.archs):,} cells")
-    for key, quantity in loaded.quantities.items():
-        seeds = ", ".join("mean" if seed < 0 else str(seed) for seed in quantity.seeds)
-        epochs = f"{quantity.epochs[0]}-{quantity.epochs[-1]}" if len(quantity.epochs) > 1 else quantity.epochs[0]
-        absent = float((quantity.accuracy != quantity.accuracy).mean())
-        typer.echo(f"  {key}: epochs {epochs}; seeds {seeds}; {absent:.1%} not run")
 
 
 @data.command("list")

@@ -14,17 +14,8 @@ def flatlib(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
 
 
-def test_info_says_what_a_table_holds():
-    """Sees seeds, epochs or missing runs reported wrongly."""
-    done = flatlib("data", "info")
-    assert done.returncode == 0
-    lines = done.stdout.splitlines()
-    assert lines[0] == "digits201: 15,625 cells"
-    assert "  digits-valid/12/x-valid: epochs 1-12; seeds 0, 1, 2; 0.0% not run" in lines
-
-
 @pytest.mark.parametrize(
-    "command", [(), ("report",), ("sweep",), ("cost",), ("data",), ("data", "info"), ("data", "build")]
+    "command", [(), ("report",), ("sweep",), ("cost",), ("data",), ("data", "import"), ("data", "build")]
 )
 def test_help_has_an_example(command):
     """Sees a command whose --help shows no example."""
@@ -46,7 +37,7 @@ def test_ctrl_c_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("data", "info", "absent.npz"), "No such file"),
+        (("data", "import", "absent.pth", "new.npz"), "No such file"),
         (("data", "build", "absent/target.npz"), "no such folder"),
         (("report", "absent.ipynb"), "absent.ipynb"),
     ],

@@ -86,10 +86,7 @@ def test_defaults_pass_their_own_limits(model):
         (Assumption, "n_sample", 2, "n_sample = 2: allowed: int at least 3 and at most 15625 ("),
         (Assumption, "repeats", 1, "repeats = 1: allowed: int at least 2 ("),
         (Assumption, "table", 201, "table = 201: allowed: str ('digits201' or the path of a .npz table)"),
-        (Assumption, "table", "no\nwhere.npz", "table = 'no\\nwhere.npz': no such file (the folder is "),
-        (Assumption, "table", "x" * 500 + ".npz", "table = '" + "x" * 96 + "...: no such file"),
-        (Assumption, "table", __file__, f"table = {__file__!r}: not a .npz file; allowed: 'digits201' or the"),
-        (Assumption, "reports_dir", __file__, f"reports_dir = {__file__!r}: {__file__} is a file, not a folder; all"),
+        (Assumption, "reports_dir", __file__, f"reports_dir = {__file__!r}: {__file__} cannot be written (File exi"),
         (RandomSearch, "steps", 0, "steps = 0: allowed: int at least 1 ("),
         (RandomSearch, "runs", 1, "runs = 1: allowed: int at least 2 ("),
         (RandomSearch, "n_nbr", 1, "n_nbr = 1: allowed: int at least 2 ("),
@@ -134,15 +131,6 @@ def test_n_nbr_is_held_against_the_neighborhood(d):
     assert run(CELL, d=d, n_nbr=size).n_nbr == size
     line = f"n_nbr = {size + 1}: only {size} cells within d = {d}; allowed: 2 to {size}"
     assert message(CELL, d=d, n_nbr=size + 1) == line
-
-
-def test_a_table_file_is_found_from_the_working_folder(tmp_path, monkeypatch):
-    """Sees a relative path or ~ tried against the wrong folder."""
-    (tmp_path / "real.npz").touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert run(CELL, table="real.npz").table == "real.npz"
-    assert run(CELL, table="~/real.npz").table == str(tmp_path / "real.npz")
 
 
 def test_reports_dir_is_the_checkouts(tmp_path, monkeypatch):
@@ -292,7 +280,6 @@ def test_only_the_latest_cells_count():
     assert run(CELL, bad_injected, CELL).d == 1
     assert run(bad_injected, CELL).d == 1
     assert run(CELL, "%%time\ndd: = 1", "dd = 6\nd = 3").d == 3  # other cells of a session
-    assert run(CELL, "# Parameters\nPAPERMILL_INPUT_PATH = 'x.ipynb'\nd = 2\n").d == 2
     for cells in [(CELL, bad), (bad, injected), (CELL, injected, bad_injected), (CELL, bad_injected, "x = 1")]:
         assert message(*cells).startswith("dd = 6: no such parameter")
 

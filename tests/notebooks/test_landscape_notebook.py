@@ -44,7 +44,7 @@ def test_tiny_then_again_then_from_folders(tmp_path):
         (("grid", "10"), "grid = 10: allowed: 3, 5, 7, ..., so that (0, 0) is a point of the grid"),
         (("n_valid", "5"), "n_valid = 5: less than a batch; allowed: 32 or more, or 0: all"),
         (("methods", "dart"), "dart: no such method"),
-        (("folders", "nowhere"), "nowhere: no folder of a finished search (no result.json)"),
+        (("folders", "nowhere"), "nowhere"),
         (("gird", "21"), "did you mean 'grid'"),
     ],
 )
