@@ -8,7 +8,6 @@ from flatlib.display import plots
 from flatlib.tabular import analysis, when
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.experiment import CRITERIA
-from flatlib.tabular.rivals import RivalPoint
 
 
 def titles(figure):
@@ -112,12 +111,12 @@ def test_rivals():
     """Sees another column's errors, two f's joined, a sampler's mean under another name, or an interval of one std."""
     rows = ("RS", "LS", "NA-RS", "NA-LS")
     points = [
-        RivalPoint(key, epoch, column, row, np.array([0.0, 2.0, 1.0, 1.0]) + 10 * at + epoch + shift)
+        (key, epoch, column, row, np.array([0.0, 2.0, 1.0, 1.0]) + 10 * at + epoch + shift)
         for key, epoch in (("a", 3), ("a", 9), ("b", 9))
         for at, row in enumerate(rows)
         for column, shift in (("toy", 0), ("toy-two", 500))
     ]
-    figure = plots.plot_rivals(points, "toy")
+    figure = plots.plot_rivals(pd.DataFrame(points, columns=["key", "epoch", "column", "row", "errors"]), "toy")
     curves = {(trace.name, tuple(trace.x)): list(trace.y) for trace in figure.data}
     expected = {(row, (3, 9)): [10 * at + 4, 10 * at + 10] for at, row in enumerate(rows)}
     assert curves == expected | {(row, (9,)): [10 * at + 10] for at, row in enumerate(rows)}

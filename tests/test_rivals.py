@@ -5,6 +5,7 @@ import itertools
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from flatlib.aggregators import mean
@@ -12,7 +13,6 @@ from flatlib.spaces import all_archs
 from flatlib.tabular import rivals
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.rivals import (
-    RivalPoint,
     bayesian_optimization,
     evolution,
     local_search,
@@ -307,17 +307,17 @@ def test_rivals_by_epoch_reads_each_f(synthetic_experiment):
     """Sees an epoch judged with another epoch's f, or a column's errors under another name."""
     budget = Budget(steps=6, n_nbr=5, runs=4)
     points = rivals_by_epoch(synthetic_experiment, budget)
-    assert len({(p.key, p.epoch) for p in points}) * 8 * len(synthetic_experiment.targets) == len(points)
+    assert len(points[["key", "epoch"]].drop_duplicates()) * 8 * len(synthetic_experiment.targets) == len(points)
     then = synthetic_experiment.reading(synthetic_experiment.key, 3, "first")
     for row, trace in rivals.rivals(then, budget) + rivals.rivals(then, budget, "mean"):
-        (point,) = [p for p in points if p[:4] == (then.key, 3, "toy", row)]
-        np.testing.assert_array_equal(point.errors, then.targets["toy"][trace.found])
+        found = points.set_index(["key", "epoch", "column", "row"]).errors[then.key, 3, "toy", row]
+        np.testing.assert_array_equal(found, then.targets["toy"][trace.found])
 
 
 def test_winners():
     """Sees the worst sampler named, or another runner-up than the second."""
     spread = np.array([-1.0, 0.0, 1.0])
-    points = [RivalPoint("k", 3, "toy", row, at + spread) for row, at in (("a", 5.0), ("b", 2.0), ("c", 4.0))]
-    (won,) = winners(points).itertuples()
+    points = [("k", 3, "toy", row, at + spread) for row, at in (("a", 5.0), ("b", 2.0), ("c", 4.0))]
+    (won,) = winners(pd.DataFrame(points, columns=["key", "epoch", "column", "row", "errors"])).itertuples()
     assert (won.f, won.epoch, won.column, won.winner, won.runner_up, won.error) == ("k", 3, "toy", "b", "c", 2.0)
     assert won.lead == pytest.approx(2.0) and won.low < 2 < won.high

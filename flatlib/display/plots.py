@@ -10,7 +10,6 @@ from scipy.stats import sem
 
 from flatlib.tabular.analysis import Searches, flat_and_sharp, rank_correlation, regret
 from flatlib.tabular.experiment import CRITERIA, Experiment
-from flatlib.tabular.rivals import RivalPoint
 from flatlib.tabular.when import noise_floor, settings_of_f
 
 # Okabe and Ito's palette: distinct for color-blind readers.
@@ -120,12 +119,11 @@ def plot_regret(experiment: Experiment, searches: Sequence[Searches], column: st
     return lay_out(figure, f"Regret of the incumbent (mean of {n} runs; band: middle half)", 440)
 
 
-def plot_rivals(points: Sequence[RivalPoint], column: str) -> go.Figure:
+def plot_rivals(points: pd.DataFrame, column: str) -> go.Figure:
     """Mean test error of what each sampler finds against the epoch of f, with 95 % intervals of the mean."""
     lines = [
         (point.key, point.epoch, point.row, float(point.errors.mean()), 1.96 * float(sem(point.errors)))
-        for point in points
-        if point.column == column
+        for point in points[points.column == column].itertuples()
     ]
     frame = pd.DataFrame(lines, columns=["f", "epoch", "sampler", "error", "half"])
     rows = list(frame.sampler.unique())
@@ -136,7 +134,7 @@ def plot_rivals(points: Sequence[RivalPoint], column: str) -> go.Figure:
     looks = {"color_discrete_map": colors, "line_dash_map": dashes, "markers": True}
     figure = px.line(frame, **place, **looks, line_group="f", hover_name="f").update_traces(error_y=INTERVAL)
     figure.update_xaxes(**EPOCHS).update_yaxes(title_text=f"test error, {column} (%)")
-    return lay_out(figure, f"What {len(points[0].errors)} runs of each sampler find (dotted: on the neighborhood)", 480)
+    return lay_out(figure, f"What {len(points.errors[0])} runs of each sampler find (dotted: on the neighborhood)", 480)
 
 
 def plot_claims(points: pd.DataFrame, chosen: Sequence[str] = ("flat", "ranking", "search")) -> go.Figure:
