@@ -95,7 +95,7 @@ class Settings(Parameters):
         changed = [
             f"{f.name}={getattr(self, f.name)}".replace("/", "-")
             for f in fields(self)
-            if f.name not in ("table", "reports_dir") and getattr(self, f.name) != f.default
+            if f.name not in ("table", "folder", "reports_dir") and getattr(self, f.name) != f.default
         ]
         name = ",".join(changed)
         if len(name) > LONGEST:
@@ -143,10 +143,6 @@ class SweepPage(Settings):
 
     folder: str = parameter("sweeps/small", "a sweep's folder, from here or from the checkout's root")
     figures: int = parameter(4, "measures that are drawn; the table has all", ge=1)
-
-    def output_dir(self) -> Path:
-        """The reports folder: which sweep it is does not make a run of other parameters."""
-        return resolve_reports_dir(self.reports_dir)
 
     @property
     def sweep_folder(self) -> Path:

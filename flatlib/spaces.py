@@ -196,7 +196,10 @@ def parse_genotype(text: str, space: Space = DARTS) -> Genotype:
 def _call(node: ast.expr) -> tuple[str, list[ast.expr], dict[str, ast.expr]]:
     """Name, arguments and keywords of a plain call; ('', [], {}) for anything else."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return node.func.id, node.args, {str(word.arg): word.value for word in node.keywords}
+        fields = {str(word.arg): word.value for word in node.keywords}
+        if len(fields) < len(node.keywords):
+            raise ValueError  # a field twice
+        return node.func.id, node.args, fields
     return "", [], {}
 
 
