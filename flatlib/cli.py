@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 class _Told(TyperGroup):
     """Ctrl-C as one line: typer would end without a word."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:

@@ -2,17 +2,13 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from flatlib import cli
-
-
-def flatlib(*arguments: str) -> subprocess.CompletedProcess:
-    code = "from flatlib.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(
@@ -43,12 +39,15 @@ def test_ctrl_c_is_one_line(tmp_path):
         (("report", "absent.ipynb"), "absent.ipynb"),
     ],
 )
-def test_mistakes_are_one_line(arguments, expected, tmp_path, monkeypatch):
+def test_mistakes_are_one_line(arguments, expected, tmp_path, monkeypatch, capsys):
     """Sees a traceback, an exit code of 0 or a long message for a user's mistake."""
     monkeypatch.chdir(tmp_path)
-    done = flatlib(*arguments)
-    assert done.returncode == 1
-    assert done.stderr.startswith("flatlib: ") and done.stderr.count("\n") == 1 and expected in done.stderr
+    monkeypatch.setattr(sys, "argv", ["flatlib", *arguments])
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # main sets another
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    told = capsys.readouterr().err
+    assert end.value.code == 1 and told.startswith("flatlib: ") and told.count("\n") == 1 and expected in told
     assert not list(tmp_path.iterdir())
 
 
