@@ -78,10 +78,10 @@ def test_searches_are_compared_in_pairs(complete):
     found = when.over_all_seeds(complete, when.searches, SMALL)
     (first, *_) = complete.table.complete_seeds(complete.key)
     then = complete.reading(complete.key, complete.epoch, first)
-    rows = [row for row, _ in analysis.searches_d(then, SMALL)]
+    rows = [row for row, _ in analysis.searches(then, SMALL, "D")]
     pairs = [(one.rival, one.row) for one in found.itertuples() if one.table == "D" and one.column == "toy"]
     assert pairs == list(combinations(rows, 2))
-    searches = dict(analysis.searches_d(then, SMALL))
+    searches = dict(analysis.searches(then, SMALL, "D"))
     single = mean_gain(*(then.targets["toy"][searches[row].found] for row in ("NA-RS - max", "NA-RS - mean")))
     both = by_place(found)["D", "NA-RS - max", "NA-RS - mean", "toy"]
     assert both.low <= single.low and single.high <= both.high
