@@ -53,8 +53,8 @@ def all_tables(experiment: Experiment) -> None:
     analysis.table_a(experiment)
     analysis.table_1b(analysis.table_b(experiment))
     analysis.table_c(experiment)
-    for searches in (analysis.searches_2, analysis.searches_d, analysis.searches_e):
-        analysis.found_errors(experiment, searches(experiment, budget))
+    for table_id in ("2", "D", "E"):
+        analysis.found_errors(experiment, analysis.searches(experiment, budget, table_id))
 
 
 def na_rs_times(experiment: Experiment) -> tuple[float, float, float, float]:

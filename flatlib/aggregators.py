@@ -63,8 +63,3 @@ def neighborhood_score(
     array([2., 2.])
     """
     return aggregate(errors[neighbors])
-
-
-def neighborhood_std(errors: np.ndarray, neighbors: np.ndarray) -> np.ndarray:  # (A,), (A, N) -> (A,) percent
-    """sigma(f(N(alpha))), ddof 0, the cell itself included; its square is the neighborhood variance (Sec. 3.3.1)."""
-    return errors[neighbors].std(-1)

@@ -2,37 +2,37 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+class _Told(TyperGroup):
+    """Ctrl-C as one line: typer would end without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            typer.echo(f"flatlib: {str(stop) or 'interrupted; what is finished is kept'}", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Told,
+    help="A research workbook for neighborhood-aware neural architecture search.\n\nExample: flatlib report",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 data = typer.Typer(
     no_args_is_help=True,
-    help="Benchmark tables and data sets: listed, fetched, imported, described, rebuilt.\n\nExample: flatlib data list",
+    help="Benchmark tables and data sets: listed, fetched, imported, rebuilt.\n\nExample: flatlib data list",
 )
 app.add_typer(data, name="data")
-
-
-@app.callback()
-def _root() -> None:
-    """A research workbook for neighborhood-aware neural architecture search.
-
-    Example: flatlib report
-    """
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Ctrl-C as one line: typer would end without a word."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        typer.echo(f"flatlib: {str(stop) or 'interrupted; what is finished is kept'}", err=True)
-        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -48,8 +48,7 @@ def report(
     from flatlib.settings import resolve_reports_dir
 
     folder = resolve_reports_dir(reports_dir)
-    with _told():
-        pages = run_and_export(notebooks or None, folder)
+    pages = run_and_export(notebooks or None, folder)
     for page in pages:
         typer.echo(page)
     typer.echo(f"open {folder / 'index.html'}")
@@ -88,8 +87,7 @@ def sweep(
         check_writable(place, option)
     for line in [] if scheduler or slurm else estimate.here(waiting):
         typer.echo(line)
-    with _told():
-        errors = cluster.run_missing(plan, folder, scheduler=scheduler, slurm=slurm, workers=workers)
+    errors = cluster.run_missing(plan, folder, scheduler=scheduler, slurm=slurm, workers=workers)
     typer.echo(save_page(folder, pages))
     for error in errors:
         typer.echo(error, err=True)
@@ -125,23 +123,6 @@ def cost(
         typer.echo(json.dumps(line))
 
 
-@data.command()
-def info(table: Annotated[str, typer.Argument(help="'digits201' or a .npz table.")] = "digits201") -> None:
-    """Say what a table holds: its cells, quantities, seeds and epochs.
-
-    Example: flatlib data info digits201
-    """
-    from flatlib.tabular.table_file import load_table
-
-    loaded = load_table(table)
-    typer.echo(f"{loaded.name}: {len(loaded.archs):,} cells")
-    for key, quantity in loaded.quantities.items():
-        seeds = ", ".join("mean" if seed < 0 else str(seed) for seed in quantity.seeds)
-        epochs = f"{quantity.epochs[0]}-{quantity.epochs[-1]}" if len(quantity.epochs) > 1 else quantity.epochs[0]
-        absent = float((quantity.accuracy != quantity.accuracy).mean())
-        typer.echo(f"  {key}: epochs {epochs}; seeds {seeds}; {absent:.1%} not run")
-
-
 @data.command("list")
 def list_tables() -> None:
     """List the tables on this machine, and how to get the rest: page, size, what it enables.
@@ -164,8 +145,7 @@ def fetch(
     """
     from flatlib.data.fetch import fetch as fetch_archive
 
-    with _told():
-        place, there = fetch_archive(name, folder)
+    place, there = fetch_archive(name, folder)
     typer.echo(f"{place}: {'there already' if there else 'complete'}")
 
 
@@ -180,8 +160,7 @@ def import_benchmark(
     """
     from flatlib.tabular.importers import import_to_file
 
-    with _told():
-        table = import_to_file(source, target)
+    table = import_to_file(source, target)
     typer.echo(f"{target}: complete, {len(table.archs):,} cells")
 
 
@@ -206,8 +185,7 @@ def build(
     from flatlib.tabular.table import Quantity, Table
     from flatlib.tabular.table_file import EMBEDDED, save_table
 
-    with _told():  # once the parts at work are measured
-        results = digits201_build.build(work, processes=processes or None, progress=tqdm)
+    results = digits201_build.build(work, processes=processes or None, progress=tqdm)
     quantities = {key: Quantity(*arrays) for key, arrays in digits201_build.quantities(results).items()}
     save_table(Table(EMBEDDED, all_archs(), quantities), target)
     typer.echo(f"{target}: complete")

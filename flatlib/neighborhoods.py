@@ -82,8 +82,6 @@ def perturbed_edges(
     rng: np.random.Generator,
 ) -> np.ndarray:  # (..., E) bool, d true entries a cell
     """The d edges that are perturbed, drawn anew for each cell (Sec. 4.2.2)."""
-    if not 0 <= d <= shape[-1]:
-        raise ValueError(f"d = {d}: a cell of {shape[-1]} edges can have 0 to {shape[-1]} of them perturbed")
     return rng.random(shape).argsort(-1) < d
 
 
@@ -94,8 +92,6 @@ def additive_noise(
     rng: np.random.Generator,
 ) -> np.ndarray:  # (..., E, O), zero on edges that stay
     """q_k ~ U(max(-eps, -alpha_k), eps) on d edges (Sec. 4.2.2); the distribution is our choice."""
-    if not 0 < eps < 1:
-        raise ValueError(f"eps = {eps}: the noise threshold lies between 0 and 1 (Sec. 4.2.2)")
     noise = rng.uniform(np.maximum(-eps, -alphas), eps)
     return noise * perturbed_edges(alphas.shape[:-1], d, rng)[..., None]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, make_dataclass
 from typing import Any, ClassVar
 
-from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell, name_of
+from flatlib.evaluation.catalogue import catalogue, cell_key, find_cell
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.landscape.config import LandscapeConfig
 from flatlib.neighborhoods import neighborhood_size
@@ -24,30 +24,16 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(";") if word.strip()]
 
 
-def _is_a_table(value: str) -> None:
-    path = os.path.expanduser(value)
-    if value == "digits201":
-        return
-    if not path.endswith(".npz"):
-        raise ValueError("not a .npz file")
-    if not os.path.isfile(path):
-        raise ValueError(f"no such file (the folder is {os.path.dirname(os.path.abspath(path))})")
-
-
 @notebook
 class TableSettings(Settings):
     """What notebooks 01 and 02 share: a tabular benchmark and a neighborhood."""
 
-    table: str = parameter("digits201", "'digits201' or the path of a .npz table", check=_is_a_table)
+    table: str = parameter("digits201", "'digits201' or the path of a .npz table")
     search_quantity: str = parameter("auto", "of f: 'auto' or a key such as 'cifar10-valid/200/x-valid'")
     trial: str = parameter("first", "f from each cell's first seed, or their mean", choices=("first", "mean"))
     epoch: int = parameter(-1, "epoch of f; -1: nearest to 45 % of the schedule, 0: the last", ge=-1)
     d: int = parameter(1, "distance threshold of Eq. 3", ge=1, le=6)
     lam: float = parameter(1.0, "lambda of the variance aggregator, Sec. A.1", ge=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "table", os.path.expanduser(self.table))
 
 
 @notebook
@@ -147,12 +133,6 @@ class Variants(_with_fields(SearchConfig, _Searched, ("method", "order"), **_S3)
         return [prefix + method for method in self.methods.split() for prefix in ("", "na-")]
 
 
-def _are_runs(value: str) -> None:
-    for word in words(value):
-        if not os.path.isfile(os.path.join(os.path.expanduser(word), "result.json")):
-            raise ValueError(f"{word}: no folder of a finished search (no result.json)")
-
-
 @notebook
 class LossLandscape(_with_fields(LandscapeConfig, _with_fields(SearchConfig, _Searched, ("method",)))):  # type: ignore[misc]
     """Notebook 06, Sec. E."""
@@ -161,15 +141,13 @@ class LossLandscape(_with_fields(LandscapeConfig, _with_fields(SearchConfig, _Se
         "darts na-darts", f"whose searches are looked at; of {' '.join(ALL_METHODS)}", check=_each_of(ALL_METHODS)
     )
     runs: int = parameter(2, "searches of each method from different seeds: seed, seed + 1, ...", ge=1)
-    folders: str = parameter(
-        "", "run folders of finished searches, separated by ';', instead of these", check=_are_runs
-    )
+    folders: str = parameter("", "run folders of finished searches, separated by ';', instead of these")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        n, batch = self.n_valid, self.batch_size
-        if 0 < n < batch and not self.folders:
-            raise ValueError(f"n_valid = {n}: less than a batch; allowed: {batch} or more, or 0: all")
+        if 0 < self.n_valid < self.batch_size and not self.folders:
+            allowed = f"{self.batch_size} or more, or 0: all"
+            raise ValueError(f"n_valid = {self.n_valid}: less than a batch; allowed: {allowed}")
         self.landscape()
 
     @property
@@ -219,11 +197,8 @@ class Evaluation(_with_fields(EvaluationConfig, RunSettings, ("cell",))):  # typ
 
 
 def _are_published(value: str) -> None:
-    if not words(value):
-        raise ValueError("no cell")
-    for word in words(value):
-        if word != "all" and name_of(find_cell(word)) not in catalogue():
-            raise ValueError(f"{word}: not a published cell; there are {', '.join(catalogue())}")
+    if not words(value) or not {*words(value)} <= {"all", *catalogue()}:
+        raise ValueError(f"not published cells; there are {', '.join(catalogue())}")
 
 
 @notebook
@@ -236,5 +211,4 @@ class Cells(RunSettings):
 
     @property
     def names(self) -> list[str]:
-        named = words(self.cells)
-        return [*catalogue()] if "all" in named else [name_of(find_cell(word)) for word in named]
+        return [*catalogue()] if "all" in words(self.cells) else words(self.cells)

@@ -6,13 +6,10 @@ that of Tables 2 and C is ours. A `*` on a row or a column goes for all of its n
 A group of columns stands before the label (`Test Error / CIFAR-10`), a sub-table's letter before the row.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """One number of the paper."""
 
     row: str
@@ -190,32 +187,20 @@ def table(table_id: str) -> tuple[Published, ...]:
     """
     if table_id not in _BLOCKS:
         raise ValueError(f"the paper has no table {table_id!r}; its tables are {', '.join(TABLE_IDS)}")
-    _, header, *lines = (line.strip() for line in _BLOCKS[table_id].strip().splitlines())
-    footnote = lines.pop().removeprefix("* ") if lines[-1].startswith("* ") else ""
-    columns = [_split_unit(column) for column in _cells(header)[1:]]
-    return tuple(number for line in lines for number in _numbers(line, columns, footnote))
+    _, header, *lines = ([cell.strip() for cell in line.split("|")] for line in _BLOCKS[table_id].strip().splitlines())
+    footnote = lines.pop()[0].removeprefix("* ") if lines[-1][0].startswith("* ") else ""
+    return tuple(
+        _number(row, column, cell, footnote)
+        for row, *cells in lines
+        for column, cell in zip(header[1:], cells, strict=True)
+        if cell != "-"
+    )
 
 
-def _numbers(line: str, columns: list[tuple[str, str]], footnote: str) -> Iterator[Published]:
-    """The numbers in one row of a block; columns are pairs of label and unit."""
-    row, *cells = _cells(line)
-    for (column, unit), cell in zip(columns, cells, strict=True):
-        if cell == "-":
-            continue
-        note = footnote if any(text.endswith("*") for text in (row, column, cell)) else ""
-        value, _, std = cell.rstrip("*").partition("±")
-        text = f"{value} ± {std}" if std else value
-        yield Published(
-            row.rstrip("*"), column.rstrip("*"), float(value), float(std) if std else None, unit, note, text
-        )
-
-
-def _cells(line: str) -> list[str]:
-    """A block's line cut at its bars."""
-    return [cell.strip() for cell in line.split("|")]
-
-
-def _split_unit(column: str) -> tuple[str, str]:
-    """'Params / CIFAR (M)' to its label and its unit."""
+def _number(row: str, column: str, cell: str, footnote: str) -> Published:
+    """A cell of a block, '2.63±0.12*', below its column, 'Params / CIFAR (M)'."""
     label, unit = column.removesuffix(")").rsplit(" (", 1)
-    return label, unit
+    value, _, std = cell.rstrip("*").partition("±")
+    note = footnote if any(text.endswith("*") for text in (row, label, cell)) else ""
+    text = f"{value} ± {std}" if std else value
+    return Published(row.rstrip("*"), label.rstrip("*"), float(value), float(std) if std else None, unit, note, text)

@@ -8,6 +8,7 @@ import ast
 import hashlib
 import html
 import os
+import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from flatlib.run.config import Config, ParameterError, Parameters, make, paramet
 LONGEST = 100  # letters of a folder's name
 MIME = "application/vnd.flatlib.settings+json"  # {name: value}, read by the report's index page
 INJECTED = "# Parameters"  # the first line of papermill's cell
-PAPERMILL_OWN = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")  # set by its --inject-paths
 
 
 def check(model: type[Config], namespace: dict[str, Any] | None = None) -> Config:
@@ -49,8 +49,7 @@ def _assigned(sources: Any, known: list[str]) -> list[str]:
     for source in reversed(sources if isinstance(sources, list) else []):
         targets = _targets(source)
         if any(annotated and name in known for name, annotated in targets):
-            names = [name for name, _ in targets] + (injected or [])
-            return [name for name in names if name not in PAPERMILL_OWN]
+            return [name for name, _ in targets] + (injected or [])
         if injected is None and source.strip().split("\n")[0].strip() == INJECTED:
             injected = [name for name, _ in targets]
     raise ParameterError("no parameters found: run the cell of lines such as seed: int = 0 first, then this one")
@@ -65,28 +64,19 @@ def _targets(source: str) -> list[tuple[str, bool]]:
     return [
         (node.id, isinstance(statement, ast.AnnAssign))
         for statement in body
-        if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
-        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
-        for node in ast.walk(target)
+        if isinstance(statement, ast.Assign | ast.AnnAssign)
+        for node in ast.walk(statement)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     ]
 
 
 def _can_be_written(value: str) -> None:
     path = resolve_reports_dir(value)
-    if os.path.exists(path) and not os.path.isdir(path):
-        raise ValueError(f"{path} is a file, not a folder")
     try:
-        os.makedirs(path, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise ValueError(f"{path} cannot be written ({error.strerror})") from None
-    if not os.access(path, os.W_OK):
-        raise ValueError(f"{path} cannot be written (read-only)")
-
-
-def _is_no_file(value: str) -> None:
-    if os.path.isfile(os.path.expanduser(value)):
-        raise ValueError("a file, not a folder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +95,7 @@ class Settings(Parameters):
         changed = [
             f"{f.name}={getattr(self, f.name)}".replace("/", "-")
             for f in fields(self)
-            if f.name not in ("table", "reports_dir") and getattr(self, f.name) != f.default
+            if f.name not in ("table", "folder", "reports_dir") and getattr(self, f.name) != f.default
         ]
         name = ",".join(changed)
         if len(name) > LONGEST:
@@ -131,7 +121,7 @@ class Settings(Parameters):
 class RunSettings(Settings):
     """What notebooks share that write or read run folders."""
 
-    runs_dir: str = parameter("auto", "a folder for run folders; 'auto': the checkout's runs/", check=_is_no_file)
+    runs_dir: str = parameter("auto", "a folder for run folders; 'auto': the checkout's runs/")
 
     @property
     def runs_folder(self) -> Path:
@@ -147,32 +137,17 @@ class RunSettings(Settings):
         return kind(**shared | own)
 
 
-def _from_here_or_root(folder: str) -> str:
-    path = os.path.expanduser(folder)
-    return path if os.path.exists(path) else os.path.join(os.path.dirname(resolve_reports_dir("auto")), path)
-
-
-def _is_a_sweep(value: str) -> None:
-    if not os.path.isfile(os.path.join(_from_here_or_root(value), "sweep.json")):
-        raise ValueError("no sweep there (no sweep.json); run flatlib sweep SWEEP.yaml first")
-
-
 @dataclass(frozen=True, kw_only=True)
 class SweepPage(Settings):
     """The page of a sweep: `notebooks/sweep.ipynb`, run by `flatlib sweep`."""
 
-    folder: str = parameter(
-        "sweeps/small", "a sweep's folder, from here or from the checkout's root", check=_is_a_sweep
-    )
+    folder: str = parameter("sweeps/small", "a sweep's folder, from here or from the checkout's root")
     figures: int = parameter(4, "measures that are drawn; the table has all", ge=1)
-
-    def output_dir(self) -> Path:
-        """The reports folder: which sweep it is does not make a run of other parameters."""
-        return resolve_reports_dir(self.reports_dir)
 
     @property
     def sweep_folder(self) -> Path:
-        return Path(_from_here_or_root(self.folder))
+        path = Path(self.folder).expanduser()
+        return path if path.exists() else resolve_reports_dir("auto").parent / path
 
 
 def resolve_reports_dir(value: str) -> Path:

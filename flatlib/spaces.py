@@ -38,14 +38,8 @@ _DARTS_EDGES = tuple((source, node) for node in range(2, 6) for source in range(
 DARTS = Space(
     "darts",
     (
-        "none",
-        "max_pool_3x3",
-        "avg_pool_3x3",
-        "skip_connect",
-        "sep_conv_3x3",
-        "sep_conv_5x5",
-        "dil_conv_3x3",
-        "dil_conv_5x5",
+        *("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect"),
+        *("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"),
     ),
     _DARTS_EDGES,
 )
@@ -168,11 +162,8 @@ def _cell(pairs: Any, concat: Any, space: Space, kind: str) -> tuple[tuple, tupl
         if not 0 <= pair[1] < 2 + at // 2:
             raise ValueError(f"genotype: {kind}[{at}] reads node {pair[1]!r:.80}; allowed are 0 to {1 + at // 2}")
     nodes = range(2 + len(pairs) // 2)
-    if not (
-        isinstance(concat, (list, tuple, range))
-        and len(concat)
-        and all(type(node) is int and node in nodes for node in concat)
-    ):
+    listed = isinstance(concat, (list, tuple)) and len(concat)
+    if not listed or not all(type(node) is int and node in nodes for node in concat):
         raise ValueError(f"genotype: {kind}_concat = {concat!r:.80}; expected some of the nodes 0 to {nodes[-1]}")
     return tuple((op, source) for op, source in pairs), tuple(concat)
 
@@ -191,29 +182,32 @@ def parse_genotype(text: str, space: Space = DARTS) -> Genotype:
 
     The text is parsed, never evaluated: only literals and `range` are understood.
     """
-    expected = "expected Genotype(normal=[...], normal_concat=[...], reduce=[...], reduce_concat=[...])"
     try:
-        call = ast.parse(text.strip(), mode="eval").body
-        if not (
-            isinstance(call, ast.Call)
-            and isinstance(call.func, ast.Name)
-            and call.func.id == "Genotype"
-            and not call.args
-        ):
-            raise ValueError(expected)
-        fields = {str(word.arg): _literal(word.value) for word in call.keywords}
-        if len(fields) < len(call.keywords):
-            raise ValueError(expected)
+        name, arguments, fields = _call(ast.parse(text.strip(), mode="eval").body)
+        if name != "Genotype" or arguments:
+            raise ValueError
+        values = {field: _literal(value) for field, value in fields.items()}
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        expected = "expected Genotype(normal=[...], normal_concat=[...], reduce=[...], reduce_concat=[...])"
         raise ValueError(f"genotype {text[:60]!r}: {expected}") from None
-    return genotype(fields, space)
+    return genotype(values, space)
+
+
+def _call(node: ast.expr) -> tuple[str, list[ast.expr], dict[str, ast.expr]]:
+    """Name, arguments and keywords of a plain call; ('', [], {}) for anything else."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        fields = {str(word.arg): word.value for word in node.keywords}
+        if len(fields) < len(node.keywords):
+            raise ValueError  # a field twice
+        return node.func.id, node.args, fields
+    return "", [], {}
 
 
 def _literal(node: ast.expr) -> Any:
-    """A literal, or `range(...)` of integers as a list of at most 100 numbers."""
-    name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
-    if isinstance(node, ast.Call) and name == "range" and not node.keywords:
-        return list(range(*(ast.literal_eval(argument) for argument in node.args))[:100])
-    if isinstance(node, ast.Call) and name == "list" and len(node.args) == 1 and not node.keywords:
-        return _literal(node.args[0])
-    return ast.literal_eval(node)
+    """A literal, or `range(...)` of integers as a list of at most 100 numbers, also as `list(range(...))`."""
+    name, arguments, fields = _call(node)
+    if fields:
+        raise ValueError
+    if name == "range":
+        return list(range(*map(ast.literal_eval, arguments))[:100])
+    return _literal(*arguments) if name == "list" else ast.literal_eval(node)

@@ -16,7 +16,6 @@ from flatlib.aggregators import (
     mean,
     median,
     neighborhood_score,
-    neighborhood_std,
     variance,
 )
 from flatlib.neighborhoods import enumerate_neighbors
@@ -118,12 +117,3 @@ def test_equation_1_on_a_whole_space(d):
         assert np.allclose(ours, naive_score(name, errors, loop), rtol=1e-12, atol=0)
         assert d == 3 or ours.argmin() == np.argmin(naive_score(name, errors, loop))  # d = 3: all scores are equal
     assert (neighborhood_score(errors, neighbors) == neighborhood_score(errors, neighbors, mean)).all()
-
-
-def test_neighborhood_std_is_the_population_one():
-    """Sees ddof = 1, and the cell itself left out of its neighborhood."""
-    rng = np.random.default_rng(0)
-    errors, neighbors = rng.uniform(0, 100, 20), rng.integers(20, size=(20, 5))
-    naive = [statistics.pstdev(errors[row].tolist()) for row in neighbors]
-    assert np.allclose(neighborhood_std(errors, neighbors), naive, rtol=1e-12, atol=0)
-    assert neighborhood_std(np.array([1.0, 3.0]), np.array([[0, 1], [1, 1]])).tolist() == [1, 0]

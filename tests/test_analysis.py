@@ -165,28 +165,28 @@ def test_table_d(synthetic_experiment, plain, strings):
         found = [plain.na_rs(criterion, [[strings[cell] for cell in step] for step in run]) for run in draws]
         for column, test in plain.tests.items():
             expected[f"NA-RS - {label}", column] = plain.mean_and_std([test[cell] for cell in found])
-    searches = analysis.searches_d(synthetic_experiment, BUDGET)
+    searches = analysis.searches(synthetic_experiment, BUDGET, "D")
     assert_equal(numbers(analysis.found_errors(synthetic_experiment, searches)), expected)
 
 
 def test_table_2_spends_equal_budgets(synthetic_experiment):
     """Sees RS and NA-RS with different evaluations, a row of Table 2 missing, or the chosen one twice."""
     for chosen, more in {"mean": [], "median": [], "max": ["NA-RS, max"]}.items():
-        searches = analysis.searches_2(synthetic_experiment, BUDGET, chosen)
+        searches = analysis.searches(synthetic_experiment, BUDGET, "2", chosen)
         assert [s.row for s in searches] == ["Random Search (RS)", "NA-RS, mean", "NA-RS, median", *more]
         assert {int(s.trace.evaluations[-1]) for s in searches} == {200}
-    table_d = {s.row: s.trace.found.tolist() for s in analysis.searches_d(synthetic_experiment, BUDGET)}
+    table_d = {s.row: s.trace.found.tolist() for s in analysis.searches(synthetic_experiment, BUDGET, "D")}
     assert searches[1].trace.found.tolist() == table_d["NA-RS - mean"]
     assert searches[2].trace.found.tolist() == table_d["NA-RS - median"]
 
 
 def test_table_e(synthetic_experiment):
     """Sees T shortened for 25 neighbors (reading 7), or a label without its n_nbr."""
-    searches = analysis.searches_e(synthetic_experiment, BUDGET)
+    searches = analysis.searches(synthetic_experiment, BUDGET, "E")
     assert {s.row: int(s.trace.evaluations[-1]) for s in searches} == {
         f"NA-RS - {name}, n_nbr = {n_nbr}": 20 * n_nbr for name in ("mean", "median") for n_nbr in (10, 25)
     }
-    everyone = analysis.searches_e(synthetic_experiment, replace(BUDGET, n_nbr=25))
+    everyone = analysis.searches(synthetic_experiment, replace(BUDGET, n_nbr=25), "E")
     assert [s.row for s in everyone] == ["NA-RS - mean, n_nbr = 25", "NA-RS - median, n_nbr = 25"]
 
 

@@ -81,7 +81,7 @@ def test_rank_by_epoch_shows_the_floor(synthetic_experiment):
 def test_regret(synthetic_experiment):
     """Sees regret against steps instead of evaluations, a median for a mean, or a band of another width."""
     budget = Budget(steps=30, n_nbr=5, runs=20)
-    searches = analysis.searches_2(synthetic_experiment, budget)
+    searches = analysis.searches(synthetic_experiment, budget, "2")
     figure = plots.plot_regret(synthetic_experiment, searches, "toy")
     assert len(figure.data) == 6
     errors = synthetic_experiment.targets["toy"]

@@ -15,7 +15,7 @@ from flatlib.run.checkpoint import RunStoppedError
 from flatlib.tabular import analysis
 from flatlib.tabular.analysis import Budget
 from flatlib.tabular.gains import Gain
-from flatlib.tabular.rivals import RivalPoint, winners
+from flatlib.tabular.rivals import winners
 from flatlib.tabular.when import CLAIMS
 
 REAL = "nas-bench-201"
@@ -233,12 +233,12 @@ def test_rivals_are_shown(synthetic_experiment):
 def test_winners_are_shown():
     """Sees a winner's lead, epoch or column exchanged in rivals_by_epoch.csv."""
     points = [
-        RivalPoint("k", epoch, column, row, np.array([at - 0.5, at + 0.5]))
+        ("k", epoch, column, row, np.array([at - 0.5, at + 0.5]))
         for epoch in (3, 9)
         for column, shift in (("z", 0), ("a", 40))
         for row, at in (("first", 20 - epoch + shift), ("second", 10.0 + shift))
     ]
-    frame = winners(points)
+    frame = winners(pd.DataFrame(points, columns=["key", "epoch", "column", "row", "errors"]))
     shown = reproduction.winners_view(frame)
     frame = frame.set_index(["epoch", "column"])
     assert frame.loc[(3, "a"), ["winner", "error", "runner_up", "lead"]].tolist() == ["second", 50, "first", 7]

@@ -1,6 +1,5 @@
 """Local search, evolution, REINFORCE and TPE against plain loops: sees a rival that searches or counts wrongly."""
 
-import importlib.util
 import itertools
 from functools import partial
 
@@ -9,21 +8,13 @@ import pytest
 
 from flatlib.aggregators import mean
 from flatlib.spaces import all_archs
-from flatlib.tabular import rivals
-from flatlib.tabular.analysis import Budget
 from flatlib.tabular.rivals import (
-    RivalPoint,
-    bayesian_optimization,
     evolution,
     local_search,
     reinforce,
-    rivals_by_epoch,
     search,
-    winners,
 )
 from flatlib.tabular.samplers import incumbents
-
-needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="no optuna: pip install '.[bo]'")
 
 
 @pytest.fixture(scope="module")
@@ -223,101 +214,3 @@ def test_a_bowl_is_solved(samplers, bowl, name):
     rng = np.random.default_rng(6)
     trace = search(samplers[name](50, rng), bowl, evaluations=1000, rng=rng)
     assert (bowl[trace.found] == 0).mean() >= 0.95
-
-
-# --- REINFORCE -------------------------------------------------------------------------------------------
-
-
-def test_policy_gradient_is_autograd(archs):
-    """Sees a wrong sign, a missing advantage, or the gradient of another log-likelihood."""
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(7)
-    logits, drawn, advantage = rng.normal(size=(9, 6, 5)), rng.integers(0, 5, (9, 6)), rng.normal(size=9)
-    free = torch.tensor(logits, requires_grad=True)
-    log_p = torch.log_softmax(free, -1).gather(-1, torch.tensor(drawn)[..., None]).sum((1, 2))
-    (torch.tensor(advantage) * log_p).sum().backward()
-    np.testing.assert_allclose(rivals.policy_gradient(logits, drawn, advantage), free.grad.numpy(), atol=1e-12)
-
-
-def test_reinforce_is_adam_on_the_policy(archs, errors):
-    """Sees a baseline that knows the present reward, another Adam, or a cell drawn from other probabilities."""
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(8)
-    trace = search(reinforce(archs, 1, rng, requests=60), errors, evaluations=60, rng=rng)
-    rng, baseline = np.random.default_rng(8), None
-    logits = torch.zeros(6, 5, dtype=torch.float64, requires_grad=True)
-    adam = torch.optim.Adam([logits], lr=60**-0.5)
-    for cell in trace.evaluated[0, :, 0]:
-        below = torch.softmax(logits, -1).detach().numpy().cumsum(-1)
-        arch = [int((row[:-1] < u).sum()) for row, u in zip(below, rng.random(6), strict=True)]
-        assert archs[cell].tolist() == arch
-        reward = -errors[cell]
-        advantage = 0.0 if baseline is None else reward - baseline
-        baseline = reward if baseline is None else 0.9 * baseline + 0.1 * reward
-        adam.zero_grad()
-        (-advantage * torch.log_softmax(logits, -1)[range(6), arch].sum()).backward()
-        adam.step()
-
-
-# --- Bayesian optimization -------------------------------------------------------------------------------
-
-
-@needs_optuna
-def test_bayesian_optimization(archs, bowl):
-    """Sees trials told to another study, an edge read as another one, or a seed without effect."""
-
-    def trace(seed):
-        rng = np.random.default_rng(seed)
-        return search(bayesian_optimization(archs, 3, rng), bowl, evaluations=120, rng=rng)
-
-    first = trace(9)
-    assert first.evaluated.tolist() == trace(9).evaluated.tolist() != trace(10).evaluated.tolist()
-    assert len({tuple(run) for run in first.evaluated[:, :, 0].tolist()}) == 3
-    assert bowl[first.found].max() <= 1  # 120 random draws find a cell that good in 18 % of runs
-    assert bowl[first.evaluated[:, 60:, 0]].mean() < bowl[first.evaluated[:, :10, 0]].mean() - 1
-
-
-def test_missing_optuna_is_one_line(synthetic_experiment, monkeypatch, capsys):
-    """Sees a notebook that ends because an extra is not installed."""
-    monkeypatch.setattr(rivals, "find_spec", lambda name: None)
-    budget = Budget(steps=2, n_nbr=2, runs=2)
-    assert len(rivals.rivals(synthetic_experiment, budget, bo_runs=3)) == 4
-    assert len(capsys.readouterr().out.splitlines()) == 1
-    assert len(rivals.rivals(synthetic_experiment, budget)) == 4 and not capsys.readouterr().out
-
-
-# --- the comparison --------------------------------------------------------------------------------------
-
-
-def test_everyone_has_the_same_budget(synthetic_experiment):
-    """Sees a rival with more evaluations than random search, or the neighborhood left out of its objective."""
-    budget = Budget(steps=12, n_nbr=5, runs=7)
-    for chosen, cost in ((None, 1), ("max", 5)):
-        searches = rivals.rivals(synthetic_experiment, budget, chosen)
-        assert [trace.evaluations[-1] for _, trace in searches] == [60] * 4
-        assert [trace.evaluated.shape for _, trace in searches] == [(7, 60 // cost, cost)] * 4
-        score = {None: lambda e: e[..., 0], "max": lambda e: e.max(-1)}[chosen]
-        for row, trace in searches:
-            assert ("NA-" in row) == (chosen is not None)
-            scores = score(synthetic_experiment.f[trace.evaluated])
-            np.testing.assert_array_equal(trace.incumbent, incumbents(trace.evaluated[:, :, 0], scores))
-
-
-def test_rivals_by_epoch_reads_each_f(synthetic_experiment):
-    """Sees an epoch judged with another epoch's f, or a column's errors under another name."""
-    budget = Budget(steps=6, n_nbr=5, runs=4)
-    points = rivals_by_epoch(synthetic_experiment, budget)
-    assert len({(p.key, p.epoch) for p in points}) * 8 * len(synthetic_experiment.targets) == len(points)
-    then = synthetic_experiment.reading(synthetic_experiment.key, 3, "first")
-    for row, trace in rivals.rivals(then, budget) + rivals.rivals(then, budget, "mean"):
-        (point,) = [p for p in points if p[:4] == (then.key, 3, "toy", row)]
-        np.testing.assert_array_equal(point.errors, then.targets["toy"][trace.found])
-
-
-def test_winners():
-    """Sees the worst sampler named, or another runner-up than the second."""
-    spread = np.array([-1.0, 0.0, 1.0])
-    points = [RivalPoint("k", 3, "toy", row, at + spread) for row, at in (("a", 5.0), ("b", 2.0), ("c", 4.0))]
-    (won,) = winners(points).itertuples()
-    assert (won.f, won.epoch, won.column, won.winner, won.runner_up, won.error) == ("k", 3, "toy", "b", "c", 2.0)
-    assert won.lead == pytest.approx(2.0) and won.low < 2 < won.high

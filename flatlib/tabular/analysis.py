@@ -156,39 +156,31 @@ def table_c(experiment: Experiment, n_top: int = 100) -> list[Measured]:
 # --- Tables 2, D and E: NA-RS (Sec. 5.1, C) --------------------------------------------------------
 
 
-def found_errors(experiment: Experiment, searches: list[Searches]) -> list[Measured]:
+def found_errors(experiment: Experiment, found: list[Searches]) -> list[Measured]:
     """Test error of the found cells, mean and std over runs."""
     return [
         Measured.over(row, column, errors[trace.found], experiment.setting, note)
-        for row, trace in searches
+        for row, trace in found
         for note in [f"{trace.evaluations[-1]} evaluations, {trace.distinct.mean():.0f} distinct cells a run"]
         for column, errors in experiment.targets.items()
     ]
 
 
-def searches_2(experiment: Experiment, budget: Budget, chosen: str = "mean") -> list[Searches]:
-    """Table 2's rows; the paper's NA-RS row is its Table D's median row (reading 9): both are run.
+def searches(experiment: Experiment, budget: Budget, table_id: str, chosen: str = "mean") -> list[Searches]:
+    """The rows of Table 2, D or E, NA-RS with each aggregator or size; a `chosen` aggregator has a row in Table 2.
 
-    Another aggregator that was chosen gets a row of its own.
+    The paper's NA-RS row in Table 2 is its Table D's median row (reading 9): both are run. In Table E T
+    stays, so 25 neighbors cost 2.5 times the evaluations of 10.
     """
-    names = dict.fromkeys(("mean", "median", chosen))
-    return [budget.random_search(experiment), *(budget.na_random_search(experiment, name) for name in names)]
-
-
-def searches_d(experiment: Experiment, budget: Budget) -> list[Searches]:
-    """Table D's rows: NA-RS with each aggregator."""
-    rows = {row.replace("Ours", "NA-RS"): name for row, name in CRITERIA.items() if name}
-    return [budget.na_random_search(experiment, name, row) for row, name in rows.items()]
-
-
-def searches_e(experiment: Experiment, budget: Budget) -> list[Searches]:
-    """Table E's rows: T stays, so 25 neighbors cost 2.5 times the evaluations of 10."""
-    sizes = sorted({budget.n_nbr, min(25, experiment.neighbors.shape[1])})
-    return [
-        replace(budget, n_nbr=n_nbr).na_random_search(experiment, name, f"NA-RS - {name}, n_nbr = {n_nbr}")
-        for name in ("mean", "median")
-        for n_nbr in sizes
-    ]
+    if table_id == "2":
+        names = dict.fromkeys(("mean", "median", chosen))
+        return [budget.random_search(experiment), *(budget.na_random_search(experiment, name) for name in names)]
+    if table_id == "D":
+        rows = [(name, budget.n_nbr, row.replace("Ours", "NA-RS")) for row, name in CRITERIA.items() if name]
+    else:
+        sizes = sorted({budget.n_nbr, min(25, experiment.neighbors.shape[1])})
+        rows = [(name, n, f"NA-RS - {name}, n_nbr = {n}") for name in ("mean", "median") for n in sizes]
+    return [replace(budget, n_nbr=n).na_random_search(experiment, name, row) for name, n, row in rows]
 
 
 def regret(experiment: Experiment, trace: SearchTrace, column: str) -> np.ndarray:  # (R, T) percentage points

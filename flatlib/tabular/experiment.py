@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flatlib.aggregators import aggregator, neighborhood_score, neighborhood_std
+from flatlib.aggregators import aggregator, neighborhood_score
 from flatlib.tabular.samplers import count_distinct
 from flatlib.tabular.table import Table, TableError
 from flatlib.tabular.table_file import EMBEDDED, load_table
@@ -58,8 +58,8 @@ class Experiment:
 
     @cached_property
     def spread(self) -> np.ndarray:  # (A,) percent
-        """sigma(f(N(alpha))): the flatness; its square is the neighborhood variance."""
-        return self._in_parts(partial(neighborhood_std, self.f))
+        """sigma(f(N(alpha))), ddof 0: the flatness; its square is the neighborhood variance (Sec. 3.3.1)."""
+        return self._in_parts(lambda part: self.f[part].std(-1))
 
     def _in_parts(self, judge: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:  # (A,)
         """What `judge` makes of the neighbors (rows, N), part by part: at d = 6 they are 244 million."""

@@ -24,20 +24,12 @@ from flatlib.tabular.table_file import reading, save_table
 
 NAME = "nas-bench-201"
 SCHEDULES = {"12": ("12", "less"), "200": ("200", "full")}  # epochs -> what NATS-Bench, NAS-Bench-201 call it
-CURVES, LAST = True, False
-KEPT = {  # which epochs of which quantity: all there are, or the last
-    "cifar10-valid/200/x-valid": CURVES,
-    "cifar10/200/ori-test": LAST,
-    "cifar100/200/x-valid": CURVES,
-    "cifar100/200/x-test": LAST,
-    "ImageNet16-120/200/x-valid": CURVES,
-    "ImageNet16-120/200/x-test": LAST,
-    "cifar10-valid/12/x-valid": CURVES,
-    "cifar10/12/ori-test": CURVES,
-    "cifar100/12/x-valid": CURVES,
-    "cifar100/12/x-test": LAST,
-    "ImageNet16-120/12/x-valid": CURVES,
-    "ImageNet16-120/12/x-test": LAST,
+SPLITS = (("cifar10-valid", "x-valid"), ("cifar10", "ori-test"), ("cifar100", "x-valid"), ("cifar100", "x-test"),
+          ("ImageNet16-120", "x-valid"), ("ImageNet16-120", "x-test"))  # fmt: skip
+KEPT = {  # quantity -> whether all its epochs are kept, or the last
+    f"{dataset}/{schedule}/{split}": split == "x-valid" or (dataset, schedule) == ("cifar10", 12)
+    for schedule in (200, 12)
+    for dataset, split in SPLITS
 }
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # opens a file of torch's legacy form
 CHUNK = 1 << 20
@@ -82,8 +74,6 @@ def import_to_file(source: Path, target: Path) -> Table:
 def table_from_api(api: Any) -> Table:
     """The table of a `NASBench201API` or a topology API of `nats_bench`, in fast mode of its whole folder."""
     name = type(api).__name__
-    if not hasattr(api, "meta_archs") or not hasattr(api, "arch2infos_dict"):
-        raise TableError(f"{name}: not an API of the benchmark; expected NASBench201API or nats_bench's 'tss'")
     if getattr(api, "fast_mode", False):
         return import_table(Path(api.archive_dir))
     with reading(name, EXPECTED):
@@ -112,20 +102,15 @@ def _read_legacy(file: Any, complete: Callable[[dict], Cell | None]) -> dict:
     """torch.save before 1.6: a magic number, a version, the system, the object, keys of tensors."""
     if StreamedUnpickler(file).load() != TORCH_MAGIC:
         raise ValueError("not torch's")
-    StreamedUnpickler(file).load(), StreamedUnpickler(file).load()
-    data = StreamedUnpickler(file, complete).load()
-    if StreamedUnpickler(file).load() != []:
-        raise ValueError("it holds tensors")
+    _, _, data, _ = (StreamedUnpickler(file, complete).load() for _ in range(4))
     return data
 
 
 def _read_zip(file: Any, complete: Callable[[dict], Cell | None]) -> dict:
     """torch.save since 1.6: `NAME/data.pkl` in a zip."""
     with zipfile.ZipFile(file) as archive:
-        names = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
-        if len(names) != 1:
-            raise ValueError("a zip, but not torch's")
-        return _unpacked(archive.open(names[0]), complete)
+        (name,) = [name for name in archive.namelist() if re.fullmatch("[^/]+/data.pkl", name)]
+        return _unpacked(archive.open(name), complete)
 
 
 def _read_folder(folder: Path, prune: Callable[[dict], Cell]) -> tuple[list, dict[int, Cell]]:
@@ -133,9 +118,7 @@ def _read_folder(folder: Path, prune: Callable[[dict], Cell]) -> tuple[list, dic
     files = sorted(file for file in folder.glob("*.pickle.pbz2") if re.fullmatch(r"\d{6}", file.name[:-12]))
     meta, cells = folder / "meta.pickle.pbz2", {}
     if not files or not meta.is_file():
-        raise TableError(
-            f"{folder.resolve().name}: no 000000.pickle.pbz2 ... and {meta.name} in it; expected {EXPECTED}"
-        )
+        raise TableError(f"{folder.resolve().name}: no 000000.pickle.pbz2 ... and {meta.name}; expected {EXPECTED}")
     with reading(meta.name, EXPECTED):
         archs = _unpacked(bz2.BZ2File(meta))["meta_archs"]
     for file in files:
@@ -182,7 +165,7 @@ def _trial(training: str, seed: int, found: dict[str, float]) -> dict[tuple[str,
             if value < 0 or value > 100 or not 0 <= int(epoch) < n_epochs:  # NaN is let through: not run
                 raise TableError(f"{training}/{split} holds {value} at epoch {epoch} of 0-{n_epochs - 1}, no percent")
             curve[int(epoch)] = value
-    return {(key, seed): curve if KEPT[key] is CURVES else curve[-1:].copy() for key, curve in curves.items()}
+    return {(key, seed): curve if KEPT[key] else curve[-1:].copy() for key, curve in curves.items()}
 
 
 def table_from_cells(archs: list, cells: dict[int, Cell]) -> Table:
@@ -208,7 +191,7 @@ def _quantity(key: str, cells: list[dict[tuple[str, int], np.ndarray]]) -> Quant
     """One quantity of all cells, seeds and epochs ascending; None where no cell was trained so."""
     schedule = int(key.split("/")[1])
     seeds = sorted({seed for accuracy in cells for name, seed in accuracy if name == key})
-    epochs = np.arange(1, schedule + 1) if KEPT[key] is CURVES else np.array([schedule])
+    epochs = np.arange(1, schedule + 1) if KEPT[key] else np.array([schedule])
     found = np.full((len(cells), len(seeds), len(epochs)), np.nan, dtype=np.float32)
     for row, accuracy in enumerate(cells):
         for column, seed in enumerate(seeds):

@@ -6,11 +6,11 @@ Sec. 4.1 says that the neighborhood serves any of them.
 """
 
 import itertools
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,8 +62,7 @@ def search(
 def local_search(moves: np.ndarray, runs: int, rng: np.random.Generator) -> Proposals:  # moves (A, M) neighbors' rows
     """Request all neighbors in random order, move to the best if it is better, else start anew.
 
-    White et al. 2020 (arXiv 2005.02960) from one random cell; they stop at the first local minimum,
-    here the rest of the budget is spent on new starts. A cell met again is requested again.
+    White et al. 2020 (arXiv 2005.02960), who stop at the first local minimum. A cell met again is requested again.
     """
     n = moves.shape[1]
     center, best = np.zeros((2, runs), dtype=np.int64)
@@ -90,8 +89,7 @@ def evolution(
     """Regularized evolution (Real et al. 2019): mutate the best of a sample, drop the oldest.
 
     A mutation sets one edge to another operation. Population 10 is that of NAS-Bench-201's own script;
-    a sample of 10 did better than 3 or 5 in most trials here. Real et al. use 100 and 25 for 20,000
-    models, and a search here may have 100 requests.
+    a sample of 10 did better than 3 or 5 in most trials here.
     """
     every = np.arange(runs)
     cells, scores = np.zeros((population, runs), dtype=np.int64), np.zeros((population, runs))
@@ -120,9 +118,8 @@ def reinforce(
 ) -> Proposals:  # archs (A, E), the whole space
     """REINFORCE with a softmax policy of E x O logits and a moving average of rewards as baseline.
 
-    Reward: -score. Adam and momentum 0.9 are those of NAS-Bench-201's own script; its learning rate,
-    0.001, moves a logit by about 1 in 1,000 steps. Here it is 1 / sqrt(requests), as usual for a
-    known number of stochastic steps: 0.03 for 1,000, 0.1 for 100, the best of five rates in most trials.
+    Reward: -score. Adam and momentum 0.9 are those of NAS-Bench-201's own script, whose learning rate of
+    0.001 hardly moves a logit; 1 / sqrt(requests) was the best of five rates in most trials.
     """
     row_of, n_operations = np.argsort(arch_number(archs)), int(archs.max()) + 1
     logits, first, second = np.zeros((3, runs, archs.shape[1], n_operations))
@@ -139,10 +136,7 @@ def reinforce(
 
 
 def bayesian_optimization(archs: np.ndarray, runs: int, rng: np.random.Generator) -> Proposals:  # archs (A, E)
-    """Bayesian optimization by Optuna's TPE at its defaults, each edge a categorical parameter.
-
-    Not vectorized: 1,000 trials take seconds a run.
-    """
+    """Bayesian optimization by Optuna's TPE at its defaults, each edge a categorical parameter; seconds a run."""
     import optuna  # an extra
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -169,7 +163,6 @@ NAMES = {  # on f -> on g(f(N(alpha)))
     "REINFORCE": "NA-REINFORCE",
     BO: "NA-Bayesian optimization",
 }
-EPOCH_RUNS = 100  # of each sampler at each f in `rivals_by_epoch`
 
 
 def run_rival(name: str, experiment: Experiment, budget: Budget, chosen: str | None = None) -> Searches:
@@ -202,31 +195,25 @@ def rivals(experiment: Experiment, budget: Budget, chosen: str | None = None, *,
     return [random, *(run_rival(name, experiment, replace(budget, runs=n), chosen) for name, n in runs.items() if n)]
 
 
-class RivalPoint(NamedTuple):
-    """What a sampler finds, f being known after some epoch."""
+def rivals_by_epoch(experiment: Experiment, budget: Budget, chosen: str = "mean") -> pd.DataFrame:
+    """All samplers but Bayesian optimization, for every f that the table has; 100 runs at most.
 
-    key: str
-    epoch: int
-    column: str
-    row: str
-    errors: np.ndarray  # (R,) test errors of the found cells, percent
-
-
-def rivals_by_epoch(experiment: Experiment, budget: Budget, chosen: str = "mean") -> list[RivalPoint]:
-    """All samplers but Bayesian optimization, for every f that the table has; EPOCH_RUNS runs at most."""
-    budget = replace(budget, runs=min(budget.runs, EPOCH_RUNS))
-    return [
-        RivalPoint(then.key, then.epoch, column, row, errors[trace.found])
+    `errors` holds an array (R,) a line: the test errors of the found cells, percent.
+    """
+    budget = replace(budget, runs=min(budget.runs, 100))
+    lines = [
+        (then.key, then.epoch, column, row, errors[trace.found])
         for then in settings_of_f(experiment)
         for row, trace in rivals(then, budget) + rivals(then, budget, chosen)
         for column, errors in then.targets.items()
     ]
+    return pd.DataFrame(lines, columns=["key", "epoch", "column", "row", "errors"])
 
 
-def winners(points: Sequence[RivalPoint]) -> pd.DataFrame:
+def winners(points: pd.DataFrame) -> pd.DataFrame:
     """A line a f and test column: the (first) sampler of lowest mean test error (%), and its lead, 95 % interval."""
     lines = []
-    for place, group in pd.DataFrame(points).groupby(["key", "epoch", "column"], sort=False):
+    for place, group in points.groupby(["key", "epoch", "column"], sort=False):
         best, second = sorted(group.itertuples(), key=lambda point: float(point.errors.mean()))[:2]
         lead = mean_gain(best.errors, second.errors)
         lines.append((*place, best.row, best.errors.mean(), second.row, *lead))

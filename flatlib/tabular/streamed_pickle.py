@@ -17,7 +17,6 @@ import numpy as np
 
 from flatlib.tabular.table import TableError
 
-FORGOTTEN = object()  # stands where a file refers back to what was forgotten
 _DOUBLE, _INDEX = Struct(">d").unpack, Struct("<I").unpack
 
 
@@ -62,7 +61,7 @@ class _Memo(list[Any]):
         """Keep strings, types and functions: later parts refer to no other thing."""
         for at in range(self.n_kept, len(self)):
             if not (isinstance(self[at], str | np.dtype) or callable(self[at])):
-                super().__setitem__(at, FORGOTTEN)
+                super().__setitem__(at, None)
         self.n_kept = len(self)
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from flatlib.neighborhoods import enumerate_neighbors, neighborhood_size
+from flatlib.run.config import ParameterError
 from flatlib.spaces import NAS_BENCH_201, arch_to_string, isomorphism_classes
 
 OFFICIAL_SEARCH = "cifar10-valid/200/x-valid"
@@ -25,14 +26,11 @@ STANDS_FOR = {  # what each of Digits201's data sets stands for
 }
 
 
-class TableError(ValueError):
+class TableError(ParameterError):
     """A table that cannot serve: one line that says what was got, what is allowed, what to do."""
 
     def __str__(self) -> str:
         return " ".join(super().__str__().split())  # one line, whatever a foreign file's fields hold
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"TableError: {self}"]  # Jupyter shows the line, not the stack
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def embedded_path() -> Path:
 
 def load_table(source: str | Path = EMBEDDED) -> Table:
     """Read 'digits201' or a `.npz` in the table format; TableError, one line, for anything else."""
-    path = embedded_path() if str(source) == EMBEDDED else Path(source)
+    path = embedded_path() if str(source) == EMBEDDED else Path(source).expanduser()
     with reading(path.name, f"'{EMBEDDED}' or a .npz written by flatlib"):
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = {name: np.asarray(data[name]) for name in data.files}

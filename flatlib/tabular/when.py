@@ -134,10 +134,9 @@ def criteria(then: Experiment, budget: Budget = Budget()) -> Gains:
 
 def searches(then: Experiment, budget: Budget = Budget()) -> Gains:
     """Tables 2, D and E: each two of a table's samplers."""
-    tables = {"2": analysis.searches_2, "D": analysis.searches_d, "E": analysis.searches_e}
     return {
         (table, ours.row, rival.row, column): mean_gain(errors[ours.trace.found], errors[rival.trace.found])
-        for table, rows in tables.items()
-        for rival, ours in combinations(rows(then, budget), 2)
+        for table in ("2", "D", "E")
+        for rival, ours in combinations(analysis.searches(then, budget, table), 2)
         for column, errors in then.targets.items()
     }

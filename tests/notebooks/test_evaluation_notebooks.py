@@ -85,7 +85,7 @@ def test_cells_without_searches(tmp_path):
 def test_cells_with_searches(tmp_path):
     """Sees a found cell left out of a picture, a table or the map, or a parameter that does nothing."""
     runs = searched(tmp_path)
-    notebook = run_notebook(CELLS, tmp_path, cells="DARTS_V1; pc-darts cifar")
+    notebook = run_notebook(CELLS, tmp_path, cells="DARTS_V1; PC-DARTS")
     drawn = notebook.captions("draw_cells(one.cell, one.name))")
     found = ["darts, found on digits, seed 0", *(f"{NA}, seed {run.config.seed}" for run in runs[:2])]
     assert drawn == [f"{name}, normal cell" for name in found]

@@ -115,7 +115,7 @@ def test_table_d(experiment, strings, plain):
         found = [plain.na_rs(criterion, [[strings[cell] for cell in step] for step in run]) for run in draws]
         for column, test in plain.tests.items():
             expected[f"NA-RS - {label}", column] = plain.mean_and_std([test[cell] for cell in found])
-    assert_equal(analysis.found_errors(experiment, analysis.searches_d(experiment, budget)), expected)
+    assert_equal(analysis.found_errors(experiment, analysis.searches(experiment, budget, "D")), expected)
 
 
 # --- Facts that were seen -------------------------------------------------------------------------
