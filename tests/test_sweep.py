@@ -144,7 +144,7 @@ def test_hours_are_the_papers_costs_and_arithmetic():
     preset = {"dataset": "cifar10", "channels": 16, "cells": 8, "epochs": 50, "batch_size": 64, "beside": "none"}
 
     def days(**more: object) -> float:
-        return gpu_hours(Job("s", "03_na_darts", preset | more, {})).search / 24
+        return gpu_hours(Job("s", "03_na_darts", preset | more, {}))[0] / 24
 
     assert days() == pytest.approx(1.1) and days(method="darts") == pytest.approx(0.3)
     assert days(aggregator="max") == pytest.approx(0.5) and days(method="darts", order=2) == pytest.approx(1.0)
@@ -152,8 +152,8 @@ def test_hours_are_the_papers_costs_and_arithmetic():
     job = Job("e", "04_evaluation", {"train": "DARTS_V2", "runs": 3, "epochs": 10, "dataset": "cifar10"}, {})
     (config,) = job.settings().configs({}).values()
     multi_adds = json.loads(flatlib("cost", "DARTS_V2", "--channels", "8", "--cells", "5").stdout)["multi_adds"]
-    assert training_hours(config, 2.0) == pytest.approx(multi_adds * 2 * 3 * 50_000 * 10 / 2e12 / 3600)
-    assert gpu_hours(job, 2.0).training == pytest.approx(3 * training_hours(config, 2.0))
+    assert training_hours(config) == pytest.approx(multi_adds * 2 * 3 * 50_000 * 10 / 1e12 / 3600)
+    assert gpu_hours(job) == (0, pytest.approx(3 * training_hours(config)))
 
 
 def flatlib(*arguments: str, **more: object) -> subprocess.CompletedProcess:
@@ -196,9 +196,8 @@ def test_slurm_jobs_carry_the_files_options(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     slurm = "slurm: {queue: gpu, memory: 8GB, walltime: '01:30:00', job_extra_directives: ['--gres=gpu:1']}"
     sweep = read_sweep(written(tmp_path, f"{slurm}\nstages: [{{notebook: 02_na_rs}}]"))
-    script = (
-        cluster.jobqueue().slurm.SLURMJob("tcp://127.0.0.1:8786", "one", **cluster.slurm_options(sweep)).job_script()
-    )
+    with cluster._slurm_cluster(sweep, 1) as waiting:
+        script = waiting.job_script()
     assert signal.getsignal(signal.SIGINT) is before
     for line in (
         "#SBATCH -p gpu",
@@ -268,7 +267,7 @@ def test_a_killed_workers_search_goes_on_elsewhere_to_the_same_bits(tmp_path, da
 
     path = written(tmp_path, TINY)
     sweep = read_sweep(path)
-    folder = cluster.sweep_folder(sweep, tmp_path / "sweeps")
+    folder = tmp_path / "sweeps" / sweep.name
     places = ["--sweeps-dir", str(tmp_path / "sweeps"), "--reports-dir", str(tmp_path / "reports")]
     command = [
         sys.executable,
@@ -329,7 +328,8 @@ def check_page(folder: Path, reports_dir: Path) -> None:
     assert list(errors.measure) == ["test error, digits (%)"] * 2 and list(errors.n) == [1, 1]
     page = BeautifulSoup((reports_dir / "sweep-tiny.html").read_text(), "html.parser")
     assert "<b>two</b> radii" in page.text and "Sweep: tiny" in page.h1.text
-    assert "sweep-tiny.html" in (reports_dir / "index.html").read_text()
+    card = BeautifulSoup((reports_dir / "index.html").read_text(), "html.parser").find(href="sweep-tiny.html")
+    assert comparison.about in card.find_parent("article").text
 
 
 @pytest.mark.notebooks
