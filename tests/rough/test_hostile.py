@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_notebooks import EVIL, executed, ran
 from test_images import write_cifar
-from test_report import EVIL, executed, ran
 from test_runs import fill, one_line, saved
 from test_table_files import FULL, changed
 
