@@ -11,7 +11,7 @@ from flatlib.display.claim_page import together
 from flatlib.display.reproduction import REAL
 from flatlib.tabular.gains import Gain, Mean, difference, mean_gain
 
-# --- verdicts --------------------------------------------------------------------------------------
+# --- verdicts -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verdict", GAINS)
@@ -86,7 +86,7 @@ def test_close_is_a_margin(interval, verdict, tmp_path):
     assert one.verdict == verdict and len(one.lines) == 6
 
 
-# --- trainings -------------------------------------------------------------------------------------
+# --- trainings ------------------------------------------------------------------------------------
 
 OTHER = "cells epochs 24, found on digits; digits, 5 epochs"
 NA_ON = "cells d 4, n_nbr 5, found on digits; digits, 5 epochs"

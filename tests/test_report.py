@@ -16,7 +16,7 @@ from flatlib.display.markdown import to_html
 from flatlib.display.report import ReportError, run_and_export, write_index
 from flatlib.run.checkpoint import RunStoppedError
 
-# --- the page --------------------------------------------------------------------------------------
+# --- the page -------------------------------------------------------------------------------------
 
 
 def test_a_page_loads_nothing_from_the_network():
@@ -100,7 +100,7 @@ def test_hostile_texts_stay_texts(title, tmp_path):
     assert card.title == title and card.settings == {EVIL: EVIL, "d": 1}
 
 
-# --- running ---------------------------------------------------------------------------------------
+# --- running --------------------------------------------------------------------------------------
 
 
 def test_what_is_no_notebook_is_refused_before_any_work(tmp_path):

@@ -23,7 +23,7 @@ from flatlib.sweep import cluster
 from flatlib.sweep.job import JobError, finished, run_job
 from flatlib.sweep.plan import Job, read_sweep, search_configs, search_folders
 
-# --- jobs ------------------------------------------------------------------------------------------
+# --- jobs -----------------------------------------------------------------------------------------
 
 
 def test_a_job_of_another_sweep_or_a_damaged_one_is_refused(tmp_path):
@@ -88,7 +88,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, where, told, monkey
         pass
 
 
-# --- a scheduler and two workers, one of them killed -----------------------------------------------
+# --- a scheduler and two workers, one of them killed ----------------------------------------------
 
 
 @pytest.fixture
