@@ -62,7 +62,6 @@ def sweep(
     workers: Annotated[int, typer.Option(min=0, help="Processes on this machine; 0: one a GPU, else a core.")] = 0,
     sweeps_dir: Annotated[Path, typer.Option(help="Where each sweep has its folder.")] = Path("sweeps"),
     reports_dir: Annotated[str, typer.Option(help="Where the page goes; 'auto': the checkout's reports/.")] = "auto",
-    tflops: Annotated[float, typer.Option(min=0.001, help="A GPU's sustained speed, for the estimate.")] = 1.0,
     dry: Annotated[bool, typer.Option("--dry", help="Check the file and estimate, run nothing.")] = False,
 ) -> None:
     """Run notebooks over a grid of parameters; started again, a sweep runs only what is missing.
@@ -76,12 +75,12 @@ def sweep(
     from flatlib.sweep.plan import read_sweep
 
     plan = read_sweep(file)
-    folder, pages = cluster.sweep_folder(plan, sweeps_dir), resolve_reports_dir(reports_dir).absolute()
+    folder, pages = sweeps_dir.expanduser().absolute() / plan.name, resolve_reports_dir(reports_dir).absolute()
     waiting = cluster.waiting(plan, folder)
-    typer.echo(f"{plan.name}: {len(waiting)} of {len(plan.jobs)} jobs to do, {estimate.in_words(waiting, tflops)}")
+    typer.echo(f"{plan.name}: {len(waiting)} of {len(plan.jobs)} jobs to do, {estimate.in_words(waiting)}")
     if dry:
         for job in waiting:
-            typer.echo(f"  {job.key}: {estimate.gpu_hours(job, tflops).total:.3g} GPU-hours")
+            typer.echo(f"  {job.key}: {sum(estimate.gpu_hours(job)):.3g} GPU-hours")
         return
     for option, place in (("--sweeps-dir", folder), ("--reports-dir", pages)):
         check_writable(place, option)

@@ -1,4 +1,4 @@
-"""Values of any kind and damage of any kind, for tests of what reads files."""
+"""Values and files that are not what a reader expects, and the one line that it owes for them."""
 
 import copy
 from contextlib import contextmanager

@@ -1,48 +1,20 @@
+"""Reports: sees a page that loads from the network or runs a text, and a failed notebook that takes its old page."""
+
 import json
 import os
 import re
 from pathlib import Path
-from xml.etree import ElementTree
 
-import nbformat
-import numpy as np
-import plotly.graph_objects as go
 import pytest
+from made_notebooks import EVIL, LINE, executed, figure_output, html_of, ran, save
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from flatlib.display import report
-from flatlib.display.card import PLOTLY_MIME, SETTINGS_MIME, make_card, read_card, thumbnail
+from flatlib.display.card import SETTINGS_MIME, read_card
 from flatlib.display.exporter import PLOTLY_JS, FlatlibExporter
-from flatlib.display.markdown import latex_to_mathml, to_html
+from flatlib.display.markdown import to_html
 from flatlib.display.report import ReportError, run_and_export, write_index
 from flatlib.run.checkpoint import RunStoppedError
-
-ROOT = Path(__file__).parents[1]
-EVIL = "</script><script>alert(1)</script>"
-
-
-def figure_output(figure: go.Figure) -> nbformat.NotebookNode:
-    return new_output("display_data", {PLOTLY_MIME: json.loads(figure.to_json())})
-
-
-def ran(source: str, *outputs: nbformat.NotebookNode, tags: tuple[str, ...] = ()) -> nbformat.NotebookNode:
-    return new_code_cell(source, execution_count=1, outputs=list(outputs), metadata={"tags": list(tags)})
-
-
-def executed(*cells: nbformat.NotebookNode, text: str = "# A title\n\nThe *first* paragraph.\n\nThe second."):
-    return new_notebook(cells=[new_markdown_cell(text), *cells])
-
-
-def html_of(notebook: nbformat.NotebookNode) -> str:
-    return FlatlibExporter().from_notebook_node(notebook, {"metadata": {"name": "01_page"}})[0]
-
-
-def save(notebook: nbformat.NotebookNode, path: Path) -> Path:
-    nbformat.write(notebook, path)
-    return path
-
-
-LINE = go.Figure(go.Scatter(x=[0, 1, 2], y=[3, 1, 2], name="a line"))
 
 # --- the page -------------------------------------------------------------------------------------
 
@@ -126,150 +98,6 @@ def test_hostile_texts_stay_texts(title, tmp_path):
     assert "<script>alert" not in page and "<script>alert" not in index and "<b>title</b>" not in page + index
     card = read_card(page)
     assert card.title == title and card.settings == {EVIL: EVIL, "d": 1}
-
-
-# --- formulas -------------------------------------------------------------------------------------
-
-
-SOURCES = [*sorted((ROOT / "notebooks").glob("*.ipynb")), ROOT / "docs" / "extend.md"]
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
-def test_the_formulas_of_the_project_become_mathml(path):
-    """Sees a formula of a notebook that is shown as LaTeX, in part or whole, and MathML that is not well-formed."""
-    cells = nbformat.read(path, 4).cells if path.suffix == ".ipynb" else [new_markdown_cell(path.read_text())]
-    page = "".join(to_html(cell.source) for cell in cells if cell.cell_type == "markdown")
-    assert 'class="latex"' not in page and "$" not in re.sub(r"<(math|code|pre)\b.*?</\1>", "", page, flags=re.DOTALL)
-    for formula in re.findall("<math.*?</math>", page):
-        assert not [node.text for node in ElementTree.fromstring(formula).iter() if "\\" in (node.text or "")]
-
-
-@pytest.mark.parametrize(
-    "latex",
-    [
-        r"\tfrac12\lVert p-q\rVert_1",
-        r"\sum_{k=0}^{d} \binom{E}{k}(m-1)^k",
-        r"q_k \sim \mathcal{U}(\max(-\epsilon, -\alpha_k), \epsilon)",
-        r"\begin{cases} a & b \\ c & d \end{cases}",
-        r"\text{a < b}",
-    ],
-)
-def test_formulas_become_mathml(latex):
-    """Sees a command that is left as text, and MathML that is not well-formed."""
-    for block in (False, True):
-        math = ElementTree.fromstring(latex_to_mathml(latex, block=block))
-        assert math.tag.endswith("math") and math.get("display") == ("block" if block else "inline")
-        assert not [node.text for node in math.iter() if "\\" in (node.text or "")]
-
-
-def test_a_sign_is_no_difference():
-    """Sees the minus of [-1, 1] set with the spaces of a difference, or that of a - 1 without."""
-    assert "<mrow><mo>\u2212</mo><mn>1</mn></mrow>" in latex_to_mathml(r"x \in [-1, 1]")
-    assert "<mi>a</mi><mo>\u2212</mo><mn>1</mn>" in latex_to_mathml("a - 1")
-
-
-def test_limits_stand_below():
-    """Sees arg min with its set at the right in a displayed formula."""
-    assert "<munder><mo" in latex_to_mathml(r"\arg\min_{a} f", block=True)
-    assert "<msub><mo" in latex_to_mathml(r"\arg\min_{a} f")
-
-
-@pytest.mark.parametrize("latex", [r"\frac{", r"\nosuch{<b>}"])
-def test_a_failing_formula_stays_readable(latex):
-    """Sees an export that dies of a formula, or that shows half of it or its markup."""
-    assert latex_to_mathml(latex) == f'<code class="latex">{latex.replace("<", "&lt;").replace(">", "&gt;")}</code>'
-
-
-@pytest.mark.parametrize(
-    ("markdown", "formulas"),
-    [
-        ("costs $5", 0),
-        ("`$x$`", 0),
-        (r"\$x\$", 0),
-        ("$x$", 1),
-        ("$x$ and $y$", 2),
-        ("$$x$$", 1),
-        ("$a\n= b$", 1),
-    ],
-)
-def test_dollars_are_told_apart(markdown, formulas):
-    """Sees code set as formulas, and formulas left as text."""
-    page = to_html(markdown)
-    assert page.count("<math") == formulas
-    assert formulas or markdown.strip("`").replace("\\", "") in page
-
-
-def test_the_summary_is_the_first_paragraph():
-    """Sees headings, markup or the second paragraph in a card's summary."""
-    card = make_card(executed(text="# $f$ *and* more\n\nOne *word*,\nand a [link](x).\n\nTwo."), "a")
-    assert (card.title, card.summary) == ("f and more", "One word, and a link.")
-    assert make_card(executed(text="# Title"), "a").summary == ""
-
-
-# --- cards and the index --------------------------------------------------------------------------
-
-
-def test_the_card_survives_the_page():
-    """Sees a card that the index cannot read back as it was made."""
-    notebook = executed(
-        ran("check()", new_output("display_data", {SETTINGS_MIME: {"table": "digits201", "lam": 1.0}})),
-        ran("one()", figure_output(go.Figure(go.Bar(y=[1, 2])))),
-        ran("two()", figure_output(LINE), tags=("thumbnail",)),
-    )
-    notebook.metadata["papermill"] = {"end_time": "2026-01-02T03:04:05"}
-    card = make_card(notebook, "01_page")
-    assert read_card(html_of(notebook)) == card
-    assert (card.title, card.summary, card.date) == ("A title", "The first paragraph.", "2026-01-02")
-    assert card.settings == {"table": "digits201", "lam": 1.0} and card.source == "01_page.ipynb"
-    assert card.figure["data"][0]["type"] == "scatter"
-
-
-def test_a_foreign_notebook_has_a_card():
-    """Sees notebooks without text, settings or figures refused."""
-    card = make_card(new_notebook(cells=[ran("1")]), "foreign")
-    assert (card.title, card.summary, card.settings, card.figure) == ("foreign", "", {}, None)
-
-
-def test_thumbnails_are_bare():
-    """Sees a thumbnail with other points than its figure's, with texts, or one that swells the index."""
-    x = np.arange(1000.0)
-    figure = go.Figure(go.Scatter(x=x, y=2 * x, marker={"color": 3 * x, "colorscale": "Viridis"}, customdata=x))
-    figure.add_heatmap(z=np.arange(1200.0).reshape(30, 40))
-    figure.update_layout(title="title", width=700, xaxis_title="an axis")
-    original = json.loads(figure.to_json())
-    small = thumbnail(original)
-    points, grid = small["data"]
-    for own, drawn in zip(original["data"], (points, grid), strict=True):
-        assert all(drawn[name] == own[name] for name in "xyz" if name in own)
-    assert points["marker"]["color"] == original["data"][0]["marker"]["color"]
-    assert "customdata" not in points and not grid["showscale"]
-    assert "title" not in small["layout"] and "width" not in small["layout"]
-    assert not small["layout"]["xaxis"]["visible"] and small["layout"]["showlegend"] is False
-    assert original == json.loads(figure.to_json())
-    large = go.Figure(go.Heatmap(z=np.random.default_rng(0).normal(size=(300, 300))))
-    assert make_card(executed(ran("plot()", figure_output(large))), "large").figure is None
-
-
-def test_the_index_lists_pages_and_tables(tmp_path):
-    """Sees pages or tables missing from the index, and foreign or broken pages listed or fatal."""
-    settings = new_output("display_data", {SETTINGS_MIME: {"d": 3, "reports_dir": "/somewhere"}})
-    report.export(executed(ran("1", settings, figure_output(LINE))), tmp_path / "01_a b#.ipynb", tmp_path)
-    (tmp_path / "foreign.html").write_text("<p>foreign</p>")
-    (tmp_path / "broken.html").write_text('<script type="application/json" id="flatlib-card">{"title"</script>')
-    (tmp_path / "other.html").write_text('<script type="application/json" id="flatlib-card">["x"]</script>')
-    (tmp_path / "binary.html").write_bytes(b"\xff\xfe\x00")
-    (tmp_path / "tables" / "digits201").mkdir(parents=True)
-    (tmp_path / "tables" / "digits201" / "table_1a.csv").write_text("row\n")
-    index = write_index(tmp_path).read_text()
-    assert index.count("<article>") == 1 and "A title" in index and "The first paragraph." in index
-    assert index.count('href="01_a%20b%23.html"') == 2 and 'href="tables/digits201/table_1a.csv"' in index
-    assert "d = <b>3</b>" in index and "/somewhere" not in index and (tmp_path / PLOTLY_JS).is_file()
-    assert index == write_index(tmp_path).read_text()
-
-
-def test_an_empty_index_says_what_to_do(tmp_path):
-    """Sees a first call in an empty folder fail or show an empty page."""
-    assert "flatlib report" in write_index(tmp_path / "new").read_text()
 
 
 # --- running --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Sweeps: what a file means, what it costs, and a real scheduler with two workers of which one is killed."""
+"""Sweeps at work: sees jobs run twice, mixed up or lost, with a real scheduler and two workers, one of them killed."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from sweep_files import TINY, flatlib, written
 
 from flatlib.display.sweeps import read_comparison, save_page, show_jobs, show_summary
 from flatlib.run.checkpoint import RunError
@@ -19,147 +20,8 @@ from flatlib.run.folder import open_run
 from flatlib.search.runs import Run
 from flatlib.search.search import search
 from flatlib.sweep import cluster
-from flatlib.sweep.estimate import gpu_hours, in_words, training_hours
 from flatlib.sweep.job import JobError, finished, run_job
-from flatlib.sweep.plan import NOTEBOOKS, Job, read_sweep, search_configs, search_folders
-
-READY = sorted((NOTEBOOKS / "sweeps").glob("*.yaml"))
-TINY = """
-name: tiny
-about: <b>two</b> radii
-stages:
-  - id: searches
-    notebook: 03_na_darts
-    parameters: {beside: none, epochs: 24, random_cells: 0, train_epochs: 0, n_train: 128, batch_size: 16, channels: 2,
-                 cells: 3, n_nbr: 3}
-    grid: {d: [2, 6]}
-  - id: found
-    notebook: 04_evaluation
-    each: searches
-    parameters: {train: found, runs: 1, epochs: 1, n_train: 64, channels: 4, cells: 3}
-"""
-
-
-def written(folder: Path, text: str) -> Path:
-    path = folder / "sweep.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-# --- the file -------------------------------------------------------------------------------------
-
-
-def test_a_grid_is_the_product_of_its_lists(tmp_path):
-    """Sees a point that is missing or repeated, a parameter that does not reach its job, a key that is not unique."""
-    text = "stages: [{notebook: 02_na_rs, parameters: {runs: 7}, grid: {d: [1, 2], seed: [0, 1, 2]}}]"
-    sweep = read_sweep(written(tmp_path, text))
-    points = [(job.parameters["d"], job.parameters["seed"]) for job in sweep.jobs]
-    assert points == [(d, seed) for d in (1, 2) for seed in (0, 1, 2)] and sweep.name == "sweep"
-    assert {job.settings().runs for job in sweep.jobs} == {7}
-    assert len({job.key for job in sweep.jobs}) == 6 and all(re.fullmatch(r"[\w.,=-]+", job.key) for job in sweep.jobs)
-
-
-def test_evaluations_follow_their_searches(tmp_path):
-    """Sees an evaluation that trains another search's cell, or loses what its search varied."""
-    sweep = read_sweep(written(tmp_path, TINY.replace("epochs: 1,", "epochs: 1, seed: 5,")))
-    searches, found = sweep.jobs[:2], sweep.jobs[2:]
-    assert [job.searches for job in found] == [(one,) for one in searches]
-    assert [job.grid for job in found] == [{"d": 2}, {"d": 6}] and found[0].parameters["seed"] == 5
-    seeds = (
-        "[{notebook: 03_na_darts, grid: {seed: [3]}}, {notebook: 04_evaluation, each: 03_na_darts, grid: {seed: [4]}}]"
-    )
-    assert read_sweep(written(tmp_path, f"stages: {seeds}")).jobs[1].grid == {"search seed": 3, "seed": 4}
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("", "sweep.yaml: empty; sweeps/ has"),
-        ("[]", "[]: not a mapping; its keys are name, about, stages"),
-        ("{}", "sweep.yaml: no stages; its keys are name, about, stages"),
-        ("stages: [{}]", "stage 1: no notebook; its keys are"),
-        ("stages: [{notebook: 02_na_rs, each: [{a: 1}]}]", "only 04_evaluation follows searches"),
-        ("stages: []", "stages = []: allowed: a list of stages"),
-        ("stages: {a: 1}", "stages = {'a': 1}: allowed: a list of stages"),
-        ("name: ../x\nstages: [{notebook: 02_na_rs}]", "name = '../x'"),
-        ("stages: [{notebook: 02_na_rs, id: a/../b}]", "stage 1: id = 'a/../b'"),
-        ("stages: [{notebook: 09}]", "notebook = '09': allowed: one of 01_assumption, 02_na_rs"),
-        ("stages: [{notebook: [02_na_rs]}]", "notebook = ['02_na_rs']"),
-        (
-            "stages: [{notebook: 02_na_rs, gird: {}}]",
-            "gird = {}: no such key; its keys are",
-        ),
-        ("stages: [{notebook: 02_na_rs, grid: [1]}]", "grid = [1]: allowed: names and lists of values"),
-        ("stages: [{notebook: 02_na_rs, grid: {d: 2}}]", "grid: d = 2: allowed: a list of values"),
-        ("stages: [{notebook: 02_na_rs, grid: {dd: [2]}}]", "dd = 2: no such parameter; did you mean 'd'?"),
-        (
-            "stages: [{notebook: 02_na_rs, parameters: {1: 2}}]",
-            "1 = 2: no such parameter",
-        ),
-        (
-            "stages: [{notebook: 02_na_rs, parameters: epochs}]",
-            "parameters = 'epochs': allowed: names and values",
-        ),
-        ("stages: [{notebook: 02_na_rs, last: maybe}]", "last = 'maybe': allowed: true or false"),
-        ("slurm: hello\nstages: [{notebook: 02_na_rs}]", "slurm = 'hello': allowed: options of dask_jobqueue"),
-        ("stages: [{notebook: 03_na_darts, grid: {d: [2, 15]}}]", "d = 15: allowed: int at least 0 and at most 14"),
-        ("stages: [{notebook: 03_na_darts, parameters: {order: 2}}]", "order = 2 with method = na-darts"),
-        ("stages: [{notebook: 03_na_darts, parameters: {runs_dir: x}}]", "runs_dir is the sweep's own"),
-        ("stages: [{notebook: 03_na_darts, preset: no.yaml}]", "preset = 'no.yaml': "),
-        ("stages: [{notebook: 04_evaluation, each: x}]", "each = 'x': not a stage above; no stage stands above it"),
-        ("stages: [{notebook: 02_na_rs, each: x}]", "only 04_evaluation follows searches, not 02_na_rs"),
-        ("stages: [{notebook: 04_evaluation}]", "train = 'found' needs `each`"),
-        ("stages: [{notebook: 02_na_rs}, {notebook: 02_na_rs}]", "give this one another id"),
-        ("stages: [{notebook: 02_na_rs}, {notebook: 02_na_rs, id: b}]", "comes twice"),
-        ("stages: [{notebook: 02_na_rs, grid: {d: [1, 1]}}]", "comes twice"),
-        ("stages: !!python/object/apply:os.system [exit]", "line 1: cannot be read as YAML"),
-        ("stages: [", "cannot be read as YAML"),
-    ],
-)
-def test_a_mistake_is_one_line_before_any_work(tmp_path, text, told):
-    """Sees a sweep that starts with a mistake in it, code in a file that runs, or a message that does not help."""
-    with pytest.raises(ValueError, match=re.escape(told)) as caught:
-        read_sweep(written(tmp_path, text))
-    assert "\n" not in str(caught.value)
-    assert not list(tmp_path.glob("*/"))
-
-
-@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
-def test_ready_sweeps_can_be_read_and_estimated(path):
-    """Sees a shipped file with a mistake, and an estimate that fails."""
-    sweep = read_sweep(path)
-    assert sweep.name == path.stem and sweep.about
-    assert re.match(r"about [\d,.e-]+ GPU-hours", in_words(list(sweep.jobs)))
-
-
-def test_the_readmes_sweep_is_one(tmp_path):
-    """Sees a format that the README explains otherwise than it is read."""
-    (text,) = re.findall(r"```\n(name: .*?)```", (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8"), re.S)
-    jobs = read_sweep(written(tmp_path, text)).jobs
-    assert len(jobs) == 13 and jobs[-1].last and jobs[6].searches == (jobs[0],)
-
-
-def test_hours_are_the_papers_costs_and_arithmetic():
-    """Sees hours that miss the published search costs, or an arithmetic that forgets a factor."""
-    preset = {"dataset": "cifar10", "channels": 16, "cells": 8, "epochs": 50, "batch_size": 64, "beside": "none"}
-
-    def days(**more: object) -> float:
-        return gpu_hours(Job("s", "03_na_darts", preset | more, {})).search / 24
-
-    assert days() == pytest.approx(1.1) and days(method="darts") == pytest.approx(0.3)
-    assert days(aggregator="max") == pytest.approx(0.5) and days(method="darts", order=2) == pytest.approx(1.0)
-    assert days(n_nbr=1) == pytest.approx(0.3) and days(epochs=25, runs=4) == pytest.approx(2.2)
-    job = Job("e", "04_evaluation", {"train": "DARTS_V2", "runs": 3, "epochs": 10, "dataset": "cifar10"}, {})
-    (config,) = job.settings().configs({}).values()
-    multi_adds = json.loads(flatlib("cost", "DARTS_V2", "--channels", "8", "--cells", "5").stdout)["multi_adds"]
-    assert training_hours(config, 2.0) == pytest.approx(multi_adds * 2 * 3 * 50_000 * 10 / 2e12 / 3600)
-    assert gpu_hours(job, 2.0).training == pytest.approx(3 * training_hours(config, 2.0))
-
-
-def flatlib(*arguments: str, **more: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", "from flatlib.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, **more)
-
+from flatlib.sweep.plan import Job, read_sweep, search_configs, search_folders
 
 # --- jobs -----------------------------------------------------------------------------------------
 
@@ -196,9 +58,8 @@ def test_slurm_jobs_carry_the_files_options(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     slurm = "slurm: {queue: gpu, memory: 8GB, walltime: '01:30:00', job_extra_directives: ['--gres=gpu:1']}"
     sweep = read_sweep(written(tmp_path, f"{slurm}\nstages: [{{notebook: 02_na_rs}}]"))
-    script = (
-        cluster.jobqueue().slurm.SLURMJob("tcp://127.0.0.1:8786", "one", **cluster.slurm_options(sweep)).job_script()
-    )
+    with cluster._slurm_cluster(sweep, 1) as waiting:
+        script = waiting.job_script()
     assert signal.getsignal(signal.SIGINT) is before
     for line in (
         "#SBATCH -p gpu",
@@ -268,7 +129,7 @@ def test_a_killed_workers_search_goes_on_elsewhere_to_the_same_bits(tmp_path, da
 
     path = written(tmp_path, TINY)
     sweep = read_sweep(path)
-    folder = cluster.sweep_folder(sweep, tmp_path / "sweeps")
+    folder = tmp_path / "sweeps" / sweep.name
     places = ["--sweeps-dir", str(tmp_path / "sweeps"), "--reports-dir", str(tmp_path / "reports")]
     command = [
         sys.executable,
@@ -329,7 +190,8 @@ def check_page(folder: Path, reports_dir: Path) -> None:
     assert list(errors.measure) == ["test error, digits (%)"] * 2 and list(errors.n) == [1, 1]
     page = BeautifulSoup((reports_dir / "sweep-tiny.html").read_text(), "html.parser")
     assert "<b>two</b> radii" in page.text and "Sweep: tiny" in page.h1.text
-    assert "sweep-tiny.html" in (reports_dir / "index.html").read_text()
+    card = BeautifulSoup((reports_dir / "index.html").read_text(), "html.parser").find(href="sweep-tiny.html")
+    assert comparison.about in card.find_parent("article").text
 
 
 @pytest.mark.notebooks

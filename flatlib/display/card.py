@@ -50,7 +50,7 @@ def make_card(notebook: NotebookNode, name: str) -> Card:
     python = about.get("language_info", {}).get("version")
     return Card(
         title=about.get("title") or to_text(words.h1) or name,
-        summary=next(filter(None, map(to_text, words.find_all("p"))), ""),
+        summary=about.get("summary") or next(filter(None, map(to_text, words.find_all("p"))), ""),
         settings=dict(settings),
         date=(about.get("papermill", {}).get("end_time") or f"{datetime.now():%Y-%m-%d}")[:10],
         versions=({"Python": python} if python else {}) | dict(about.get("flatlib", {}).get("versions", {})),

@@ -103,7 +103,7 @@ def save_page(folder: Path, reports_dir: Path) -> Path:
     source, inside = NOTEBOOKS / "sweep.ipynb", folder.is_relative_to(NOTEBOOKS.parent)
     place = os.path.relpath(folder, NOTEBOOKS) if inside else str(folder)  # a page of the checkout names no machine
     notebook = execute(source, reports_dir, {"folder": place}, progress=False)
-    notebook.metadata["title"] = f"Sweep: {folder.name}"
+    notebook.metadata |= {"title": f"Sweep: {folder.name}", "summary": read_comparison(folder).about}
     page = export(nbformat.from_dict(notebook), source.with_name(f"sweep-{folder.name}.ipynb"), reports_dir)
     write_index(reports_dir)
     return page

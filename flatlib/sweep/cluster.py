@@ -24,10 +24,6 @@ CONNECT_SECONDS = 20
 GPU_DEVICES = "/dev/nvidia[0-9]*"
 
 
-def sweep_folder(sweep: Sweep, sweeps_dir: Path) -> Path:
-    return sweeps_dir.expanduser().absolute() / sweep.name
-
-
 def waiting(sweep: Sweep, folder: Path) -> list[Job]:
     """The jobs that are not finished."""
     return [job for job in sweep.jobs if finished(folder, job) is None]
@@ -65,19 +61,14 @@ def connected(sweep: Sweep, *, scheduler: str = "", slurm: int = 0, workers: int
 
 def _slurm_cluster(sweep: Sweep, jobs: int) -> Any:
     """As many SLURM jobs as there is work for, at most `jobs`; a job that ends at its time limit loses nothing."""
-    cluster = jobqueue().SLURMCluster(**slurm_options(sweep))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    from dask_jobqueue import SLURMCluster
+
+    for number, handler in before.items():  # its import takes over Ctrl-C
+        signal.signal(number, handler)
+    cluster = SLURMCluster(**slurm_options(sweep))
     cluster.adapt(minimum_jobs=0, maximum_jobs=jobs)
     return cluster
-
-
-def jobqueue() -> Any:
-    """dask_jobqueue, without the Ctrl-C that its import takes over."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    import dask_jobqueue
-
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    return dask_jobqueue
 
 
 def slurm_options(sweep: Sweep) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""What a sweep will take: GPU-hours by the paper's search costs and by arithmetic, and a step timed on this machine."""
+"""What a sweep will take, in GPU-hours: searches by the paper's costs, trainings by arithmetic."""
 
 from functools import cache
-from typing import NamedTuple
 
 from flatlib import published
 from flatlib.evaluation.catalogue import catalogue
@@ -17,26 +16,15 @@ OVERHEAD = "some 20 s more to start and end each job"
 STAND_IN = "DARTS_V2"  # size of a cell that is not found yet
 
 
-class Hours(NamedTuple):
-    """Of one job on one GPU."""
-
-    search: float
-    training: float
-
-    @property
-    def total(self) -> float:
-        return self.search + self.training
-
-
-def gpu_hours(job: Job, tflops: float = TFLOPS) -> Hours:
-    """Hours of a job; tables and landscapes (minutes) count as 0."""
+def gpu_hours(job: Job) -> tuple[float, float]:
+    """Hours of a job's searches and trainings on one GPU; tables and landscapes (minutes) count as 0."""
     settings = job.settings()
     searches = sum(map(search_hours, search_configs(job)))
     if job.notebook != "04_evaluation":
-        return Hours(searches, 0.0)
+        return searches, 0.0
     unknown = dict.fromkeys(range(sum(len(search_configs(one)) for one in job.searches)), catalogue()[STAND_IN].cell)
     trainings = settings.configs({str(number): cell for number, cell in unknown.items()}).values()
-    return Hours(searches, settings.runs * sum(training_hours(config, tflops) for config in trainings))
+    return searches, settings.runs * sum(map(training_hours, trainings))
 
 
 def search_hours(config: SearchConfig) -> float:
@@ -62,20 +50,20 @@ def _published(table: str, row: str) -> float:
     return next(n.value for n in published.table(table) if n.row == row and n.unit == "GPU days")
 
 
-def training_hours(config: EvaluationConfig, tflops: float = TFLOPS) -> float:
+def training_hours(config: EvaluationConfig) -> float:
     """Forward and backward pass: three times the forward pass's multiply-adds, two operations each."""
     images = min(config.n_train or IMAGES[config.dataset], IMAGES[config.dataset])
-    return 6 * cost(config.plan()).multi_adds * images * config.epochs / (tflops * 1e12) / 3600
+    return 6 * cost(config.plan()).multi_adds * images * config.epochs / (TFLOPS * 1e12) / 3600
 
 
-def in_words(jobs: list[Job], tflops: float = TFLOPS) -> str:
+def in_words(jobs: list[Job]) -> str:
     """One line for all of them."""
-    hours = [gpu_hours(job, tflops) for job in jobs]
-    search, training = sum(h.search for h in hours), sum(h.training for h in hours)
-    longest = max((h.total for h in hours), default=0.0)
+    hours = [gpu_hours(job) for job in jobs]
+    search, training = map(sum, zip((0.0, 0.0), *hours, strict=True))
+    longest = max(map(sum, hours), default=0.0)
     return (
         f"about {_figures(search + training)} GPU-hours: searches {_figures(search)} (by the paper's costs), trainings "
-        f"{_figures(training)} (at {tflops:g} TFLOP/s, assumed); the longest job {_figures(longest)}"
+        f"{_figures(training)} (at {TFLOPS:g} TFLOP/s, assumed); the longest job {_figures(longest)}"
     )
 
 

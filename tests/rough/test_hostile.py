@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_report import EVIL, executed, ran
+from made_notebooks import EVIL, executed, ran
 from test_runs import fill, one_line, saved
 from test_table_files import FULL, changed
 
