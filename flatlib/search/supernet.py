@@ -131,15 +131,6 @@ class Supernet:
             shapes["last_scale", -1, -1] = shapes["last_shift", -1, -1] = (last,)
         return shapes
 
-    @cached_property
-    def node_names(self) -> dict[tuple[int, int], list[str]]:
-        """(cell, source) -> names of the weights of the operations that start there."""
-        names: dict[tuple[int, int], list[str]] = {}
-        for name, at, source in self.shapes:
-            if source >= 0 and name != "input":
-                names.setdefault((at, source), []).append(name)
-        return names
-
     def initial_weights(self, generator: torch.Generator) -> Tensor:  # (P,) float32
         """torch's default: uniform within 1 / sqrt(fan in); scales 1, shifts 0."""
         parts = []
@@ -229,7 +220,8 @@ class Supernet:
         return layout.join([*states, last]) if self.n_inputs == 2 else last
 
     def _of_node(self, named: dict, at: int, source: int) -> Weights:
-        return {name: named[name, at, source] for name in self.node_names.get((at, source), ())}
+        """The weights of the operations that start at one source node."""
+        return {key[0]: part for key, part in named.items() if key[1:] == (at, source) and key[0] != "input"}
 
     def _terms(
         self, layout: Layout, x: Tensor, weights: Weights, alphas: Tensor, gamma: Tensor | None, stride: int

@@ -23,18 +23,12 @@ def ramp(ends: tuple[float, float], epoch: int, epochs: int, *, geometric: bool 
     return first * (last / first) ** share if geometric else first + (last - first) * share
 
 
-# --- PC-DARTS (Xu et al., ICLR 2020) --------------------------------------------------------------
-
-
 def normalize_edges(edge_logits: Tensor, space: Space) -> Tensor:  # (T, E) -> (T, E)
-    """gamma_ij = exp(b_ij) / sum_i' exp(b_i'j): softmax over the edges that enter a node (Sec. 3.3 there)."""
+    """gamma_ij = exp(b_ij) / sum_i' exp(b_i'j): softmax over a node's edges (PC-DARTS, ICLR 2020, Sec. 3.3)."""
     targets = torch.tensor([target for _, target in space.edges], device=edge_logits.device)
     enters = targets.unique()[:, None] == targets  # (nodes, E)
     of_nodes = torch.where(enters, edge_logits[:, None], -torch.inf)
     return torch.softmax(of_nodes, -1).sum(1)  # each edge enters one node
-
-
-# --- SNAS (Xie et al., ICLR 2019) -----------------------------------------------------------------
 
 
 def gumbel_softmax(
@@ -42,7 +36,7 @@ def gumbel_softmax(
     gumbel: Tensor,  # (..., O) -log(-log U)
     temperature: float,
 ) -> Tensor:  # (..., O)
-    """Z_k = softmax((log alpha_k + G_k) / temperature); an entry at 0 stays 0 and takes no gradient.
+    """SNAS (ICLR 2019), Z_k = softmax((log alpha_k + G_k) / temperature): an entry at 0 stays 0, without gradient.
 
     The temperature falls geometrically from 1 to 0.03, which is our choice.
     """
@@ -51,11 +45,8 @@ def gumbel_softmax(
     return torch.softmax(torch.where(inside, (logs + gumbel) / temperature, -torch.inf), -1)
 
 
-# --- SDARTS-RS (Chen and Hsieh, ICML 2020) --------------------------------------------------------
-
-
 def smoothed(alphas: Tensor, noise: Tensor) -> Tensor:  # (..., O) probabilities, (..., O) -> (..., O)
-    """alpha + U(-eps, eps), clipped to [0, 1] and renormalized, for the weight step.
+    """SDARTS-RS (ICML 2020): alpha + U(-eps, eps), clipped to [0, 1] and renormalized, for the weight step.
 
     An edge whose entries all clip to 0 keeps its alpha, which is our choice.
     """
@@ -64,11 +55,8 @@ def smoothed(alphas: Tensor, noise: Tensor) -> Tensor:  # (..., O) probabilities
     return torch.where(total > 0, moved / torch.where(total > 0, total, 1), alphas)
 
 
-# --- DARTS-ES (Zela et al., ICLR 2020) ------------------------------------------------------------
-
-
 def stopped_at(eigenvalues: Sequence[float], window: int = 5, tolerance: float = 0.75) -> int | None:
-    """The epoch, 1 for the first, whose logits are kept; None: go on.
+    """DARTS-ES (ICLR 2020): the epoch, 1 for the first, whose logits are kept; None: go on.
 
     Stops after epoch i, from 2 * window on, where the mean eigenvalue of epochs i-9 ... i-5 is below 0.75 times
     that of epochs i-4 ... i, and goes back to epoch i - 5 (Sec. 4 there: lambda(i - k) / lambda(i) < 0.75, k = 5).
@@ -83,9 +71,6 @@ def stopped_at(eigenvalues: Sequence[float], window: int = 5, tolerance: float =
     return None
 
 
-# --- DARTS, second order (Liu et al., ICLR 2019) --------------------------------------------------
-
-
 def unrolled_gradient(
     train_loss: Callable[[Tensor, Tensor], Tensor],  # weights (P,), alphas -> one number
     valid_loss: Callable[[Tensor, Tensor], Tensor],
@@ -97,7 +82,7 @@ def unrolled_gradient(
     push: Tensor | float = 0.0,  # momentum times SGD's buffer
     radius: float = 0.01,  # its authors'
 ) -> tuple[Tensor, Tensor]:  # L_val(w', alpha), its gradient, shaped as alphas
-    """d/dalpha L_val(w', alpha) with w' = w - xi (push + dL_train/dw + decay w) (Eq. 7 and 8 there).
+    """d/dalpha L_val(w', alpha) with w' = w - xi (push + dL_train/dw + decay w) (DARTS, Eq. 7 and 8).
 
     The mixed derivative is a central difference: w +- eps v with v = dL_val/dw', eps = radius / ||v||, over 2 eps.
     On a network with ReLUs it is noisy: 0.01 reaches over kinks, where the gradient jumps.
