@@ -11,10 +11,10 @@ from typing import Any
 import machine
 import numpy as np
 import torch
-from flatlib.evaluation.evaluate import evaluate
 
 from flatlib.evaluation.catalogue import cell_key
 from flatlib.evaluation.config import EvaluationConfig
+from flatlib.evaluation.training import evaluate
 from flatlib.parameters import NaDarts, Variants
 from flatlib.run.config import seeds
 from flatlib.run.hardware import keep_freed_memory

@@ -13,7 +13,7 @@ about: <b>two</b> radii
 stages:
   - id: searches
     notebook: 03_na_darts
-    parameters: {beside: none, epochs: 24, random_cells: 0, train_epochs: 0, n_train: 128, batch_size: 16, channels: 2,
+    parameters: {beside: none, epochs: 24, n_train: 128, batch_size: 16, channels: 2,
                  cells: 3, n_nbr: 3}
     grid: {d: [2, 6]}
   - id: found
