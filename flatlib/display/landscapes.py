@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
+from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 from plotly.subplots import make_subplots
 from tqdm.auto import tqdm
@@ -17,7 +18,7 @@ from flatlib.display.reproduction import COLUMNS, write_csv
 from flatlib.display.searches import run_searches
 from flatlib.landscape.config import LandscapeConfig
 from flatlib.landscape.found import Source, workers
-from flatlib.landscape.landscape import Landscape, known_landscape, look_around
+from flatlib.landscape.landscape import Landscape, estimate, known_landscape, look_around
 from flatlib.landscape.plane import Plane, losses, mean_rise
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
@@ -31,6 +32,13 @@ def searched(configs: Mapping[str, SearchConfig], runs: int, runs_dir: Any, fold
     if folders:
         return [Run.read(folder) for folder in folders]
     return [run for of_method in run_searches(configs, runs, runs_dir).values() for run in of_method]
+
+
+def estimate_all(runs: Sequence[Run], config: LandscapeConfig) -> Markdown:
+    """What is to do, and for how long on this machine."""
+    waiting = [run for run in runs if known_landscape(run, config) is None]
+    each = f", each: {estimate(waiting[0], config)}" if waiting else ""
+    return Markdown(f"{len(waiting)} of {len(runs)} landscapes to compute{each}")
 
 
 def look_around_all(runs: Sequence[Run], config: LandscapeConfig) -> list[Landscape]:

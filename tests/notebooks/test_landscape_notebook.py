@@ -21,6 +21,8 @@ def test_tiny_then_again_then_from_folders(tmp_path):
     runs = {run.config.method: run for run in Run.read_all(tmp_path / "runs")}
     assert runs.keys() == {"darts", "na-darts"}
     assert all(len(list(run.folder.glob("landscape-*.npz"))) == 1 for run in runs.values())
+    (estimate,) = first.shown("estimate_all")
+    assert estimate["text/markdown"].startswith("2 of 2 landscapes to compute, each: about ")
     (planes,) = first.figures("plot_planes(around)")
     maps = [trace for trace in planes["data"] if trace["type"] == "contour"]
     assert len(maps) == 2 and numbers(maps[0]["x"]) == [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1]
@@ -33,5 +35,6 @@ def test_tiny_then_again_then_from_folders(tmp_path):
 
     again = run_notebook(STEM, tmp_path, **TINY)
     assert again.figures("plot_planes(around)") == [planes]
+    assert again.shown("estimate_all")[0]["text/markdown"] == "0 of 2 landscapes to compute"
     given = run_notebook(STEM, tmp_path, **TINY, folders=str(runs["na-darts"].folder))
     assert list(given.table("save_and_show")) == ["na-darts (n = 1)"]
