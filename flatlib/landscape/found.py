@@ -94,16 +94,10 @@ def for_batches(
     source: Source,
     *arguments: Any,
     pool: Executor | None = None,  # None: this process
-    on_part: Callable[[], Any] = lambda: None,  # called after each batch
 ) -> np.ndarray:  # (batches, ...)
     """work(found, batch, *arguments) for each batch, in their order."""
-    results: list[np.ndarray] = []
-    for result in (pool.map if pool else map)(
-        partial(_on_batch, work, source, arguments), range(len(source.open().batches))
-    ):
-        results.append(result)
-        on_part()
-    return np.stack(results)
+    on_batch = partial(_on_batch, work, source, arguments)
+    return np.stack([*(pool.map if pool else map)(on_batch, range(len(source.open().batches)))])
 
 
 def _on_batch(work: Callable[..., np.ndarray], source: Source, arguments: tuple, at: int) -> np.ndarray:

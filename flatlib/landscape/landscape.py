@@ -24,7 +24,6 @@ from flatlib.search.runs import Run
 from flatlib.spaces import SPACES, Space
 
 FORMAT = 2
-PARTS = 4  # of the work on a batch: Hessian, two planes, discrete neighbors
 
 
 @dataclass(frozen=True)
