@@ -133,6 +133,12 @@ class Variants(_with_fields(SearchConfig, _Searched, ("method", "order"), **_S3)
         return [prefix + method for method in self.methods.split() for prefix in ("", "na-")]
 
 
+def _are_runs(value: str) -> None:
+    for word in words(value):
+        if not os.path.isfile(os.path.join(os.path.expanduser(word), "result.json")):
+            raise ValueError(f"{word}: no folder of a finished search (no result.json)")
+
+
 @notebook
 class LossLandscape(_with_fields(LandscapeConfig, _with_fields(SearchConfig, _Searched, ("method",)))):  # type: ignore[misc]
     """Notebook 06, Sec. E."""
@@ -141,7 +147,9 @@ class LossLandscape(_with_fields(LandscapeConfig, _with_fields(SearchConfig, _Se
         "darts na-darts", f"whose searches are looked at; of {' '.join(ALL_METHODS)}", check=_each_of(ALL_METHODS)
     )
     runs: int = parameter(2, "searches of each method from different seeds: seed, seed + 1, ...", ge=1)
-    folders: str = parameter("", "run folders of finished searches, separated by ';', instead of these")
+    folders: str = parameter(
+        "", "run folders of finished searches, separated by ';', instead of these", check=_are_runs
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

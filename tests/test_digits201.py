@@ -79,7 +79,7 @@ def test_a_sample_built_twice_is_equal_to_the_bit(tmp_path):
 def test_another_recipe_does_not_touch_the_parts(tmp_path):
     """Sees a build that mixes the parts of two recipes."""
     build(tmp_path, recipe=Recipe(epochs=1), classes=np.arange(2), runs=[])
-    with pytest.raises(ValueError, match=r"holds another run \(epochs = 1, not 2\); move the folder away") as caught:
+    with pytest.raises(ValueError, match="holds another run; move the folder away") as caught:
         build(tmp_path, recipe=Recipe(epochs=2), classes=np.arange(2), runs=[])
     assert "\n" not in str(caught.value)
 

@@ -11,10 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from flatlib.run.config import ParameterError
+
 FORMAT = {"format": "flatlib-run", "version": 2}
 
 
-class RunError(ValueError):
+class RunError(ParameterError):
     """A run folder that cannot serve, found before any work; one line."""
 
 

@@ -16,8 +16,8 @@ SAYS = {  # notebook, a parameter, its value -> what the line says
     ("05_s3_and_variants", "methods", "darts foo"): f"methods = 'darts foo': foo: no such method; {OF}",
     ("04_evaluation", "train", "DARTS_V3"): "'DARTS_V3': no such published cell, JSON file or run folder",
     ("04_evaluation", "auxiliary", 0.4): "auxiliary = 0.4: digits, whose images are too small for it",
-    ("07_cells", "cells", "DARTS_V3"): "no such published cell",
-    ("07_cells", "cells", " ;"): "cells = ' ;': no cell; allowed: published cells, separated by ';', or 'all'",
+    ("07_cells", "cells", "DARTS_V3"): "cells = 'DARTS_V3': not published cells; there are NASNet-A, ",
+    ("07_cells", "cells", " ;"): "cells = ' ;': not published cells; there are NASNet-A, ",
     ("06_loss_landscape", "grid", 1): "grid = 1",
     ("06_loss_landscape", "grid", 10): "grid = 10: allowed: 3, 5, 7, ..., so that (0, 0) is a point of the grid",
     ("06_loss_landscape", "n_valid", 5): "n_valid = 5: less than a batch; allowed: 32 or more, or 0: all",
@@ -53,7 +53,7 @@ def test_a_value_that_cannot_serve_is_one_line(at, says, tmp_path, monkeypatch):
         ("04_evaluation", "dataset", "cifar10", ["dataset = 'cifar10': no /"]),
         ("05_s3_and_variants", "methods", "darts foo", [SAYS["05_s3_and_variants", "methods", "darts foo"]]),
         ("06_loss_landscape", "gird", "21", ["did you mean 'grid'"]),
-        ("07_cells", "cells", "DARTS_V3", ["no such published cell"]),
+        ("07_cells", "cells", "DARTS_V3", [SAYS["07_cells", "cells", "DARTS_V3"]]),
     ],
 )
 def test_it_ends_the_run_before_any_work(stem, name, value, lines, tmp_path, monkeypatch):
