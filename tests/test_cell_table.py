@@ -69,7 +69,7 @@ def test_the_table():
 def test_section_f():
     """Sees a claim measured on the wrong half, or other published cells taken for DARTS's."""
     found = [search(GDAS, 0, method="darts"), search(MADE, 0), search(MADE, 1)]
-    table = section_f(gather(NAMES, found)).data
+    table = section_f(gather(NAMES, found)).data.T
     heads = ["DARTS, published (n = 2)", "darts, found on digits (n = 1)", "na-darts, found on digits (n = 2)"]
     assert list(table) == ["Section F says", *heads]
     assert table[heads[0]].tolist() == ["2 ± 0", "0 ± 0", "0 ± 0", "100 ± 0"]

@@ -97,11 +97,10 @@ def facts(shown: Sequence[Shown]) -> pd.DataFrame:
 
 
 def section_f(shown: Sequence[Shown]) -> Styler:
-    """What Section F says, beside DARTS's two published cells and each kind of search."""
+    """What Section F says, above DARTS's two published cells and each kind of search, a line each."""
     says = ["NA-DARTS: mostly 3; DARTS: 1 or 2", "more with NA-DARTS", "both: very few", "both: most"]
-    table = _in_words(facts(shown)).T
-    table.insert(0, "Section F says", says)
-    return plain(table)
+    table = _in_words(facts(shown))
+    return plain(pd.concat([pd.DataFrame([says], ["Section F says"], table.columns), table]))
 
 
 def figure_b(shown: Sequence[Shown]) -> pd.DataFrame:

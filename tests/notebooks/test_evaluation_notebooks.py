@@ -78,7 +78,11 @@ def test_cells_without_searches(tmp_path):
         assert len(alone.table(f'depth_table(shown, "{kind}"')["depth"]) == len(catalogue())
     (figure,) = alone.figures("cell_table.plot_map")
     assert len(figure["data"][0]["x"]) == 11  # of the DARTS space
-    assert list(alone.table("section_f")) == ["Section F says", "DARTS, published (n = 2)", "random cells (n = 200)"]
+    assert list(alone.table("section_f")["depth, normal cell"]) == [
+        "Section F says",
+        "DARTS, published (n = 2)",
+        "random cells (n = 200)",
+    ]
     assert not (tmp_path / "tables").exists() and not (tmp_path / "runs").exists()
 
 
@@ -93,7 +97,7 @@ def test_cells_with_searches(tmp_path):
     for kind in ("normal", "reduction"):
         table = notebook.table(f'depth_table(shown, "{kind}"')
         assert list(table["depth"]) == ["DARTS_V1", "PC-DARTS", *kinds]
-    assert list(notebook.table("section_f")) == [
+    assert list(notebook.table("section_f")["depth, normal cell"]) == [
         "Section F says", "DARTS, published (n = 1)", *kinds, "random cells (n = 200)"
     ]  # fmt: skip
     (figure,) = notebook.figures("cell_table.plot_map")
