@@ -1,5 +1,6 @@
 """NAS-Bench-201's official file as its own classes write it, small or long, with made-up numbers."""
 
+import _codecs
 import pickle
 import pickletools
 import struct
@@ -7,10 +8,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from nas_201_api import NASBench201API
 from nas_201_api.api_utils import ArchResults, ResultsCount
 
 from flatlib.spaces import all_archs, arch_to_string
+from flatlib.tabular.importers import import_to_file
+from flatlib.tabular.table import TableError
 
 SPLITS = {
     "cifar10-valid": ("x-valid", "ori-test"),
@@ -116,3 +121,28 @@ def _renumberable(value: object) -> tuple[np.ndarray, np.ndarray, int]:
             out += dumped[at:end]
             mask += bytes(end - at)
     return np.array([np.frombuffer(out, np.uint8), np.frombuffer(mask, np.uint8)]), np.array(slots), max(slots) + 1
+
+
+FORMS = ("legacy", "zip")
+ROWS = (0, 3, 11, 12)
+
+
+def four_cells() -> dict:
+    """Of a file with missing seeds and trials of their last epoch only."""
+    rng = np.random.default_rng(7)
+    return official({at: cell(rng, at) for at in reversed(ROWS)})
+
+
+def real_api(path: Path) -> NASBench201API:
+    """The benchmark's own reader, with what torch must be told of numpy's scalars."""
+    scalar = np._core.multiarray.scalar
+    safe = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Float64DType, _codecs.encode]
+    with torch.serialization.safe_globals(safe):
+        return NASBench201API(str(path), verbose=False)
+
+
+def assert_refused(path: Path, target: Path, match: str | None = None) -> None:
+    """One line that names the file, and no target."""
+    with pytest.raises(TableError, match=match) as error:
+        import_to_file(path, target)
+    assert "\n" not in str(error.value) and path.name in str(error.value) and not target.exists()

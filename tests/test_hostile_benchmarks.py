@@ -12,34 +12,23 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from official_file import ARCHS, cell, official, save
+from official_file import ARCHS, FORMS, assert_refused, cell, four_cells, official, save
 
-from flatlib.tabular.importers import import_table, import_to_file, table_from_api
+from flatlib.tabular.importers import import_table, table_from_api
 from flatlib.tabular.streamed_pickle import StreamedUnpickler
 from flatlib.tabular.table import TableError
 
-FORMS = ("legacy", "zip")
-ROWS = (0, 3, 11, 12)
 pytestmark = pytest.mark.filterwarnings("ignore:nas-bench-201 holds")
 
 
 @pytest.fixture(scope="module")
 def data() -> dict:
-    """Four cells with missing seeds and trials of their last epoch only."""
-    rng = np.random.default_rng(7)
-    return official({at: cell(rng, at) for at in reversed(ROWS)})
+    return four_cells()
 
 
 @pytest.fixture(scope="module", params=FORMS)
 def path(request, data, tmp_path_factory) -> Path:
     return save(data, tmp_path_factory.mktemp("official") / "NAS-Bench-201.pth", request.param)
-
-
-def assert_refused(path: Path, target: Path, match: str | None = None) -> None:
-    """One line from the function, one line from the command, and no target."""
-    with pytest.raises(TableError, match=match) as error:
-        import_to_file(path, target)
-    assert "\n" not in str(error.value) and path.name in str(error.value) and not target.exists()
 
 
 # --- Hostile and broken files ------------------------------------------------------------------------

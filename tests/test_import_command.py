@@ -1,6 +1,5 @@
 """`flatlib data import`: sees a half-written target, memory that grows with the file, or a bar that miscounts."""
 
-import _codecs
 import io
 import os
 import re
@@ -11,9 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from nas_201_api import NASBench201API
-from official_file import cell, official, save, write_long
+from official_file import FORMS, ROWS, four_cells, real_api, save, write_long
 
 from flatlib import cli
 from flatlib.run.checkpoint import RunStoppedError
@@ -23,29 +20,17 @@ from flatlib.tabular.importers import import_table, import_to_file
 from flatlib.tabular.streamed_pickle import StreamedUnpickler
 from flatlib.tabular.table import Quantity, Table, TableError
 
-FORMS = ("legacy", "zip")
-ROWS = (0, 3, 11, 12)
 pytestmark = pytest.mark.filterwarnings("ignore:nas-bench-201 holds")
 
 
 @pytest.fixture(scope="module")
 def data() -> dict:
-    """Four cells with missing seeds and trials of their last epoch only."""
-    rng = np.random.default_rng(7)
-    return official({at: cell(rng, at) for at in reversed(ROWS)})
+    return four_cells()
 
 
 @pytest.fixture(scope="module", params=FORMS)
 def path(request, data, tmp_path_factory) -> Path:
     return save(data, tmp_path_factory.mktemp("official") / "NAS-Bench-201.pth", request.param)
-
-
-def real_api(path: Path) -> NASBench201API:
-    """The benchmark's own reader, with what torch must be told of numpy's scalars."""
-    scalar = np._core.multiarray.scalar
-    safe = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Float64DType, _codecs.encode]
-    with torch.serialization.safe_globals(safe):
-        return NASBench201API(str(path), verbose=False)
 
 
 def answers(api, row: int, key: str, quantity: Quantity) -> list[list[float]]:  # (seeds, epochs)

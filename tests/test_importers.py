@@ -1,46 +1,31 @@
 """The real benchmark in: sees wrong numbers, code that runs, half a file that passes, memory that grows."""
 
-import _codecs
 import bz2
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import DATA
-from nas_201_api import NASBench201API
 from nats_bench import create
-from official_file import cell, official, save
+from official_file import FORMS, ROWS, assert_refused, four_cells, official, real_api, save
 
 from flatlib.spaces import arch_to_string
 from flatlib.tabular.importers import KEPT, import_table, import_to_file, table_from_api
 from flatlib.tabular.table import Quantity, Table, TableError
 from flatlib.tabular.table_file import load_table
 
-FORMS = ("legacy", "zip")
-ROWS = (0, 3, 11, 12)
 pytestmark = pytest.mark.filterwarnings("ignore:nas-bench-201 holds")
 
 
 @pytest.fixture(scope="module")
 def data() -> dict:
-    """Four cells with missing seeds and trials of their last epoch only."""
-    rng = np.random.default_rng(7)
-    return official({at: cell(rng, at) for at in reversed(ROWS)})
+    return four_cells()
 
 
 @pytest.fixture(scope="module", params=FORMS)
 def path(request, data, tmp_path_factory) -> Path:
     return save(data, tmp_path_factory.mktemp("official") / "NAS-Bench-201.pth", request.param)
-
-
-def real_api(path: Path) -> NASBench201API:
-    """The benchmark's own reader, with what torch must be told of numpy's scalars."""
-    scalar = np._core.multiarray.scalar
-    safe = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Float64DType, _codecs.encode]
-    with torch.serialization.safe_globals(safe):
-        return NASBench201API(str(path), verbose=False)
 
 
 def assert_equal(table: Table, other: Table) -> None:
@@ -49,13 +34,6 @@ def assert_equal(table: Table, other: Table) -> None:
     for key, quantity in table.quantities.items():
         for field in Quantity.__dataclass_fields__:
             np.testing.assert_array_equal(getattr(quantity, field), getattr(other.quantities[key], field))
-
-
-def assert_refused(path: Path, target: Path, match: str | None = None) -> None:
-    """One line from the function, one line from the command, and no target."""
-    with pytest.raises(TableError, match=match) as error:
-        import_to_file(path, target)
-    assert "\n" not in str(error.value) and path.name in str(error.value) and not target.exists()
 
 
 # --- Numbers ---------------------------------------------------------------------------------------
