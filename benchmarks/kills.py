@@ -29,7 +29,6 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: processes are forked from t
 import nbformat.v4 as v4
 import numpy as np
 import pandas as pd
-import sklearn.datasets  # noqa: F401  # what the work would import itself, once here
 import torch
 import torch._dynamo
 

@@ -5,7 +5,7 @@
 Naive: the supernet as modules (tests/naive_supernet.py), one forward pass whose graph is kept and a backward pass
 through its gradient for each row; one point of the plane a pass. One thread each, in turn, in
 two processes; a repetition takes some rows and points, from which the whole is extrapolated. The last line is the whole
-Hessian of all batches as the notebook takes it, in a process a core.
+Hessian of all batches as the notebook takes it, in a process a thread.
 """
 
 import statistics
@@ -20,10 +20,11 @@ import torch
 from machine import answer, describe, in_turn, timed
 
 from flatlib.landscape.config import LandscapeConfig
-from flatlib.landscape.found import Source, for_batches, workers
+from flatlib.landscape.found import Source, for_batches
 from flatlib.landscape.landscape import hessian_on
 from flatlib.landscape.plane import losses_on, random_directions, step_on_plane
 from flatlib.run.hardware import keep_freed_memory
+from flatlib.run.workers import workers
 from flatlib.search.config import SearchConfig
 from flatlib.search.curvature import hessian_vector_product, loss_of_alphas
 from flatlib.search.search import search

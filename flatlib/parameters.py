@@ -53,7 +53,7 @@ class RandomSearch(TableSettings):
     n_nbr: int = parameter(10, "neighbors looked at, the cell itself included, Sec. C", ge=2)
     aggregator: str = parameter("mean", "g of Eq. 1", choices=("mean", "median", "max", "variance"))
     runs: int = parameter(500, "searches from different seeds", ge=2)
-    bo_runs: int = parameter(5, "of Bayesian optimization, seconds each; 0 leaves it out", ge=0)
+    bo_runs: int = parameter(2, "of Bayesian optimization, seconds each; 0 leaves it out", ge=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,7 +69,7 @@ class RandomSearch(TableSettings):
 class _Searched(RunSettings):
     """What notebooks 03, 05 and 06 share: searches, and how often each is run."""
 
-    runs: int = parameter(1, "searches from different seeds: seed, seed + 1, ...", ge=1)
+    runs: int = parameter(1, "searches of each method from different seeds: seed, seed + 1, ...", ge=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,7 +104,7 @@ def _each_of(allowed: tuple[str, ...]) -> Callable[[str], None]:
 
 
 @notebook
-class NaDarts(_with_fields(SearchConfig, _Searched, epochs=24)):  # type: ignore[misc]
+class NaDarts(_with_fields(SearchConfig, _Searched)):  # type: ignore[misc]
     """Notebook 03, Sec. 4.2, 5.2 and D."""
 
     beside: str = parameter(
@@ -117,7 +117,7 @@ class NaDarts(_with_fields(SearchConfig, _Searched, epochs=24)):  # type: ignore
 
 
 # PC-DARTS needs a multiple of 8 channels, DARTS-ES more than 10 epochs
-_S3 = {"space": "s3", "n_train": 600, "channels": 8, "cells": 3, "epochs": 12}
+_S3 = {"space": "s3", "n_train": 400, "channels": 8, "cells": 3, "epochs": 12}
 
 
 @notebook

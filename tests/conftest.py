@@ -17,6 +17,7 @@ from flatlib.tabular.experiment import Experiment, open_experiment
 from flatlib.tabular.table import Quantity, Table
 from flatlib.tabular.table_file import save_table
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: pytest-xdist runs one a core, and two threads each get in their way
 if not Path("/dev/nvidia0").exists():
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports triton
 
@@ -30,15 +31,13 @@ def _ctrl_c_works() -> None:
 
 
 @pytest.fixture
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tiny tensors: threads cost more than they give. Of kernels too: pytest-xdist runs one a core."""
+def two_threads() -> Iterator[None]:
+    """Of torch, in this process."""
     import torch
 
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(2)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

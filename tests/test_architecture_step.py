@@ -10,8 +10,6 @@ from flatlib.search import bilevel, variants
 from flatlib.search.config import METHODS, recipe
 from flatlib.search.supernet import Supernet
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ALL_METHODS = [prefix + name for name in METHODS for prefix in ("", "na-")]
 
 

@@ -14,8 +14,6 @@ from flatlib.search import variants
 from flatlib.search.config import METHODS, SearchConfig
 from flatlib.search.supernet import Supernet
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ALL_METHODS = [prefix + name for name in METHODS for prefix in ("", "na-")]
 
 

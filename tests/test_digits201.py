@@ -11,8 +11,6 @@ from flatlib.evaluation.digits201_build import build
 from flatlib.spaces import all_archs, isomorphism_classes
 from flatlib.tabular.table_file import embedded_path, load_table
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def copy_weights(batch: CellBatch, row: int) -> PlainNetwork:
     """The plain network with the initial weights of one row of the batch."""

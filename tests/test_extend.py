@@ -16,8 +16,6 @@ from flatlib.search.search import search
 from flatlib.search.supernet import Supernet
 from flatlib.spaces import DARTS, S3, SPACES, Space, genotype
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 EDGES = tuple((source, node) for node in (2, 3) for source in range(node))
 MINE = Space("mine", ("none", "skip_connect", "mix"), EDGES)
 

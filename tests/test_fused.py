@@ -11,9 +11,6 @@ from flatlib.search.kernels import choose, sums
 from flatlib.search.supernet import Supernet
 from flatlib.spaces import DARTS, NAS_BENCH_201
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -15,7 +15,6 @@ from flatlib.search.supernet import Supernet
 from flatlib.spaces import DARTS, S3
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def as_lanes(x):  # (B, H, W, N, C) -> blocks, the neighbor first
@@ -91,7 +90,7 @@ def test_float32_is_as_near_as_plain_torch():
     assert (errors[0] <= errors[1]).all() and errors[0].max() < 1e-5  # 1e-6 measured, and 2e-4
 
 
-@pytest.mark.usefixtures("compiled")
+@pytest.mark.usefixtures("compiled", "two_threads")
 def test_bits_do_not_depend_on_the_threads():
     """Sees a sum whose order follows the number of threads."""
     x, alphas, weights = problem(DARTS, 16, 16, 1, 16, 16, 3, 1, torch.float32)

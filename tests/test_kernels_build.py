@@ -8,8 +8,6 @@ import pytest
 
 from flatlib.search.kernels import build
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 BUILD = """
 import sys
 from pathlib import Path

@@ -12,19 +12,26 @@ from naive_supernet import NaiveSupernet
 
 from flatlib.landscape import landscape
 from flatlib.landscape.config import LandscapeConfig
-from flatlib.landscape.found import Source, workers
+from flatlib.landscape.found import Source
 from flatlib.landscape.landscape import curvatures, discrete_neighbors, known_landscape, look_around
 from flatlib.landscape.plane import losses, plane, random_directions, step_on_plane
 from flatlib.neighborhoods import cell_distance
 from flatlib.run.checkpoint import RunError
+from flatlib.run.workers import workers
 from flatlib.search.config import SearchConfig
-from flatlib.search.curvature import gradient, hessian, hessian_of_logits, loss_of_alphas, loss_of_logits
+from flatlib.search.curvature import (
+    gradient,
+    hessian,
+    hessian_of_logits,
+    hessian_vector_product,
+    loss_of_alphas,
+    loss_of_logits,
+)
 from flatlib.search.derive import derive, one_hot_alphas
 from flatlib.search.runs import Run
 from flatlib.search.search import search
 from flatlib.spaces import SPACES
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = {"n_train": 100, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 2, "precision": "float64", "n_nbr": 2}
 SMALL = LandscapeConfig(n_valid=32, grid=5, distance=2, n_discrete=3)
 
@@ -105,13 +112,12 @@ def test_the_logits_hessian_follows_from_alphas(space):
     from test_curvature import tiny
 
     net, weights, logits, batches = tiny(space)
-    alphas = logits.softmax(-1)
-    loss_on = loss_of_alphas(net, weights)
-    found = hessian_of_logits(
-        hessian(loss_on, alphas, batches), gradient(loss_on, alphas, batches), alphas.double().numpy()
-    )
-    direct = hessian(loss_of_logits(net, weights), logits, batches)
-    np.testing.assert_allclose(found, direct, rtol=0, atol=1e-11)
+    alphas, loss_on = logits.softmax(-1), loss_of_alphas(net, weights)
+    of_alphas = hessian(loss_on, alphas, batches)
+    found = hessian_of_logits(of_alphas, gradient(loss_on, alphas, batches), alphas.numpy())
+    vectors = torch.randn(7, *logits.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    direct = hessian_vector_product(loss_of_logits(net, weights), logits, vectors, batches)
+    np.testing.assert_allclose(vectors.flatten(1).numpy() @ found, direct.flatten(1), rtol=0, atol=1e-10)
 
 
 def test_curvatures(nb201):
@@ -128,11 +134,12 @@ def test_curvatures(nb201):
     assert np.isnan(curvatures(Source(str(nb201.folder), 16))[0].halves).all()  # one batch has no halves
 
 
-def test_processes_give_the_same_numbers(nb201):
+def test_processes_give_the_same_numbers(nb201, two_threads):
     """Sees results in the order of their ends, or a network that does not survive the way to another process."""
     source = Source(str(nb201.folder), 0)
     cells = np.eye(5)[np.random.default_rng(0).integers(0, 5, (4, 1, 6))]
     with workers(2) as pool:
+        assert pool
         apart = losses(source, cells, pool=pool)
     np.testing.assert_allclose(apart, losses(source, cells), rtol=0, atol=1e-12)
 

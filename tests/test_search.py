@@ -18,8 +18,6 @@ from flatlib.search.bilevel import Learner
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TINY = SearchConfig(channels=2, cells=3, epochs=2, n_nbr=2, n_train=64, batch_size=8, device="cpu")
 IMAGES = load_images("digits", None, 64)
 run_search = search.search
@@ -59,7 +57,6 @@ def same_run(a, b):
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     """Never stopped."""
-    torch.set_num_threads(1)
     return run_search(TINY, tmp_path_factory.mktemp("reference"))
 
 

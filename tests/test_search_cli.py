@@ -22,7 +22,7 @@ from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
 from flatlib.spaces import parse_genotype
 
-pytestmark = pytest.mark.usefixtures("one_thread", "own_warnings")
+pytestmark = pytest.mark.usefixtures("own_warnings")
 TINY = SearchConfig(channels=2, cells=3, epochs=2, n_nbr=2, n_train=64, batch_size=8, device="cpu")
 WORDS = [
     f"--{name}={getattr(TINY, name)}" for name in ("channels", "cells", "epochs", "n_train", "batch_size", "device")

@@ -19,8 +19,6 @@ from flatlib.search.derive import derive
 from flatlib.search.search import load_for
 from flatlib.spaces import DARTS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 class Scripted(Learner):
     """Steps that cost nothing; what they see is told by `losses`."""

@@ -95,7 +95,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, where, told, monkey
 def dask_cluster(tmp_path):
     """The address of a scheduler with two worker processes, all of them started by the ordinary commands."""
     file = tmp_path / "scheduler.json"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
     base = ["--scheduler-file", str(file)]
     commands = [["scheduler", "--port", "0", "--no-dashboard", "--host", "127.0.0.1", *base]]
     commands += [
@@ -123,7 +123,7 @@ def until(true, seconds: float = 180.0) -> None:
 
 
 @pytest.mark.notebooks
-def test_a_killed_workers_search_goes_on_elsewhere_to_the_same_bits(tmp_path, dask_cluster, one_thread):
+def test_a_killed_workers_search_goes_on_elsewhere_to_the_same_bits(tmp_path, dask_cluster):
     """Sees a sweep that hangs or fails when a worker dies, a search that starts anew, a job that runs twice."""
     from distributed import Client
 

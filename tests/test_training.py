@@ -18,7 +18,7 @@ from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.networks import Network, draw_keep
 from flatlib.evaluation.training import Trainer, evaluate, learning_rate
 
-pytestmark = pytest.mark.usefixtures("one_thread", "own_warnings")
+pytestmark = pytest.mark.usefixtures("own_warnings")
 TINY = EvaluationConfig(channels=2, cells=3, epochs=2, n_train=64, batch_size=16, device="cpu")
 WORDS = ["--channels", "2", "--cells", "3", "--epochs", "2", "--n_train", "64", "--batch_size", "16"]
 EXACT = replace(TINY, precision="float64")

@@ -11,7 +11,7 @@ from flatlib.evaluation import training
 from flatlib.evaluation.runs import EvaluationRun
 from flatlib.evaluation.training import Trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread", "own_warnings")
+pytestmark = pytest.mark.usefixtures("own_warnings")
 
 
 def test_what_it_prints_and_that_a_finished_training_is_read(tmp_path, capsys, monkeypatch):

@@ -20,7 +20,7 @@ from flatlib.evaluation.runs import EvaluationRun
 from flatlib.evaluation.training import Trainer, evaluate
 from flatlib.run.checkpoint import RunError, RunStoppedError, load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread", "own_warnings")
+pytestmark = pytest.mark.usefixtures("own_warnings")
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 6])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,12 @@ def load_images(name: str, folder: Path | None = None, n_train: int = 0) -> Imag
 
 def shuffled_digits() -> tuple[np.ndarray, np.ndarray]:  # (1797, 8, 8) gray values 0 to 16, (1797,) int64
     """Scikit-learn's digits in the one order that every split is cut from, Digits201's too."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ImportError("digits need scikit-learn: pip install scikit-learn, or take --dataset cifar10") from None
-    pixels, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(labels))
-    return pixels[order].reshape(-1, 8, 8), labels[order].astype(np.int64)
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise ImportError("digits need scikit-learn: pip install scikit-learn, or take --dataset cifar10")
+    file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"  # seconds faster than its import
+    lines = np.loadtxt(file, delimiter=",")[np.random.default_rng(0).permutation(1797)]
+    return lines[:, :-1].reshape(-1, 8, 8), lines[:, -1].astype(np.int64)
 
 
 def training_rows(labels: np.ndarray, n_train: int, where: str) -> np.ndarray | slice:  # labels (n,)

@@ -1,6 +1,7 @@
 """Cells as notebook 04 trains and compares them, and Tables 3, 4, 5, 6, Fa and Fb beside the published ones."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,8 @@ from flatlib.evaluation.runs import EvaluationRun
 from flatlib.evaluation.tables import COUNTED, Trained, counted, measured
 from flatlib.evaluation.training import estimate, evaluate
 from flatlib.run.config import ParameterError, seeds
-from flatlib.run.hardware import keep_freed_memory
+from flatlib.run.folder import Trace
+from flatlib.run.workers import run_side_by_side
 from flatlib.search.runs import Run
 from flatlib.spaces import Genotype
 
@@ -52,9 +54,15 @@ def _estimate(config: EvaluationConfig) -> str:
 
 def train(configs: Configs, runs: int, runs_dir: Path) -> list[EvaluationRun]:
     """Train each cell from each seed, with a bar."""
-    keep_freed_memory()
-    waiting = [one for config in configs.values() for one in seeds(config, runs)]
-    return [evaluate(one, runs_dir) for one in tqdm(waiting, desc="trainings", disable=not waiting)]
+    every, done = [one for config in configs.values() for one in seeds(config, runs)], Counter[EvaluationConfig]()
+    left = sum(one.epochs for one in every if not EvaluationRun.finished(runs_dir, one))
+    with tqdm(total=left, desc="trainings", unit="epoch", disable=not left) as bar:
+
+        def tell(config: EvaluationConfig, trace: Trace) -> None:
+            done[config] = len(trace.epochs)
+            bar.update(done.total() - bar.n)
+
+        return run_side_by_side(evaluate, EvaluationRun, every, runs_dir, tell)
 
 
 # --- comparing ------------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ from flatlib.display.plots import FACETS, PALETTE, lay_out, name_panels
 from flatlib.display.reproduction import COLUMNS, write_csv
 from flatlib.display.searches import run_searches
 from flatlib.landscape.config import LandscapeConfig
-from flatlib.landscape.found import Source, workers
+from flatlib.landscape.found import Source
 from flatlib.landscape.landscape import Landscape, estimate, known_landscape, look_around
 from flatlib.landscape.plane import Plane, losses, mean_rise
+from flatlib.run.workers import workers
 from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
 

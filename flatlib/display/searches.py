@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from flatlib.display.cell import cell_kinds, cells, describe, draw_cells, operat
 from flatlib.display.plots import FACETS, OWN_AXIS, lay_out, name_colors, name_panels
 from flatlib.display.tables import estimates_of, mean_and_std, with_n
 from flatlib.run.config import seeds
-from flatlib.run.hardware import keep_freed_memory
 from flatlib.run.progress import duration
+from flatlib.run.workers import run_side_by_side
 from flatlib.search.config import SearchConfig
 from flatlib.search.derive import derive
 from flatlib.search.runs import Run, SearchTrace
@@ -60,14 +61,11 @@ def estimates(configs: Configs, runs: int, runs_dir: Any) -> Styler:
 
 def run_searches(configs: Configs, runs: int, runs_dir: Any) -> dict[str, list[Run]]:
     """Search with each method from each seed, drawn while it runs."""
-    keep_freed_memory()
-    found = {
-        method: [search(one, runs_dir, on_epoch=show_live) for one in seeds(config, runs)]
-        for method, config in configs.items()
-    }
+    every = [one for config in configs.values() for one in seeds(config, runs)]
+    found = iter(run_side_by_side(search, Run, every, runs_dir, show_live))
     if get_ipython():
         clear_output()  # the notebook's figures follow
-    return found
+    return {method: [*islice(found, runs)] for method in configs}
 
 
 def first_traces(found: Found) -> dict[str, SearchTrace]:

@@ -15,7 +15,7 @@ import numpy as np
 from flatlib.evaluation.digits201 import NAMES, Recipe, load_digits201, measure
 from flatlib.run.checkpoint import RunError, write_beside
 from flatlib.run.folder import one_line, open_run
-from flatlib.run.hardware import start_worker
+from flatlib.run.workers import start_worker
 from flatlib.spaces import all_archs, isomorphism_classes
 
 PART = 64  # cells trained as one batch

@@ -10,7 +10,7 @@ class LandscapeConfig(Parameters):
     """Images, Hessian, plane and discrete neighbors; the batch size is the search's."""
 
     n_valid: int = parameter(64, "validation images, in whole batches of the search's size; 0: all", ge=0)
-    grid: int = parameter(41, "points an axis of the plane, odd, so that (0, 0) is one of them", ge=3)
+    grid: int = parameter(21, "points an axis of the plane, odd, so that (0, 0) is one of them", ge=3)
     reach: float = parameter(1.0, "largest lambda0 and lambda1, Sec. E", gt=0)
     distance: int = parameter(6, "largest distance of sampled discrete neighbors, edges of each cell type", ge=1, le=14)
     n_discrete: int = parameter(20, "discrete neighbors sampled at each distance", ge=1)

@@ -3,10 +3,8 @@
 BatchNorm makes the loss depend on how the images are split (reading 6 of DESIGN), so the batches are always the same.
 """
 
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -16,7 +14,6 @@ import torch
 from torch import Tensor
 
 from flatlib.run.checkpoint import RunError, load_checkpoint
-from flatlib.run.hardware import cores, start_worker
 from flatlib.search.curvature import Batch
 from flatlib.search.runs import Run
 from flatlib.search.search import CACHE_BYTES, Searcher, load_for, widest_bytes
@@ -72,21 +69,6 @@ def _open(source: Source) -> Found:
 
 
 # --- work on each batch, in a process a core ----------------------------------------------------------
-
-
-def n_workers(batches: int) -> int:
-    """A process of one thread for each core, but no more than batches; this one alone with a GPU."""
-    return 1 if torch.cuda.is_available() else min(cores(), batches)
-
-
-@contextmanager
-def workers(batches: int) -> Iterator[Executor | None]:
-    """`n_workers` processes; None where that is this process alone."""
-    if (n := n_workers(batches)) == 1:
-        yield None
-        return
-    with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), start_worker) as pool:
-        yield pool
 
 
 def for_batches(

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from flatlib.landscape.config import LandscapeConfig
-from flatlib.landscape.found import Found, Source, for_batches, n_workers
+from flatlib.landscape.found import Found, Source, for_batches
 from flatlib.landscape.plane import Plane, losses, losses_on, plane, random_directions
 from flatlib.neighborhoods import perturbed_edges
 from flatlib.run.checkpoint import write_beside
 from flatlib.run.folder import digest, open_run, reading
 from flatlib.run.hardware import peak_bytes
 from flatlib.run.progress import duration
+from flatlib.run.workers import n_workers
 from flatlib.search import curvature
 from flatlib.search.curvature import EigenResult, hessian_of_logits, loss_of_alphas, top_eigenpairs
 from flatlib.search.derive import derive, one_hot_alphas
@@ -112,8 +113,9 @@ def curvatures(source: Source, *, k: int = 2, **how: Any) -> list[Curvature]:  #
 def hessian_on(found: Found, at: int) -> np.ndarray:  # (P + 1, P) float64
     """Of alpha on one batch; the last row is the gradient."""
     loss_on, batches = loss_of_alphas(found.net, found.weights, found.edge_weights), [found.batches[at]]
-    slope = curvature.gradient(loss_on, found.alphas, batches)
-    return np.concatenate([curvature.hessian(loss_on, found.alphas, batches), slope.reshape(1, -1)])
+    slope, operations = curvature.gradient(loss_on, found.alphas, batches).reshape(1, -1), found.net.space.operations
+    seen = [entry for entry in range(slope.size) if operations[entry % len(operations)] != "none"]
+    return np.concatenate([curvature.hessian(loss_on, found.alphas, batches, seen=seen), slope])
 
 
 def discrete_neighbors(

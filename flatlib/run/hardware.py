@@ -1,12 +1,10 @@
-"""What a run runs on: its device, the machine as its folder and its estimate tell it, worker processes."""
+"""What a run runs on: its device, the machine as its folder and its estimate tell it."""
 
 import ctypes
-import multiprocessing
 import os
 import platform
 import resource
 import sys
-import threading
 from contextlib import suppress
 from typing import Any
 
@@ -37,11 +35,6 @@ def peak_bytes(device: str) -> int:
     return (1 if sys.platform == "darwin" else 1024) * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def keep_freed_memory() -> None:
     """Ask glibc to reuse freed memory instead of returning it: a third to a half less time here."""
     try:
@@ -50,16 +43,3 @@ def keep_freed_memory() -> None:
         return  # another C library: slower, not wrong
     for option, value in ((-3, 1 << 25), (-1, 1 << 30), (-2, 1 << 27)):  # mmap, trim, top pad
         libc.mallopt(option, value)
-
-
-def start_worker() -> None:
-    """In a worker of a pool: one thread of torch, and an end as soon as the parent's, even a killed one's."""
-    torch.set_num_threads(1)
-    keep_freed_memory()
-
-    def follow() -> None:
-        if parent := multiprocessing.parent_process():
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()

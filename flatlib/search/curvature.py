@@ -100,11 +100,13 @@ def hessian(
     batches: Sequence[Batch],
     *,
     rows: int = 14,  # taken at once
+    seen: Sequence[int] | slice = slice(None),  # entries that the loss depends on
 ) -> np.ndarray:  # (P, P) float64
     """The whole Hessian, P = point.numel() entries in the order of point.flatten(); its asymmetry is rounding."""
     n = point.numel()
-    identity = torch.eye(n, dtype=point.dtype, device=point.device).view(n, *point.shape)
-    full = hessian_vector_product(loss_on, point, identity, batches, rows=rows).view(n, n).cpu().numpy()
+    identity = torch.eye(n, dtype=point.dtype, device=point.device)[seen].view(-1, *point.shape)
+    full = np.zeros((n, n))
+    full[seen] = hessian_vector_product(loss_on, point, identity, batches, rows=rows).view(-1, n).cpu().numpy()
     return (full + full.T) / 2
 
 

@@ -12,7 +12,7 @@ from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
 from flatlib.search.search import search
 
-pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.notebooks
 EVALUATION, CELLS = "04_evaluation", "07_cells"
 NA = "na-darts, n_nbr 2, found on digits"
 TINY = {"n_train": 64, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 2}

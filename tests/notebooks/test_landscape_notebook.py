@@ -7,7 +7,7 @@ from executed import numbers, run_notebook
 
 from flatlib.search.runs import Run
 
-pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.notebooks
 STEM = "06_loss_landscape"
 TINY = {
     "space": "s3", "n_train": 128, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 1, "n_nbr": 2, "runs": 1,

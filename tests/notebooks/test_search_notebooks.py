@@ -15,7 +15,7 @@ from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
 from flatlib.spaces import SPACES
 
-pytestmark = [pytest.mark.notebooks, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.notebooks
 NA_DARTS, VARIANTS = "03_na_darts", "05_s3_and_variants"
 TINY = {"n_train": 128, "batch_size": 16, "channels": 2, "cells": 3, "epochs": 2, "n_nbr": 3, "seed": 3}
 FILES = {".lock", "config.json", "trace.csv", "alphas.npy", "checkpoint.pt", "result.json"}
@@ -103,7 +103,7 @@ def test_other_spaces_and_methods(tmp_path, change, methods):
 
 
 def test_defaults(tmp_path):
-    """Sees defaults that fail, that warn, or that are not those of the small search; of 24 epochs the first."""
+    """Sees defaults that fail, that warn, or that are not those of the small search; of its epochs the first."""
     notebook = run_notebook(NA_DARTS, tmp_path, epochs=1)
     methods = ["na-darts", "darts"]
     check_figures(notebook, check_runs(tmp_path, SearchConfig(epochs=1), methods, (0,)), methods)

@@ -11,7 +11,7 @@ from flatlib.search.config import SearchConfig
 from flatlib.search.runs import Run
 from flatlib.search.search import search
 
-pytestmark = [pytest.mark.realdata, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.realdata
 FILES = {".lock", "config.json", "trace.csv", "alphas.npy", "checkpoint.pt", "result.json"}
 SIZES = {"n_train": 128, "batch_size": 16, "channels": 4, "cells": 3, "epochs": 2, "n_nbr": 2}  # 4 steps an epoch
 

@@ -12,7 +12,7 @@ from flatlib.evaluation.batches import batches_of
 from flatlib.evaluation.config import EvaluationConfig
 from flatlib.evaluation.training import evaluate
 
-pytestmark = [pytest.mark.realdata, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.realdata
 SIZES = {"n_train": 256, "batch_size": 32, "channels": 4, "cells": 4, "epochs": 2, "device": "cpu"}
 PAPER = {"cutout": 16, "drop_path": 0.2, "auxiliary": 0.4}
 

@@ -39,7 +39,7 @@ command.main(sys.argv[1:])
 """
 
 
-@pytest.mark.usefixtures("one_thread", "own_warnings")
+@pytest.mark.usefixtures("own_warnings")
 def test_a_second_search_is_kept_out_and_a_killed_one_keeps_nothing(tmp_path, capsys, monkeypatch):
     """Sees two searches write one folder, or a folder that stays locked once its search was killed."""
     monkeypatch.setattr(command, "estimate", lambda *_, **__: "")
