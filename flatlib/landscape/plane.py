@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from flatlib.landscape.found import Found, Source, for_batches
+from flatlib.neighborhoods import additive_neighbor
+from flatlib.search.objective import CrossEntropy
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,10 @@ def step_on_plane(
     array([[[[0., 1.]]]])
     """
     q = np.tensordot(steps, directions, 1)
-    moved = np.maximum(alphas + q, 0)
-    total = moved.sum(-1, keepdims=True)
-    neighbors = np.where(total > 0, moved / np.where(total > 0, total, 1), alphas)
-    stays = (q == 0).all(-1, keepdims=True)  # rounding must not move what is not perturbed
-    neighbors = np.where(stays, alphas, neighbors)
-    return neighbors, (alphas + q < 0).mean((1, 2, 3)), (total == 0).mean((1, 2, 3))
+    noise = np.maximum(q, -alphas)
+    kept = (alphas + noise == 0).all(-1, keepdims=True)
+    neighbors = additive_neighbor(alphas, np.where(kept, 0, noise))
+    return neighbors, (alphas + q < 0).mean((1, 2, 3)), kept.mean((1, 2, 3))
 
 
 def plane(
@@ -106,11 +105,7 @@ def losses(source: Source, alphas: np.ndarray, **how: Any) -> np.ndarray:  # (N,
 def losses_on(found: Found, at: int, alphas: np.ndarray) -> np.ndarray:  # (2, N) float64
     """Of each architecture on one batch: a chunk of them passes the network as its neighbors."""
     images, labels = found.batches[at]
-    shared = found.net.share(found.weights, images)
-    parts = []
-    for chunk in torch.from_numpy(alphas).to(found.weights).split(found.chunk):
-        outputs = found.net.logits(found.weights, images, chunk, edge_weights=found.edge_weights, shared=shared)
-        each = F.cross_entropy(outputs.flatten(0, 1), labels.repeat(len(chunk)), reduction="none")
-        hits = (outputs.argmax(-1) == labels).double()
-        parts.append(torch.stack([each.view(len(chunk), -1).double(), 100 * hits]).mean(-1))
-    return torch.cat(parts, 1).cpu().numpy()
+    loss = CrossEntropy(found.net, images, labels, found.edge_weights, found.net.share(found.weights, images))
+    chunks = torch.from_numpy(alphas).to(found.weights).split(found.chunk)
+    values = torch.cat([loss(found.weights, chunk) for chunk in chunks]).double()
+    return torch.stack([values, 100 * torch.cat(loss.hits)]).cpu().numpy()

@@ -67,7 +67,7 @@ class CrossEntropy:
     labels: Tensor  # (B,)
     edge_weights: Tensor | None = None  # (T, E) PC-DARTS's
     shared: Shared | None = None
-    hits: list[Tensor] = field(default_factory=list)  # share of images right, at the first alphas of each call
+    hits: list[Tensor] = field(default_factory=list)  # (n,) of each call: share of images right
 
     def __call__(self, weights: Tensor, alphas: Tensor) -> Tensor:
         """The network in its own precision, the loss in that of the weights."""
@@ -76,14 +76,14 @@ class CrossEntropy:
         logits = self.net.logits(
             weights.to(dtype), self.images, alphas.to(dtype), edge_weights=gamma, shared=self.shared
         ).to(weights.dtype)
-        self.hits.append((logits[0].argmax(-1) == self.labels).double().mean())
+        self.hits.append((logits.argmax(-1) == self.labels).double().mean(-1))
         losses = F.cross_entropy(logits.flatten(0, 1), self.labels.repeat(len(alphas)), reduction="none")
         return losses.view(len(alphas), -1).mean(1)
 
     @property
     def accuracy(self) -> float:
         """Percent, at the first alphas it was asked for."""
-        return 100 * float(self.hits[0])
+        return 100 * float(self.hits[0][0])
 
 
 # --- g and its gradient ---------------------------------------------------------------------------
