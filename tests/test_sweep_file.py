@@ -112,6 +112,6 @@ def test_hours_are_the_papers_costs_and_arithmetic():
     assert days(n_nbr=1) == pytest.approx(0.3) and days(epochs=25, runs=4) == pytest.approx(2.2)
     job = Job("e", "04_evaluation", {"train": "DARTS_V2", "runs": 3, "epochs": 10, "dataset": "cifar10"}, {})
     (config,) = job.settings().configs({}).values()
-    multi_adds = json.loads(flatlib("cost", "DARTS_V2", "--channels", "8", "--cells", "5").stdout)["multi_adds"]
+    multi_adds = json.loads(flatlib("cost", "DARTS_V2", "--channels", "8", "--cells", "4").stdout)["multi_adds"]
     assert training_hours(config) == pytest.approx(multi_adds * 2 * 3 * 50_000 * 10 / 1e12 / 3600)
     assert gpu_hours(job) == (0, pytest.approx(3 * training_hours(config)))

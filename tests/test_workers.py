@@ -1,8 +1,12 @@
 """Sees runs side by side that differ from those one after another, or an error that is lost in another process."""
 
+import os
+import time
+
 import numpy as np
 import pytest
 import torch
+from jupyter_client.manager import start_new_kernel
 
 from flatlib.run import workers
 from flatlib.run.checkpoint import RunError
@@ -46,3 +50,27 @@ def test_there_are_no_more_processes_than_threads_or_jobs(two_threads):
         assert [workers.n_workers(jobs) for jobs in (0, 1, 2, 16)] == [1, 1, 2, 2]
     with workers.workers(1) as pool:
         assert pool is None
+
+
+def test_jupyters_interrupt_ends_every_process(tmp_path):
+    """Sees a search that goes on in another process after its cell was interrupted, or an end without a word."""
+    configs = seeds(SearchConfig(method="darts", space="s3", channels=2, cells=3, epochs=999, n_train=64), 2)
+    places = [Run.path(tmp_path, config) for config in configs]
+    manager, client = start_new_kernel(env=os.environ | {"OMP_NUM_THREADS": "2"})
+    try:
+        client.execute(
+            "from flatlib.display.searches import run_searches\nfrom flatlib.search.config import SearchConfig\n"
+            f"run_searches({{'darts': {configs[0]}}}, 2, {str(tmp_path)!r})"
+        )
+        until = time.monotonic() + 120
+        while not all((place / "trace.csv").exists() for place in places) and time.monotonic() < until:
+            time.sleep(0.2)
+        manager.interrupt_kernel()
+        reply = client.get_shell_msg(timeout=60)["content"]
+        assert reply["ename"] == "KeyboardInterrupt" and "last checkpoint is kept" in reply["evalue"]
+        for place, config in zip(places, configs, strict=True):
+            with open_run(place, Run.identity(config)) as folder:  # held by no process
+                assert folder.load() is not None
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -54,7 +54,7 @@ def run_side_by_side(
     runs_dir: Any,
     on_epoch: Callable[[Any, Any], Any],  # config, trace: in this process, about once a second
 ) -> list[Any]:
-    """A run of each config, read where it is finished; raises what `run` does."""
+    """A run of each config, read where it is finished; raises what `run` does, an interrupt says what is kept."""
     keep_freed_memory()
     configs = [*configs]
     waiting = [one for one in configs if not kind.finished(runs_dir, one)]
@@ -62,7 +62,12 @@ def run_side_by_side(
         left = {pool.submit(run, one, runs_dir) for one in waiting} if pool else set()
         seen = dict.fromkeys(waiting, 0)
         while left:
-            ended, left = wait(left, SECONDS, FIRST_COMPLETED)
+            try:
+                ended, left = wait(left, SECONDS, FIRST_COMPLETED)
+            except KeyboardInterrupt:  # Jupyter's reaches the workers too
+                raise KeyboardInterrupt(
+                    "interrupted; each run's last checkpoint is kept, to go on from there"
+                ) from None
             for future in ended:
                 future.result()
             for one in waiting:
