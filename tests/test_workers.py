@@ -21,13 +21,13 @@ CONFIGS = seeds(SearchConfig(space="s3", channels=2, cells=3, epochs=2, n_nbr=2,
 
 
 def test_runs_side_by_side_are_those_one_after_another(tmp_path, two_threads):
-    """The first run is there already; the epochs of the others are told here, each no more than once."""
+    """The first run is there already, the last one comes twice; epochs are told here, each no more than once."""
     told = []
     torch.set_num_threads(1)  # as in each process
     search(CONFIGS[0], tmp_path / "apart")
     torch.set_num_threads(2)
     note = lambda config, trace: told.append((config.seed, len(trace.epochs)))  # noqa: E731
-    apart = run_side_by_side(search, Run, CONFIGS, tmp_path / "apart", note)
+    apart = run_side_by_side(search, Run, [*CONFIGS, CONFIGS[-1]], tmp_path / "apart", note)[:-1]
     torch.set_num_threads(1)
     here = run_side_by_side(search, Run, CONFIGS, tmp_path / "here", lambda config, trace: None)
     assert [run.config for run in apart] == [run.config for run in here] == CONFIGS

@@ -55,7 +55,7 @@ def _estimate(config: EvaluationConfig) -> str:
 def train(configs: Configs, runs: int, runs_dir: Path) -> list[EvaluationRun]:
     """Train each cell from each seed, with a bar."""
     every, done = [one for config in configs.values() for one in seeds(config, runs)], Counter[EvaluationConfig]()
-    left = sum(one.epochs for one in every if not EvaluationRun.finished(runs_dir, one))
+    left = sum(one.epochs for one in dict.fromkeys(every) if not EvaluationRun.finished(runs_dir, one))
     with tqdm(total=left, desc="trainings", unit="epoch", disable=not left) as bar:
 
         def tell(config: EvaluationConfig, trace: Trace) -> None:

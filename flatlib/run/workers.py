@@ -57,7 +57,7 @@ def run_side_by_side(
     """A run of each config, read where it is finished; raises what `run` does, an interrupt says what is kept."""
     keep_freed_memory()
     configs = [*configs]
-    waiting = [one for one in configs if not kind.finished(runs_dir, one)]
+    waiting = [one for one in dict.fromkeys(configs) if not kind.finished(runs_dir, one)]  # each once
     with workers(len(waiting)) as pool:
         left = {pool.submit(run, one, runs_dir) for one in waiting} if pool else set()
         seen = dict.fromkeys(waiting, 0)
