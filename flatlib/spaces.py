@@ -183,31 +183,23 @@ def parse_genotype(text: str, space: Space = DARTS) -> Genotype:
     The text is parsed, never evaluated: only literals and `range` are understood.
     """
     try:
-        name, arguments, fields = _call(ast.parse(text.strip(), mode="eval").body)
-        if name != "Genotype" or arguments:
+        call = ast.parse(text.strip(), mode="eval").body
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Genotype"):
             raise ValueError
-        values = {field: _literal(value) for field, value in fields.items()}
+        values = {str(field.arg): _literal(field.value) for field in call.keywords}
+        if call.args or len(values) < len(call.keywords):  # a field twice
+            raise ValueError
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         expected = "expected Genotype(normal=[...], normal_concat=[...], reduce=[...], reduce_concat=[...])"
         raise ValueError(f"genotype {text[:60]!r}: {expected}") from None
     return genotype(values, space)
 
 
-def _call(node: ast.expr) -> tuple[str, list[ast.expr], dict[str, ast.expr]]:
-    """Name, arguments and keywords of a plain call; ('', [], {}) for anything else."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        fields = {str(word.arg): word.value for word in node.keywords}
-        if len(fields) < len(node.keywords):
-            raise ValueError  # a field twice
-        return node.func.id, node.args, fields
-    return "", [], {}
-
-
 def _literal(node: ast.expr) -> Any:
     """A literal, or `range(...)` of integers as a list of at most 100 numbers, also as `list(range(...))`."""
-    name, arguments, fields = _call(node)
-    if fields:
-        raise ValueError
-    if name == "range":
-        return list(range(*map(ast.literal_eval, arguments))[:100])
-    return _literal(*arguments) if name == "list" else ast.literal_eval(node)
+    match node:
+        case ast.Call(ast.Name("list"), [inner], []):
+            return _literal(inner)
+        case ast.Call(ast.Name("range"), bounds, []):
+            return list(range(*map(ast.literal_eval, bounds))[:100])
+    return ast.literal_eval(node)

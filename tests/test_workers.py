@@ -1,7 +1,10 @@
 """Sees runs side by side that differ from those one after another, or an error that is lost in another process."""
 
+import multiprocessing
 import os
+import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ import torch
 from jupyter_client.manager import start_new_kernel
 
 from flatlib.run import workers
-from flatlib.run.checkpoint import RunError
+from flatlib.run.checkpoint import RunError, RunStoppedError
 from flatlib.run.config import seeds
 from flatlib.run.folder import open_run
 from flatlib.run.workers import run_side_by_side
@@ -52,6 +55,21 @@ def test_there_are_no_more_processes_than_threads_or_jobs(two_threads):
         assert pool is None
 
 
+def test_a_killed_process_is_one_line_and_its_run_goes_on(tmp_path, two_threads):
+    """Sees Python's own words for a process that the system ended for its memory, or a run that begins anew."""
+
+    def kill_one(config, trace):
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    configs = [replace(config, epochs=40) for config in CONFIGS[:2]]
+    with pytest.raises(RunStoppedError, match=r"^a process was ended from outside, .* last checkpoint is kept"):
+        run_side_by_side(search, Run, configs, tmp_path / "killed", kill_one)
+    torch.set_num_threads(1)
+    for config in configs:
+        ours, theirs = search(config, tmp_path / "killed"), search(config, tmp_path / "whole")
+        np.testing.assert_array_equal(ours.trace.alphas, theirs.trace.alphas)
+
+
 def test_jupyters_interrupt_ends_every_process(tmp_path):
     """Sees a search that goes on in another process after its cell was interrupted, or an end without a word."""
     configs = seeds(SearchConfig(method="darts", space="s3", channels=2, cells=3, epochs=999, n_train=64), 2)
@@ -63,7 +81,7 @@ def test_jupyters_interrupt_ends_every_process(tmp_path):
             f"run_searches({{'darts': {configs[0]}}}, 2, {str(tmp_path)!r})"
         )
         until = time.monotonic() + 120
-        while not all((place / "trace.csv").exists() for place in places) and time.monotonic() < until:
+        while not all((place / "checkpoint.pt").exists() for place in places) and time.monotonic() < until:
             time.sleep(0.2)
         manager.interrupt_kernel()
         reply = client.get_shell_msg(timeout=60)["content"]
