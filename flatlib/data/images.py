@@ -75,7 +75,7 @@ def shuffled_digits() -> tuple[np.ndarray, np.ndarray]:  # (1797, 8, 8) gray val
     if package is None or package.origin is None:
         raise ImportError("digits need scikit-learn: pip install scikit-learn, or take --dataset cifar10")
     file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"  # seconds faster than its import
-    lines = np.loadtxt(file, delimiter=",")[np.random.default_rng(0).permutation(1797)]
+    lines = np.random.default_rng(0).permutation(np.loadtxt(file, delimiter=","))
     return lines[:, :-1].reshape(-1, 8, 8), lines[:, -1].astype(np.int64)
 
 

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -52,13 +52,12 @@ def start_worker(threads: int = 1) -> None:
 def run_side_by_side(
     run: Callable[..., Any],  # of a config, in `runs_dir`: `search` or `evaluate`
     kind: Any,  # of runs
-    configs: Iterable[Any],
+    configs: Sequence[Any],
     runs_dir: Any,
     on_epoch: Callable[[Any, Any], Any],  # config, trace: in this process, about once a second
 ) -> list[Any]:
     """A run of each config, read where it is finished; raises what `run` does."""
     keep_freed_memory()
-    configs = [*configs]
     waiting = [one for one in dict.fromkeys(configs) if not kind.finished(runs_dir, one)]  # each once
     with workers(len(waiting)) as pool:
         if pool:
